@@ -1,0 +1,75 @@
+//! The core's own clock reading: it never looks at a clock, so the type is plain data.
+
+use core::fmt;
+use core::ops::{Add, AddAssign};
+use core::time::Duration;
+
+/// A point on a monotonic clock that the caller reads and the core only compares.
+///
+/// Where its origin lies is the caller's choice, as long as one stream, router or shaper sees readings of
+/// one clock that never runs backwards. An adapter measures from its start; a simulation counts from zero.
+/// It reaches 584 years, and arithmetic saturates there instead of wrapping.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The clock's origin.
+    pub const ORIGIN: Self = Self(0);
+
+    /// The instant that lies `elapsed` after the origin.
+    #[must_use]
+    pub const fn from_origin(elapsed: Duration) -> Self {
+        Self(saturating_nanos(elapsed))
+    }
+
+    /// How long after the origin this is.
+    #[must_use]
+    pub const fn since_origin(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// Time from `earlier` to this instant; zero where `earlier` is the later one.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+const fn saturating_nanos(span: Duration) -> u64 {
+    let nanos = span.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_nanos(span)))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, span: Duration) {
+        *self = *self + span;
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{:?}", self.since_origin())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let end = Instant::from_origin(Duration::MAX);
+        assert_eq!(end + Duration::from_secs(1), end);
+        assert_eq!(Instant::ORIGIN.since(end), Duration::ZERO);
+        let later = Instant::ORIGIN + Duration::from_millis(5);
+        assert_eq!(later.since(Instant::ORIGIN), Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,1 @@
+//! The driver of enjamb-core on tokio.
