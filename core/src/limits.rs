@@ -1,0 +1,61 @@
+//! Every limit, with its number, unit and precedent. None can be switched off: zero is not "unlimited".
+
+use core::time::Duration;
+
+/// What one stream may cost. Start from [`Limits::default`] and change what has to differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of the XML declaration and `<stream:stream ...>` together. 8 KiB; a header with long names fits
+    /// in 4. (ejabberd 26.04 allows a client 8,192 bytes before authentication.)
+    pub header: usize,
+    /// Bytes before the handshake is done, header and blanks included. 16 KiB. More would mean an open door
+    /// for anybody: nothing before authentication needs half of it.
+    pub negotiation: usize,
+    /// Bytes of one stanza, from its `<` to its last `>`, counted while it is read. 1 MiB; at least 10,000 by
+    /// RFC 6120 section 13.12. (Prosody allows a component 512 KiB, MongooseIM and ejabberd any size.)
+    pub stanza: usize,
+    /// Elements open at once, the stanza itself being the first. 128; no XEP goes deeper than 12.
+    pub depth: usize,
+    /// Attributes of one tag, namespace declarations included. 128; no XEP has more than 15.
+    pub attributes: usize,
+    /// Bytes of an element's or attribute's name, prefix included. 256.
+    pub name: usize,
+    /// Namespace prefixes declared at one place, those of all open elements together. 256; no XEP has more
+    /// than 17 in a stanza. (RUSTSEC-2026-0195 is what happens without one.)
+    pub namespaces: usize,
+    /// Time for each step of the negotiation: the header, the handshake. 5 s, as in MongooseIM.
+    pub negotiation_step: Duration,
+    /// Time in which a stanza that has begun must end, not counting the time in which nothing is read from
+    /// the stream because of its rate or of a full receiver. 120 s.
+    pub stanza_time: Duration,
+    /// Silence towards the peer after which a space is sent, once it is authenticated; `None` sends none.
+    /// 30 s: tokio-xmpp ends a stream after 60 s without a byte.
+    pub keepalive: Option<Duration>,
+    /// Time to get the last bytes out when a stream ends. 5 s.
+    pub flush: Duration,
+    /// Time to read on after our side is shut, so that the peer gets our last words before a reset. 1 s.
+    pub linger: Duration,
+    /// Bytes read and thrown away in that time. 64 KiB.
+    pub linger_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header: 8 * 1024,
+            negotiation: 16 * 1024,
+            stanza: 1024 * 1024,
+            depth: 128,
+            attributes: 128,
+            name: 256,
+            namespaces: 256,
+            negotiation_step: Duration::from_secs(5),
+            stanza_time: Duration::from_secs(120),
+            keepalive: Some(Duration::from_secs(30)),
+            flush: Duration::from_secs(5),
+            linger: Duration::from_secs(1),
+            linger_bytes: 64 * 1024,
+        }
+    }
+}

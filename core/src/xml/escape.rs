@@ -1,0 +1,68 @@
+//! The one writer of text and attribute values.
+
+use alloc::vec::Vec;
+
+/// Appends `text` as element content. CR is written as a reference, so that it survives the reader's
+/// line-end normalisation (XML 1.0, 2.11).
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
+    push(out, text, |byte| match byte {
+        b'&' => Some(b"&amp;"),
+        b'<' => Some(b"&lt;"),
+        b'>' => Some(b"&gt;"),
+        b'\r' => Some(b"&#13;"),
+        _ => None,
+    });
+}
+
+/// Appends `value` for an attribute in single quotes. White space but the blank is written as references,
+/// so that it survives attribute-value normalisation (XML 1.0, 3.3.3).
+pub(crate) fn push_value(out: &mut Vec<u8>, value: &str) {
+    push(out, value, |byte| match byte {
+        b'&' => Some(b"&amp;"),
+        b'<' => Some(b"&lt;"),
+        b'>' => Some(b"&gt;"),
+        b'\'' => Some(b"&apos;"),
+        b'"' => Some(b"&quot;"),
+        b'\t' => Some(b"&#9;"),
+        b'\n' => Some(b"&#10;"),
+        b'\r' => Some(b"&#13;"),
+        _ => None,
+    });
+}
+
+/// Appends ` name='value'`, escaped.
+pub(crate) fn push_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"='");
+    push_value(out, value);
+    out.push(b'\'');
+}
+
+fn push(out: &mut Vec<u8>, text: &str, escape: impl Fn(u8) -> Option<&'static [u8]>) {
+    let bytes = text.as_bytes();
+    let mut plain = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if let Some(escaped) = escape(byte) {
+            out.extend_from_slice(&bytes[plain..at]);
+            out.extend_from_slice(escaped);
+            plain = at + 1;
+        }
+    }
+    out.extend_from_slice(&bytes[plain..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_that_could_be_misread_is_written_as_a_reference() {
+        let mut out = Vec::new();
+        push_text(&mut out, "a<b>&\r\n'\"]]>");
+        assert_eq!(out, b"a&lt;b&gt;&amp;&#13;\n'\"]]&gt;");
+        out.clear();
+        push_attribute(&mut out, "id", "a<b>&\r\n\t'\"");
+        assert_eq!(out, b" id='a&lt;b&gt;&amp;&#13;&#10;&#9;&apos;&quot;'");
+    }
+}

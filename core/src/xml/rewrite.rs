@@ -1,0 +1,146 @@
+//! Copies scanned XML, writing anew what may not be handed on as it came.
+//!
+//! What goes in was accepted by the scan, so nothing here can fail; bytes that are not what they must be
+//! come out as they are.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::escape::push_text;
+use super::text::{PORTABLE_DIGITS, reference};
+
+/// Appends a piece of a scanned stanza: CDATA sections become text, line ends and CR become what parsers make
+/// of them, long character references become short ones. `in_tag`: the piece begins inside a start tag.
+pub(crate) fn copy(out: &mut Vec<u8>, bytes: &[u8], in_tag: bool) {
+    const CDATA: &[u8] = b"<![CDATA[";
+    let mut place = if in_tag { Place::Tag } else { Place::Text };
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, place) {
+            (b'<', Place::Text) if bytes[at..].starts_with(CDATA) => {
+                let start = at + CDATA.len();
+                let end = memchr::memmem::find(&bytes[start..], b"]]>").map_or(bytes.len(), |end| start + end);
+                push_line_ends(out, &bytes[start..end]);
+                at = (end + 3).min(bytes.len());
+                continue;
+            }
+            (b'\r', _) => {
+                let followed = bytes.get(at + 1) == Some(&b'\n');
+                at += 1 + usize::from(followed);
+                out.push(if matches!(place, Place::Text) { b'\n' } else { b' ' });
+                continue;
+            }
+            (b'&', _) => {
+                if let Ok(Some(found)) = reference(bytes, at) {
+                    push_reference(out, &bytes[at..found.end], found.digits, found.stands_for);
+                    at = found.end;
+                    continue;
+                }
+            }
+            (b'<', Place::Text) => place = Place::Tag,
+            (b'>', Place::Tag) => place = Place::Text,
+            (b'\'' | b'"', Place::Tag) => place = Place::Value(byte),
+            (_, Place::Value(quote)) if byte == quote => place = Place::Tag,
+            _ => {}
+        }
+        out.push(byte);
+        at += 1;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Text,
+    Tag,
+    /// In an attribute value, up to this quote.
+    Value(u8),
+}
+
+/// Appends a CDATA section's content as text, its line ends as XML 1.0 section 2.11 makes them.
+fn push_line_ends(out: &mut Vec<u8>, content: &[u8]) {
+    let mut lines = content;
+    while let Some(at) = memchr::memchr(b'\r', lines) {
+        push_text(out, core::str::from_utf8(&lines[..at]).unwrap_or_default());
+        out.push(b'\n');
+        let followed = lines.get(at + 1) == Some(&b'\n');
+        lines = &lines[at + 1 + usize::from(followed)..];
+    }
+    push_text(out, core::str::from_utf8(lines).unwrap_or_default());
+}
+
+fn push_reference(out: &mut Vec<u8>, written: &[u8], digits: usize, stands_for: char) {
+    if digits <= PORTABLE_DIGITS {
+        out.extend_from_slice(written);
+        return;
+    }
+    out.extend_from_slice(b"&#x");
+    let code = u32::from(stands_for);
+    let highest = (31 - (code | 1).leading_zeros()) / 4;
+    for place in (0..=highest).rev() {
+        let digit = (code >> (place * 4)) & 0xf;
+        out.push(b"0123456789ABCDEF"[digit as usize]);
+    }
+    out.push(b';');
+}
+
+/// What an attribute value as written means (XML 1.0, 3.3.3).
+pub(crate) fn value(written: &[u8]) -> String {
+    let mut bytes = Vec::with_capacity(written.len());
+    let mut at = 0;
+    while let Some(&byte) = written.get(at) {
+        match byte {
+            b'&' => {
+                if let Ok(Some(found)) = reference(written, at) {
+                    bytes.extend_from_slice(found.stands_for.encode_utf8(&mut [0; 4]).as_bytes());
+                    at = found.end;
+                    continue;
+                }
+                bytes.push(byte);
+            }
+            b'\r' => {
+                at += usize::from(written.get(at + 1) == Some(&b'\n'));
+                bytes.push(b' ');
+            }
+            b'\n' | b'\t' => bytes.push(b' '),
+            _ => bytes.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Do two values as written mean the same?
+pub(crate) fn same_value(a: &[u8], b: &[u8]) -> bool {
+    a == b || ((a.contains(&b'&') || b.contains(&b'&')) && value(a) == value(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copied(text: &str) -> String {
+        let mut out = Vec::new();
+        copy(&mut out, text.as_bytes(), false);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_parsers_read_alike_is_copied_as_it_is() {
+        let plain = "<a b='\"' c=\"'>\"><d/>&amp;&#x41;\n</a>";
+        assert_eq!(copied(plain), plain);
+    }
+
+    #[test]
+    fn cdata_cr_and_long_references_are_written_plainly() {
+        assert_eq!(copied("<a>x<![CDATA[<b>&\r\nc]]>y</a>"), "<a>x&lt;b&gt;&amp;\ncy</a>");
+        assert_eq!(copied("<a b='x\r\ny\rz'\r>p\rq\r\nr</a\r>"), "<a b='x y z' >p\nq\nr</a >");
+        assert_eq!(copied("<a b='&#x0000000041;'>&#000000000;&#0000000128512;</a>"), "<a b='&#x41;'>&#000000000;&#x1F600;</a>");
+    }
+
+    #[test]
+    fn values_are_normalised_as_parsers_do() {
+        assert_eq!(value(b"a&#10;b\tc\r\nd\re&lt;"), "a\nb c d e<");
+        assert!(same_value(b"urn:&#120;", b"urn:x"));
+        assert!(!same_value(b"urn:y", b"urn:x"));
+    }
+}

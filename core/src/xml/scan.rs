@@ -1,0 +1,448 @@
+//! The scan: where a first-level element ends, each byte checked strictly once on the way.
+//!
+//! It goes on where it stopped, token by token, so that an element in one-byte reads costs what a whole one
+//! does, and what it says of given bytes never depends on how they were cut.
+
+use alloc::vec::Vec;
+
+use super::names::is_portable_namespace;
+use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
+use super::text::{self, Oddities};
+use super::{XmlError, XmlFault, rewrite};
+use crate::limits::Limits;
+use crate::namespaces as ns;
+
+/// Prefixes that a stream header declared, with their namespace names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeaderPrefixes(pub(crate) Vec<(alloc::string::String, alloc::string::String)>);
+
+impl HeaderPrefixes {
+    /// A header may declare so many: a stanza marks those it uses in 32 bits.
+    pub(crate) const MOST: usize = 32;
+
+    fn find(&self, prefix: &[u8]) -> Option<(usize, &str)> {
+        let (index, (_, uri)) =
+            self.0.iter().enumerate().find(|(_, (declared, _))| declared.as_bytes() == prefix)?;
+        Some((index, uri))
+    }
+}
+
+/// What the scan says so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// More bytes are needed.
+    Partial,
+    /// The element is one of the streams namespace, which nobody waits for the end of.
+    StreamElement(StreamElement),
+    /// The element is whole and well-formed; so many bytes long.
+    Whole(usize),
+}
+
+/// An element in the streams namespace, at the first level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamElement {
+    Error,
+    Stream,
+}
+
+/// What a first-level element is, by its name and namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TopLevel {
+    Iq,
+    Message,
+    Presence,
+    #[default]
+    Other,
+}
+
+/// What was noted of a first-level element's start tag. Small and `Copy`: a stanza is made from it again
+/// without a second scan.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) top: TopLevel,
+    pub(crate) name: Name,
+    pub(crate) to: Option<Value>,
+    pub(crate) from: Option<Value>,
+    pub(crate) id: Option<Value>,
+    pub(crate) type_: Option<Value>,
+    /// The `xmlns` attribute, white space before it included.
+    pub(crate) xmlns: Option<Span>,
+    /// Behind the start tag's `>`.
+    pub(crate) end: u32,
+    /// Where the end tag begins; the element's length if it has none.
+    pub(crate) foot: u32,
+    /// Child elements.
+    pub(crate) children: u32,
+    /// Prefixes of the stream header that are used and not declared inside, one bit each.
+    pub(crate) inherited: u32,
+    pub(crate) odd: Oddities,
+}
+
+/// A value and how it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub(crate) span: Span,
+    /// As written it is the value.
+    pub(crate) plain: bool,
+}
+
+#[derive(Debug)]
+struct Declared {
+    prefix: Span,
+    uri: Span,
+    depth: u16,
+}
+
+/// The scan of one stream's first-level elements, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Offset up to which everything is checked.
+    at: usize,
+    tag_end: TagEnd,
+    /// Where the open CDATA section's content began.
+    cdata: Option<usize>,
+    open: Vec<Name>,
+    declared: Vec<Declared>,
+    attributes: Vec<Attribute>,
+    head: Head,
+}
+
+impl Scan {
+    /// Has an element begun?
+    pub(crate) fn is_inside(&self) -> bool {
+        self.at != 0 || self.tag_end.is_waiting()
+    }
+
+    /// What the element that was just found whole looks like; the scan is ready for the next one then.
+    pub(crate) fn take_head(&mut self) -> Head {
+        self.at = 0;
+        core::mem::take(&mut self.head)
+    }
+
+    /// Gives back what memory deep or odd elements made it take.
+    pub(crate) fn release(&mut self) {
+        self.open.shrink_to(0);
+        self.declared.shrink_to(0);
+        self.attributes.shrink_to(0);
+    }
+
+    /// Goes on with the element that begins at `input[0]`, which is its `<`. `input` holds all of it that is
+    /// known, and only grows from call to call until [`Progress::Whole`].
+    pub(crate) fn advance(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+        header: &HeaderPrefixes,
+    ) -> Result<Progress, XmlError> {
+        loop {
+            let at = self.at;
+            let step = match self.cdata {
+                Some(start) => self.cdata(input, start),
+                None if self.open.is_empty() || input.get(at) == Some(&b'<') => {
+                    self.markup(input, limits, header).map_err(|fault| (fault, at))
+                }
+                None => self.text(input),
+            };
+            match step.map_err(|(fault, at)| XmlError { fault, at })? {
+                Step::Token => {}
+                Step::Last(progress) => return Ok(progress),
+            }
+        }
+    }
+
+    fn text(&mut self, input: &[u8]) -> Result<Step, (XmlFault, usize)> {
+        let run = text::check_text(input, self.at, &mut self.head.odd)?;
+        self.at = run.end;
+        Ok(if run.complete { Step::Token } else { Step::Last(Progress::Partial) })
+    }
+
+    fn cdata(&mut self, input: &[u8], start: usize) -> Result<Step, (XmlFault, usize)> {
+        let run = text::check_cdata(input, start, self.at, &mut self.head.odd)?;
+        self.at = run.end;
+        if !run.complete {
+            return Ok(Step::Last(Progress::Partial));
+        }
+        self.cdata = None;
+        Ok(Step::Token)
+    }
+
+    fn markup(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+        header: &HeaderPrefixes,
+    ) -> Result<Step, XmlFault> {
+        match input.get(self.at + 1) {
+            None => Ok(Step::Last(Progress::Partial)),
+            Some(b'/') => self.end_tag(input),
+            Some(b'!') => self.exclamation(input),
+            Some(b'?') => Err(XmlFault::Restricted("a processing instruction")),
+            Some(_) => self.start_tag(input, limits, header),
+        }
+    }
+
+    /// `<!`: a CDATA section inside an element, or nothing that may be here.
+    fn exclamation(&mut self, input: &[u8]) -> Result<Step, XmlFault> {
+        const CDATA: &[u8] = b"<![CDATA[";
+        let there = &input[self.at..input.len().min(self.at + CDATA.len())];
+        if there.len() >= 3 && !CDATA.starts_with(there) {
+            return Err(match there[2] {
+                b'-' => XmlFault::Restricted("a comment"),
+                b'A'..=b'Z' | b'a'..=b'z' => XmlFault::Restricted("a document type declaration"),
+                _ => XmlFault::NotWellFormed("a '<!' that begins nothing"),
+            });
+        }
+        if there.len() < CDATA.len() {
+            return Ok(Step::Last(Progress::Partial));
+        }
+        self.at += CDATA.len();
+        self.cdata = Some(self.at);
+        self.head.odd |= Oddities::CDATA;
+        Ok(Step::Token)
+    }
+
+    fn end_tag(&mut self, input: &[u8]) -> Result<Step, XmlFault> {
+        let start = self.at;
+        let Some(&name) = self.open.last() else {
+            return Err(XmlFault::NotWellFormed("an end tag that closes nothing"));
+        };
+        let wanted = name.whole(input);
+        let behind = start + 2 + wanted.len();
+        let matches = input[start + 2..].starts_with(wanted);
+        let end = if matches && input.get(behind) == Some(&b'>') {
+            behind + 1
+        } else {
+            if !self.tag_end.reached(input, start)? {
+                return Ok(Step::Last(Progress::Partial));
+            }
+            if !matches {
+                return Err(XmlFault::NotWellFormed("an end tag that does not match its start tag"));
+            }
+            let blanks = input[behind..].iter().take_while(|&&byte| super::names::is_space(byte)).count();
+            if input[behind..behind + blanks].contains(&b'\r') {
+                self.head.odd |= Oddities::CARRIAGE_RETURN;
+            }
+            if input.get(behind + blanks) != Some(&b'>') {
+                return Err(XmlFault::NotWellFormed("an end tag that holds more than a name"));
+            }
+            behind + blanks + 1
+        };
+        self.tag_end = TagEnd::default();
+        self.at = end;
+        self.close_element(start)
+    }
+
+    fn close_element(&mut self, foot: usize) -> Result<Step, XmlFault> {
+        let depth = self.open.len() as u16;
+        self.open.pop();
+        while self.declared.last().is_some_and(|declared| declared.depth == depth) {
+            self.declared.pop();
+        }
+        if self.open.is_empty() {
+            self.head.foot = foot as u32;
+            return Ok(Step::Last(Progress::Whole(self.at)));
+        }
+        Ok(Step::Token)
+    }
+
+    fn start_tag(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+        header: &HeaderPrefixes,
+    ) -> Result<Step, XmlFault> {
+        let start = self.at;
+        if self.tag_end.is_waiting() && !self.tag_end.reached(input, start)? {
+            return Ok(Step::Last(Progress::Partial));
+        }
+        let tag = match start_tag(input, start, &mut self.attributes, limits, &mut self.head.odd) {
+            Ok(Some(tag)) => tag,
+            // A fault counts once the tag is there: what is said first must not depend on the cut.
+            result => {
+                if !self.tag_end.reached(input, start)? {
+                    return Ok(Step::Last(Progress::Partial));
+                }
+                return Err(result.err().unwrap_or(XmlFault::NotWellFormed("a tag that does not end")));
+            }
+        };
+        self.tag_end = TagEnd::default();
+        self.open.push(tag.name);
+        let depth = self.open.len();
+        if depth > limits.depth {
+            return Err(XmlFault::TooDeep { limit: limits.depth });
+        }
+        self.declare(input, depth as u16, limits)?;
+        self.check_prefixes(input, tag.name, header)?;
+        self.at = tag.end;
+        match depth {
+            1 => {
+                self.head.end = tag.end as u32;
+                if let Some(element) = self.note_head(input, tag.name, header) {
+                    return Ok(Step::Last(Progress::StreamElement(element)));
+                }
+            }
+            2 => self.head.children += 1,
+            _ => {}
+        }
+        if tag.empty { self.close_element(tag.end) } else { Ok(Step::Token) }
+    }
+
+    /// Takes in the namespace declarations of the tag whose attributes are noted.
+    fn declare(&mut self, input: &[u8], depth: u16, limits: &Limits) -> Result<(), XmlFault> {
+        for attribute in &self.attributes {
+            let default = attribute.name.whole(input) == b"xmlns";
+            if !default && attribute.name.prefix(input) != b"xmlns" {
+                continue;
+            }
+            let prefix = attribute.name.local_span();
+            let prefix_name = if default { &[][..] } else { prefix.of(input) };
+            if attribute.plain {
+                check_namespace(prefix_name, attribute.value.of(input))?;
+            } else {
+                check_namespace(prefix_name, rewrite::value(attribute.value.of(input)).as_bytes())?;
+            }
+            if default {
+                continue;
+            }
+            if self.declared.len() == limits.namespaces {
+                return Err(XmlFault::ManyNamespaces { limit: limits.namespaces });
+            }
+            self.declared.push(Declared { prefix, uri: attribute.value, depth });
+        }
+        Ok(())
+    }
+
+    /// Checks that the tag's prefixes are declared, and no attribute is given twice under two prefixes.
+    fn check_prefixes(&mut self, input: &[u8], name: Name, header: &HeaderPrefixes) -> Result<(), XmlFault> {
+        if name.has_prefix() {
+            let prefix = name.prefix(input);
+            if prefix == b"xmlns" {
+                return Err(XmlFault::NotWellFormed("an element with the prefix xmlns"));
+            }
+            self.head.inherited |= resolve(&self.declared, input, header, prefix)?.inherited;
+        }
+        for (index, attribute) in self.attributes.iter().enumerate() {
+            if !attribute.name.has_prefix() {
+                continue;
+            }
+            let prefix = attribute.name.prefix(input);
+            if prefix == b"xmlns" {
+                continue;
+            }
+            let found = resolve(&self.declared, input, header, prefix)?;
+            self.head.inherited |= found.inherited;
+            let local = attribute.name.local(input);
+            for other in &self.attributes[..index] {
+                if other.name.has_prefix()
+                    && other.name.local(input) == local
+                    && other.name.prefix(input) != b"xmlns"
+                    && rewrite::same_value(
+                        resolve(&self.declared, input, header, other.name.prefix(input))?.uri,
+                        found.uri,
+                    )
+                {
+                    return Err(XmlFault::NotWellFormed("an attribute given twice under two prefixes"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what routing needs of a first-level start tag.
+    fn note_head(&mut self, input: &[u8], name: Name, header: &HeaderPrefixes) -> Option<StreamElement> {
+        let head = &mut self.head;
+        head.name = name;
+        let mut default = ns::COMPONENT.as_bytes();
+        for attribute in &self.attributes {
+            let value = Value { span: attribute.value, plain: attribute.plain };
+            match attribute.name.whole(input) {
+                b"to" => head.to = Some(value),
+                b"from" => head.from = Some(value),
+                b"id" => head.id = Some(value),
+                b"type" => head.type_ = Some(value),
+                b"xmlns" => {
+                    head.xmlns = Some(attribute.whole);
+                    default = attribute.value.of(input);
+                }
+                _ => {}
+            }
+        }
+        let own = if name.has_prefix() {
+            // Declared, or the tag would have been refused.
+            resolve(&self.declared, input, header, name.prefix(input)).map_or(&[][..], |found| found.uri)
+        } else {
+            default
+        };
+        let local = name.local(input);
+        if rewrite::same_value(own, ns::STREAMS.as_bytes()) {
+            return match local {
+                b"error" => Some(StreamElement::Error),
+                b"stream" => Some(StreamElement::Stream),
+                _ => None,
+            };
+        }
+        // A prefixed stanza whose children would change their namespace with the prefix gone is none.
+        if is_content_namespace(own) && is_content_namespace(default) {
+            head.top = match local {
+                b"iq" => TopLevel::Iq,
+                b"message" => TopLevel::Message,
+                b"presence" => TopLevel::Presence,
+                _ => TopLevel::Other,
+            };
+        }
+        None
+    }
+}
+
+enum Step {
+    /// A token is done; go on.
+    Token,
+    Last(Progress),
+}
+
+/// Components are to write `jabber:component:accept`; old libraries write the other two.
+fn is_content_namespace(uri: &[u8]) -> bool {
+    [ns::COMPONENT, ns::CLIENT, ns::SERVER].iter().any(|known| rewrite::same_value(uri, known.as_bytes()))
+}
+
+struct Resolved<'a> {
+    uri: &'a [u8],
+    /// The bit of the stream header's declaration, if it is one of those.
+    inherited: u32,
+}
+
+fn resolve<'a>(
+    declared: &[Declared],
+    input: &'a [u8],
+    header: &'a HeaderPrefixes,
+    prefix: &[u8],
+) -> Result<Resolved<'a>, XmlFault> {
+    if prefix == b"xml" {
+        return Ok(Resolved { uri: ns::XML.as_bytes(), inherited: 0 });
+    }
+    if let Some(inner) = declared.iter().rev().find(|declared| declared.prefix.of(input) == prefix) {
+        return Ok(Resolved { uri: inner.uri.of(input), inherited: 0 });
+    }
+    match header.find(prefix) {
+        Some((index, uri)) => Ok(Resolved { uri: uri.as_bytes(), inherited: 1 << index }),
+        None => Err(XmlFault::NotWellFormed("a namespace prefix that is not declared")),
+    }
+}
+
+/// Namespaces in XML 1.0, section 3, and what receivers differ on. `prefix` is empty for the default.
+pub(super) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault> {
+    if (prefix == b"xml") != (uri == ns::XML.as_bytes()) {
+        return Err(XmlFault::NotWellFormed("the prefix xml or its namespace bound to another"));
+    }
+    if prefix == b"xmlns" || uri == ns::XMLNS.as_bytes() {
+        return Err(XmlFault::NotWellFormed("the prefix xmlns or its namespace declared"));
+    }
+    if uri.is_empty() && !prefix.is_empty() {
+        return Err(XmlFault::NotWellFormed("a prefix bound to no namespace"));
+    }
+    if core::str::from_utf8(uri).is_ok_and(is_portable_namespace) {
+        Ok(())
+    } else {
+        Err(XmlFault::UnportableNamespace)
+    }
+}

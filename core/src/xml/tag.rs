@@ -1,0 +1,269 @@
+//! Start tags: where one ends, and its name and attributes, checked.
+
+use alloc::vec::Vec;
+
+use super::XmlFault;
+use super::names::{self, CLASS, NAME, NAME_START, VALUE, is_space};
+use super::text::{self, Oddities};
+use crate::limits::Limits;
+
+/// A part of a stanza, by its offsets from the stanza's `<`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    /// Offsets fit in 32 bits: no stanza limit is above 64 MiB.
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..self.end as usize]
+    }
+}
+
+/// A qualified name, by its offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Name {
+    start: u32,
+    len: u16,
+    /// Length of the prefix, 0 without one.
+    prefix: u16,
+}
+
+impl Name {
+    pub(crate) fn end(self) -> usize {
+        self.start as usize + usize::from(self.len)
+    }
+
+    pub(crate) fn whole(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..self.end()]
+    }
+
+    pub(crate) fn has_prefix(self) -> bool {
+        self.prefix != 0
+    }
+
+    pub(crate) fn prefix(self, bytes: &[u8]) -> &[u8] {
+        &self.whole(bytes)[..usize::from(self.prefix)]
+    }
+
+    pub(crate) fn local(self, bytes: &[u8]) -> &[u8] {
+        let skip = if self.has_prefix() { usize::from(self.prefix) + 1 } else { 0 };
+        &self.whole(bytes)[skip..]
+    }
+
+    pub(crate) fn local_span(self) -> Span {
+        let skip = if self.has_prefix() { usize::from(self.prefix) + 1 } else { 0 };
+        Span::new(self.start as usize + skip, self.end())
+    }
+}
+
+/// An attribute, by its offsets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attribute {
+    /// From the white space before it to behind its closing quote.
+    pub(crate) whole: Span,
+    pub(crate) name: Name,
+    /// Between the quotes.
+    pub(crate) value: Span,
+    /// The value as written is the value: no reference, no TAB, LF or CR in it.
+    pub(crate) plain: bool,
+}
+
+/// A checked start tag; its attributes are in the list that was passed in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StartTag {
+    pub(super) name: Name,
+    /// Behind its `>`.
+    pub(super) end: usize,
+    /// It ends with `/>`.
+    pub(super) empty: bool,
+}
+
+/// Finds a tag's `>`, going on where it stopped, so that a tag that drips in costs no more than a whole one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TagEnd {
+    /// Offset to go on at; 0 when no tag is waited for.
+    at: usize,
+    /// The quote that is open.
+    quote: Option<u8>,
+}
+
+impl TagEnd {
+    pub(super) fn is_waiting(&self) -> bool {
+        self.at != 0
+    }
+
+    /// Gives true once the tag at `start` is there up to its `>`. A `<` on the way can't be right, so a tag
+    /// that is broken does not wait for an end that never comes.
+    pub(super) fn reached(&mut self, bytes: &[u8], start: usize) -> Result<bool, XmlFault> {
+        let mut at = self.at.max(start + 1);
+        while let Some(&byte) = bytes.get(at) {
+            match (byte, self.quote) {
+                (b'<', _) => return Err(XmlFault::NotWellFormed("a '<' inside a tag")),
+                (b'>', None) => {
+                    *self = Self::default();
+                    return Ok(true);
+                }
+                (b'\'' | b'"', None) => self.quote = Some(byte),
+                (_, Some(quote)) if byte == quote => self.quote = None,
+                _ => {}
+            }
+            at += 1;
+        }
+        self.at = at;
+        Ok(false)
+    }
+}
+
+/// Checks the start tag whose `<` is at `at`; `None` where `bytes` ends inside it.
+pub(super) fn start_tag(
+    bytes: &[u8],
+    at: usize,
+    attributes: &mut Vec<Attribute>,
+    limits: &Limits,
+    odd: &mut Oddities,
+) -> Result<Option<StartTag>, XmlFault> {
+    attributes.clear();
+    let Some(name) = name(bytes, at + 1, limits)? else { return Ok(None) };
+    let mut at = name.end();
+    loop {
+        let before = at;
+        at = skip_space(bytes, at, odd);
+        match bytes.get(at) {
+            None => return Ok(None),
+            Some(b'>') => return Ok(Some(StartTag { name, end: at + 1, empty: false })),
+            Some(b'/') => {
+                return match bytes.get(at + 1) {
+                    None => Ok(None),
+                    Some(b'>') => Ok(Some(StartTag { name, end: at + 2, empty: true })),
+                    Some(_) => Err(XmlFault::NotWellFormed("a '/' inside a tag")),
+                };
+            }
+            Some(_) if at == before => {
+                return Err(XmlFault::NotWellFormed("no white space before an attribute"));
+            }
+            Some(_) => {}
+        }
+        let Some(attribute) = attribute(bytes, before, at, limits, odd)? else { return Ok(None) };
+        if attributes.len() == limits.attributes {
+            return Err(XmlFault::ManyAttributes { limit: limits.attributes });
+        }
+        let written = attribute.name.whole(bytes);
+        if attributes.iter().any(|other| other.name.whole(bytes) == written) {
+            return Err(XmlFault::NotWellFormed("an attribute given twice"));
+        }
+        at = attribute.whole.end as usize;
+        attributes.push(attribute);
+    }
+}
+
+/// Checks the attribute that begins at `at`, with white space in front of it from `before` on.
+fn attribute(
+    bytes: &[u8],
+    before: usize,
+    at: usize,
+    limits: &Limits,
+    odd: &mut Oddities,
+) -> Result<Option<Attribute>, XmlFault> {
+    let Some(name) = name(bytes, at, limits)? else { return Ok(None) };
+    let at = skip_space(bytes, name.end(), odd);
+    match bytes.get(at) {
+        None => return Ok(None),
+        Some(b'=') => {}
+        Some(_) => return Err(XmlFault::NotWellFormed("an attribute without a value")),
+    }
+    let at = skip_space(bytes, at + 1, odd);
+    let quote = match bytes.get(at) {
+        None => return Ok(None),
+        Some(&quote @ (b'\'' | b'"')) => quote,
+        Some(_) => return Err(XmlFault::NotWellFormed("an attribute value without quotes")),
+    };
+    let start = at + 1;
+    let Some((end, plain)) = value(bytes, start, quote, odd)? else { return Ok(None) };
+    Ok(Some(Attribute { whole: Span::new(before, end + 1), name, value: Span::new(start, end), plain }))
+}
+
+/// Checks a value up to its closing quote; gives that quote's offset and whether the value is plain.
+fn value(
+    bytes: &[u8],
+    mut at: usize,
+    quote: u8,
+    odd: &mut Oddities,
+) -> Result<Option<(usize, bool)>, XmlFault> {
+    let mut plain = true;
+    loop {
+        while at < bytes.len() && CLASS[bytes[at] as usize] & VALUE != 0 {
+            at += 1;
+        }
+        let Some(&byte) = bytes.get(at) else { return Ok(None) };
+        let next = match byte {
+            _ if byte == quote => return Ok(Some((at, plain))),
+            b'\'' | b'"' => Some(at + 1),
+            b'<' => return Err(XmlFault::NotWellFormed("a '<' in an attribute value")),
+            b'&' => {
+                plain = false;
+                text::check_reference(bytes, at, odd)?
+            }
+            b'\t' | b'\n' => {
+                plain = false;
+                Some(at + 1)
+            }
+            _ => {
+                plain &= byte != b'\r';
+                let run = text::check_other(bytes, at, odd).map_err(|(fault, _)| fault)?;
+                run.complete.then_some(run.end)
+            }
+        };
+        match next {
+            Some(next) => at = next,
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Checks the name that begins at `start`; `None` where `bytes` ends in it.
+fn name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Name>, XmlFault> {
+    let mut at = start;
+    let mut prefix = 0;
+    // Set at the start and behind a colon: both parts begin like a name.
+    let mut first = true;
+    loop {
+        let Some(&byte) = bytes.get(at) else { return Ok(None) };
+        let class = CLASS[byte as usize];
+        if class & if first { NAME_START } else { NAME } != 0 {
+            at += 1;
+            first = false;
+        } else if byte >= 0x80 {
+            let Some((c, length)) = names::decode(&bytes[at..])? else { return Ok(None) };
+            names::check_name_char(c, first)?;
+            at += length;
+            first = false;
+        } else if byte == b':' && !first && prefix == 0 {
+            prefix = at - start;
+            at += 1;
+            first = true;
+        } else if first || byte == b':' {
+            return Err(XmlFault::NotWellFormed("a name that is none"));
+        } else {
+            return Ok(Some(Name { start: start as u32, len: (at - start) as u16, prefix: prefix as u16 }));
+        }
+        if at - start > limits.name.min(usize::from(u16::MAX)) {
+            return Err(XmlFault::LongName { limit: limits.name });
+        }
+    }
+}
+
+fn skip_space(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> usize {
+    while at < bytes.len() && is_space(bytes[at]) {
+        if bytes[at] == b'\r' {
+            *odd |= Oddities::CARRIAGE_RETURN;
+        }
+        at += 1;
+    }
+    at
+}

@@ -1,0 +1,207 @@
+//! Character data: text, CDATA sections, references.
+
+use super::XmlFault;
+use super::names::{self, is_char};
+
+/// What a piece of character data holds that is handed on only after `rewrite` has written it anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Oddities(u8);
+
+impl Oddities {
+    pub(crate) const NONE: Self = Self(0);
+    /// A carriage return, which parsers turn into a line feed or a blank.
+    pub(crate) const CARRIAGE_RETURN: Self = Self(1);
+    /// A CDATA section, which hand-made receivers miss.
+    pub(crate) const CDATA: Self = Self(2);
+    /// A character reference of more than 8 digits, which some parsers refuse.
+    pub(crate) const LONG_REFERENCE: Self = Self(4);
+
+    pub(crate) fn any(self) -> bool {
+        self.0 != 0
+    }
+}
+
+impl core::ops::BitOrAssign for Oddities {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// Digits of a character reference that all parsers take.
+pub(crate) const PORTABLE_DIGITS: usize = 8;
+/// Longest reference looked at, from `&` to `;`.
+const LONGEST_REFERENCE: usize = 64;
+
+/// How far a run of character data was checked.
+pub(super) struct Run {
+    /// Everything before this offset is checked.
+    pub(super) end: usize,
+    /// The run ended (at a `<`, or behind the end of the CDATA section); else `bytes` ended first.
+    pub(super) complete: bool,
+}
+
+/// Checks text from `at` to the next `<`.
+pub(super) fn check_text(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Result<Run, (XmlFault, usize)> {
+    loop {
+        at = skip_plain(bytes, at);
+        let Some(&byte) = bytes.get(at) else { return Ok(Run { end: at, complete: false }) };
+        match byte {
+            b'<' => return Ok(Run { end: at, complete: true }),
+            b'>' if bytes[..at].ends_with(b"]]") => {
+                return Err((XmlFault::NotWellFormed("']]>' in text"), at));
+            }
+            b'>' => at += 1,
+            b'&' => match check_reference(bytes, at, odd).map_err(|fault| (fault, at))? {
+                Some(end) => at = end,
+                None => return Ok(Run { end: at, complete: false }),
+            },
+            _ => {
+                let run = check_other(bytes, at, odd)?;
+                if !run.complete {
+                    return Ok(run);
+                }
+                at = run.end;
+            }
+        }
+    }
+}
+
+/// Checks a CDATA section's content from `at`, which began at `start`, to behind its `]]>`.
+pub(super) fn check_cdata(
+    bytes: &[u8],
+    start: usize,
+    mut at: usize,
+    odd: &mut Oddities,
+) -> Result<Run, (XmlFault, usize)> {
+    loop {
+        at = skip_plain(bytes, at);
+        let Some(&byte) = bytes.get(at) else { return Ok(Run { end: at, complete: false }) };
+        match byte {
+            b'>' if bytes[start..at].ends_with(b"]]") => return Ok(Run { end: at + 1, complete: true }),
+            b'>' | b'<' | b'&' => at += 1,
+            _ => {
+                let run = check_other(bytes, at, odd)?;
+                if !run.complete {
+                    return Ok(run);
+                }
+                at = run.end;
+            }
+        }
+    }
+}
+
+/// The first byte from `at` on that needs a look: markup, a reference, `>`, a control, anything but ASCII.
+fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
+    const LANES: usize = 16;
+    fn plain(byte: u8) -> bool {
+        (byte >= b' ' || byte == b'\n' || byte == b'\t') & (byte < 0x80) & (byte != b'<') & (byte != b'&') & (byte != b'>')
+    }
+    // Whole groups without a branch in between, so that the compiler uses vector instructions.
+    while let Some(group) = bytes.get(at..at + LANES) {
+        if !group.iter().fold(true, |all, &byte| all & plain(byte)) {
+            break;
+        }
+        at += LANES;
+    }
+    while at < bytes.len() && plain(bytes[at]) {
+        at += 1;
+    }
+    at
+}
+
+/// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.
+pub(super) fn check_other(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Result<Run, (XmlFault, usize)> {
+    if bytes[at] < 0x80 {
+        if bytes[at] != b'\r' {
+            return Err((XmlFault::NotWellFormed("a control character"), at));
+        }
+        *odd |= Oddities::CARRIAGE_RETURN;
+        return Ok(Run { end: at + 1, complete: true });
+    }
+    while at < bytes.len() && bytes[at] >= 0x80 {
+        match names::decode(&bytes[at..]).map_err(|fault| (fault, at))? {
+            None => return Ok(Run { end: at, complete: false }),
+            Some((c, length)) if is_char(c) => at += length,
+            Some(_) => return Err((XmlFault::NotWellFormed("U+FFFE or U+FFFF"), at)),
+        }
+    }
+    Ok(Run { end: at, complete: true })
+}
+
+/// Checks the reference whose `&` is at `at`; gives the offset behind its `;`, `None` where it is cut.
+pub(super) fn check_reference(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result<Option<usize>, XmlFault> {
+    match reference(bytes, at)? {
+        None => Ok(None),
+        Some(found) => {
+            if found.digits > PORTABLE_DIGITS {
+                *odd |= Oddities::LONG_REFERENCE;
+            }
+            Ok(Some(found.end))
+        }
+    }
+}
+
+/// A reference and what it stands for.
+pub(crate) struct Reference {
+    pub(crate) stands_for: char,
+    /// Offset behind the `;`.
+    pub(crate) end: usize,
+    /// Digits of a numeric one, 0 for a named one.
+    pub(crate) digits: usize,
+}
+
+/// Reads the reference whose `&` is at `at`; `None` where `bytes` ends inside it.
+pub(crate) fn reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFault> {
+    const MALFORMED: XmlFault = XmlFault::NotWellFormed("a '&' that begins no reference");
+    let name = at + 1;
+    let Some(&first) = bytes.get(name) else { return Ok(None) };
+    if first == b'#' {
+        return numeric_reference(bytes, name + 1);
+    }
+    let mut end = name;
+    loop {
+        let Some(&byte) = bytes.get(end) else { return Ok(None) };
+        let class = names::CLASS[byte as usize];
+        match byte {
+            b';' if end > name => break,
+            _ if end - at >= LONGEST_REFERENCE => return Err(XmlFault::NotWellFormed("a reference too long")),
+            _ if class & names::NAME_START != 0 || (end > name && class & names::NAME != 0) => end += 1,
+            _ => return Err(MALFORMED),
+        }
+    }
+    let stands_for = match &bytes[name..end] {
+        b"amp" => '&',
+        b"lt" => '<',
+        b"gt" => '>',
+        b"quot" => '"',
+        b"apos" => '\'',
+        _ => return Err(XmlFault::Restricted("an entity other than amp, lt, gt, quot and apos")),
+    };
+    Ok(Some(Reference { stands_for, end: end + 1, digits: 0 }))
+}
+
+fn numeric_reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFault> {
+    let Some(&first) = bytes.get(at) else { return Ok(None) };
+    let (start, radix) = if first == b'x' { (at + 1, 16) } else { (at, 10) };
+    let mut value: u32 = 0;
+    let mut end = start;
+    loop {
+        let Some(&byte) = bytes.get(end) else { return Ok(None) };
+        if byte == b';' && end > start {
+            break;
+        }
+        let Some(digit) = (byte as char).to_digit(radix) else {
+            return Err(XmlFault::NotWellFormed("a character reference that is no number"));
+        };
+        if end - start >= LONGEST_REFERENCE {
+            return Err(XmlFault::NotWellFormed("a reference too long"));
+        }
+        // Stays above every character once it is: no wrap-around brings it back.
+        value = value.saturating_mul(radix).saturating_add(digit);
+        end += 1;
+    }
+    match char::from_u32(value).filter(|&c| is_char(c)) {
+        Some(stands_for) => Ok(Some(Reference { stands_for, end: end + 1, digits: end - start })),
+        None => Err(XmlFault::NotWellFormed("a reference to no XML character")),
+    }
+}
