@@ -3,9 +3,23 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+mod error;
+mod handshake;
 pub mod jid;
+mod limits;
+mod namespaces;
+mod stanza;
+mod stanza_error;
+pub mod stream;
+mod xml;
 pub mod router;
 pub mod shaper;
 mod time;
 
+pub use error::{Cause, StreamCondition, StreamError};
+pub use handshake::{Secret, StreamId};
+pub use limits::Limits;
+pub use stanza::{Kind, Stanza};
+pub use stanza_error::{ErrorType, StanzaCondition, StanzaError};
 pub use time::Instant;
+pub use xml::{XmlError, XmlFault};

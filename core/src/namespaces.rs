@@ -12,8 +12,6 @@ pub(crate) const STREAMS: &str = "http://etherx.jabber.org/streams";
 pub(crate) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// What the prefix `xmlns` is bound to.
 pub(crate) const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
-/// Conditions of stream errors (RFC 6120, 4.9.2).
-pub(crate) const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 /// Conditions of stanza errors (RFC 6120, 8.3.2).
 pub(crate) const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// Application-specific conditions such as `stanza-too-big` (XEP-0205).

@@ -18,7 +18,7 @@ pub(crate) mod header;
 mod names;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
-mod tag;
+pub(crate) mod tag;
 mod text;
 
 use thiserror::Error;

@@ -78,6 +78,12 @@ pub(super) fn check_name_char(c: char, first: bool) -> Result<(), XmlFault> {
     }
 }
 
+/// Is `name`, which some parser took for one, a name to every parser?
+pub(super) fn check_portable_name(name: &str) -> Result<(), XmlFault> {
+    let mut chars = name.chars().enumerate().filter(|(_, c)| !c.is_ascii());
+    chars.try_for_each(|(index, c)| check_name_char(c, index == 0))
+}
+
 fn is_fifth_edition_name_char(c: char) -> bool {
     matches!(c,
         '\u{b7}' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{37d}'

@@ -3,6 +3,7 @@
 //! It goes on where it stopped, token by token, so that an element in one-byte reads costs what a whole one
 //! does, and what it says of given bytes never depends on how they were cut.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::names::is_portable_namespace;
@@ -14,7 +15,7 @@ use crate::namespaces as ns;
 
 /// Prefixes that a stream header declared, with their namespace names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeaderPrefixes(pub(crate) Vec<(alloc::string::String, alloc::string::String)>);
+pub(crate) struct HeaderPrefixes(pub(crate) Vec<(String, String)>);
 
 impl HeaderPrefixes {
     /// A header may declare so many: a stanza marks those it uses in 32 bits.
@@ -24,6 +25,10 @@ impl HeaderPrefixes {
         let (index, (_, uri)) =
             self.0.iter().enumerate().find(|(_, (declared, _))| declared.as_bytes() == prefix)?;
         Some((index, uri))
+    }
+
+    pub(crate) fn uri(&self, prefix: &str) -> Option<&str> {
+        self.find(prefix.as_bytes()).map(|(_, uri)| uri)
     }
 }
 

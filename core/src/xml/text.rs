@@ -8,7 +8,6 @@ use super::names::{self, is_char};
 pub(crate) struct Oddities(u8);
 
 impl Oddities {
-    pub(crate) const NONE: Self = Self(0);
     /// A carriage return, which parsers turn into a line feed or a blank.
     pub(crate) const CARRIAGE_RETURN: Self = Self(1);
     /// A CDATA section, which hand-made receivers miss.

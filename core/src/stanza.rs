@@ -1,0 +1,276 @@
+//! A stanza: what routing needs of it, and how it is written for its receiver.
+
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::jid::{Jid, JidError};
+use crate::xml::escape::{push_attribute, push_value};
+use crate::xml::rewrite;
+use crate::xml::scan::{Head, HeaderPrefixes, TopLevel, Value};
+use crate::xml::tag::Span;
+
+/// The three kinds of stanza (RFC 6120, 8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A request, or the answer to one.
+    Iq,
+    /// Something pushed to somebody.
+    Message,
+    /// Availability, and subscriptions to it.
+    Presence,
+}
+
+impl Kind {
+    /// The element's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iq => "iq",
+            Self::Message => "message",
+            Self::Presence => "presence",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A stanza that the strict scan accepted whole. It borrows the input and nothing else, so the stream that
+/// gave it may be used while it is held. Only streams make stanzas.
+///
+/// What [`append_to`](Self::append_to) writes is never refused by a strict parser in the receiver's stream:
+/// it inherits the default namespace and has none of its own, declares each prefix that it uses, and holds
+/// no CDATA section, no bare CR and no unusually long character reference.
+#[derive(Clone)]
+pub struct Stanza<'b> {
+    bytes: &'b [u8],
+    kind: Kind,
+    head: Head,
+    to: Option<Jid<'b>>,
+    from: Option<Jid<'b>>,
+    /// The sender's stream header, where the stanza uses a prefix that only it declared.
+    inherited: Option<Arc<HeaderPrefixes>>,
+}
+
+/// Why a stanza has no usable address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AddressFault {
+    To(JidError),
+    From(JidError),
+}
+
+impl<'b> Stanza<'b> {
+    /// Makes a stanza of what the scan found; `None` if the element is none.
+    pub(crate) fn new(
+        bytes: &'b [u8],
+        head: Head,
+        header: &Arc<HeaderPrefixes>,
+    ) -> Option<Result<Self, AddressFault>> {
+        let kind = match head.top {
+            TopLevel::Iq => Kind::Iq,
+            TopLevel::Message => Kind::Message,
+            TopLevel::Presence => Kind::Presence,
+            TopLevel::Other => return None,
+        };
+        Some(Self::with_kind(bytes, kind, head, header))
+    }
+
+    fn with_kind(
+        bytes: &'b [u8],
+        kind: Kind,
+        head: Head,
+        header: &Arc<HeaderPrefixes>,
+    ) -> Result<Self, AddressFault> {
+        let to = head.to.map(|value| address(bytes, value)).transpose().map_err(AddressFault::To)?;
+        let from = head.from.map(|value| address(bytes, value)).transpose().map_err(AddressFault::From)?;
+        let inherited = (head.inherited != 0).then(|| Arc::clone(header));
+        Ok(Self { bytes, kind, head, to, from, inherited })
+    }
+
+    /// The stanza as it was received.
+    #[must_use]
+    pub fn raw(&self) -> &'b [u8] {
+        self.bytes
+    }
+
+    /// Iq, message or presence.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whom it is for. A server's stream gives no stanza without.
+    #[must_use]
+    pub fn to(&self) -> Option<&Jid<'b>> {
+        self.to.as_ref()
+    }
+
+    /// Who sent it: what it says, or what the stream stamped on it. A server's stream gives none without.
+    #[must_use]
+    pub fn from(&self) -> Option<&Jid<'b>> {
+        self.from.as_ref()
+    }
+
+    /// Its `id`, unescaped.
+    #[must_use]
+    pub fn id(&self) -> Option<Cow<'b, str>> {
+        self.head.id.map(|value| text_of(self.bytes, value))
+    }
+
+    /// Its `type`, unescaped.
+    #[must_use]
+    pub fn type_(&self) -> Option<Cow<'b, str>> {
+        self.head.type_.map(|value| text_of(self.bytes, value))
+    }
+
+    /// What is between its start and its end tag, as it was received; prefixes may be declared outside.
+    #[must_use]
+    pub fn content(&self) -> &'b [u8] {
+        &self.bytes[self.head.end as usize..(self.head.foot as usize).max(self.head.end as usize)]
+    }
+
+    /// How many child elements it has.
+    #[must_use]
+    pub fn children(&self) -> usize {
+        self.head.children as usize
+    }
+
+    /// May an error answer it? Never an error itself, nor an iq's answer (RFC 6120, 8.3.1); of presence only
+    /// what waits for a reaction: that without a type, `subscribe` and `probe`.
+    #[must_use]
+    pub fn may_be_answered(&self) -> bool {
+        match (self.kind, self.type_().as_deref()) {
+            (_, Some("error")) | (Kind::Iq, Some("result")) => false,
+            (Kind::Presence, kind) => matches!(kind, None | Some("subscribe" | "probe")),
+            (Kind::Iq | Kind::Message, _) => true,
+        }
+    }
+
+    /// Is it an iq that RFC 6120 section 8.2.3 allows: with an id, one of the four types, and exactly one
+    /// child in a request? Strict receivers end their stream over others.
+    pub(crate) fn is_proper(&self) -> bool {
+        self.kind != Kind::Iq
+            || (self.head.id.is_some()
+                && match self.type_().as_deref() {
+                    Some("get" | "set") => self.head.children == 1,
+                    Some("result" | "error") => true,
+                    _ => false,
+                })
+    }
+
+    /// Puts a sender on a stanza that has none.
+    pub(crate) fn stamp(&mut self, from: Jid<'b>) {
+        self.from = Some(from);
+    }
+
+    /// Appends the stanza as its receiver is to get it: as received where that can be handed on, with the
+    /// parts written anew that can't. Allocates nothing but what `out` needs to grow.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        let head = &self.head;
+        let name = head.name.local_span();
+        out.push(b'<');
+        out.extend_from_slice(name.of(self.bytes));
+        self.declare_inherited(out);
+        if head.from.is_none()
+            && let Some(from) = &self.from
+        {
+            push_attribute(out, "from", from.as_str());
+        }
+        self.push_attributes(out);
+        let end = head.end as usize;
+        let Some(content) = self.bytes.get(end..head.foot as usize) else { return };
+        if head.foot as usize == self.bytes.len() {
+            return;
+        }
+        self.push_piece(out, content, false);
+        if head.name.has_prefix() {
+            out.extend_from_slice(b"</");
+            out.extend_from_slice(name.of(self.bytes));
+            out.push(b'>');
+        } else {
+            self.push_piece(out, &self.bytes[head.foot as usize..], false);
+        }
+    }
+
+    /// Appends the start tag behind its name: everything but its own `xmlns`, the addresses canonical.
+    fn push_attributes(&self, out: &mut Vec<u8>) {
+        let head = &self.head;
+        let changed = |value: Option<Value>, address: Option<&Jid<'b>>| {
+            let address = address.filter(|address| !address.is_verbatim())?;
+            Some((value?.span, address.clone()))
+        };
+        let mut edits = [
+            head.xmlns.map(|span| (span, None)),
+            changed(head.to, self.to.as_ref()).map(|(span, to)| (span, Some(to))),
+            changed(head.from, self.from.as_ref()).map(|(span, from)| (span, Some(from))),
+        ];
+        edits.sort_unstable_by_key(|edit| edit.as_ref().map_or(u32::MAX, |(span, _)| span.start));
+        let mut at = head.name.end();
+        for (span, address) in edits.iter().flatten() {
+            self.push_piece(out, &self.bytes[at..span.start as usize], true);
+            if let Some(address) = address {
+                push_value(out, address.as_str());
+            }
+            at = span.end as usize;
+        }
+        self.push_piece(out, &self.bytes[at..head.end as usize], true);
+    }
+
+    fn push_piece(&self, out: &mut Vec<u8>, piece: &[u8], in_tag: bool) {
+        if self.head.odd.any() {
+            rewrite::copy(out, piece, in_tag);
+        } else {
+            out.extend_from_slice(piece);
+        }
+    }
+
+    /// Declares the prefixes that only the sender's stream header declared.
+    fn declare_inherited(&self, out: &mut Vec<u8>) {
+        let Some(header) = &self.inherited else { return };
+        for (index, (prefix, uri)) in header.0.iter().enumerate() {
+            if self.head.inherited & (1 << index) != 0 {
+                out.extend_from_slice(b" xmlns:");
+                out.extend_from_slice(prefix.as_bytes());
+                out.extend_from_slice(b"='");
+                push_value(out, uri);
+                out.push(b'\'');
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Stanza<'_> {
+    /// Shows what it is and how long, not what it says: stanzas must not get into logs by accident.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stanza")
+            .field("kind", &self.kind)
+            .field("type", &self.type_())
+            .field("from", &self.from.as_ref().map(Jid::as_str))
+            .field("to", &self.to.as_ref().map(Jid::as_str))
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn address(bytes: &[u8], value: Value) -> Result<Jid<'_>, JidError> {
+    match text_of(bytes, value) {
+        Cow::Borrowed(text) => Jid::parse(text),
+        Cow::Owned(text) => Jid::parse(&text).map(Jid::into_owned),
+    }
+}
+
+/// An attribute's value, unescaped where it has to be.
+pub(crate) fn text_of(bytes: &[u8], value: Value) -> Cow<'_, str> {
+    let written = span_text(bytes, value.span);
+    if value.plain { Cow::Borrowed(written) } else { Cow::Owned(rewrite::value(written.as_bytes())) }
+}
+
+fn span_text(bytes: &[u8], span: Span) -> &str {
+    // The scan has checked that it is UTF-8.
+    core::str::from_utf8(span.of(bytes)).unwrap_or_default()
+}

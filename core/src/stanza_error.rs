@@ -1,0 +1,207 @@
+//! Stanza errors (RFC 6120, 8.3): the answer to a stanza that goes no further.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::error::conditions;
+use crate::jid::Domain;
+use crate::namespaces as ns;
+use crate::stanza::Stanza;
+use crate::xml::escape::{push_attribute, push_text};
+
+conditions! {
+    /// The conditions of a stanza error (RFC 6120, 8.3.3).
+    StanzaCondition {
+        /// The stanza breaks a rule of its kind.
+        BadRequest = "bad-request",
+        /// Something of that name is there already.
+        Conflict = "conflict",
+        /// The receiver does not do that.
+        FeatureNotImplemented = "feature-not-implemented",
+        /// The sender may not do that.
+        Forbidden = "forbidden",
+        /// The receiver is no longer there.
+        Gone = "gone",
+        /// The server failed.
+        InternalServerError = "internal-server-error",
+        /// There is no such thing.
+        ItemNotFound = "item-not-found",
+        /// An address is none.
+        JidMalformed = "jid-malformed",
+        /// The receiver does not take it as it is.
+        NotAcceptable = "not-acceptable",
+        /// Nobody may do that, or this sender may not reach the receiver at all.
+        NotAllowed = "not-allowed",
+        /// The sender has to prove who it is first.
+        NotAuthorized = "not-authorized",
+        /// It breaks a rule of the server's operator.
+        PolicyViolation = "policy-violation",
+        /// The receiver is not there for the moment.
+        RecipientUnavailable = "recipient-unavailable",
+        /// Ask somewhere else.
+        Redirect = "redirect",
+        /// The sender has to register first.
+        RegistrationRequired = "registration-required",
+        /// There is no way to the domain.
+        RemoteServerNotFound = "remote-server-not-found",
+        /// The domain is known, but does not answer.
+        RemoteServerTimeout = "remote-server-timeout",
+        /// The receiver or the server has too little of something.
+        ResourceConstraint = "resource-constraint",
+        /// Nobody there offers that.
+        ServiceUnavailable = "service-unavailable",
+        /// The sender has to subscribe first.
+        SubscriptionRequired = "subscription-required",
+        /// None of the others.
+        UndefinedCondition = "undefined-condition",
+        /// It came at the wrong time.
+        UnexpectedRequest = "unexpected-request",
+    }
+}
+
+/// What the sender is to do about an error (RFC 6120, 8.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// Prove who it is and try again.
+    Auth,
+    /// Give up.
+    Cancel,
+    /// Nothing: it was a warning.
+    Continue,
+    /// Change the stanza and try again.
+    Modify,
+    /// Try again later.
+    Wait,
+}
+
+impl ErrorType {
+    /// The value of the error's `type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Cancel => "cancel",
+            Self::Continue => "continue",
+            Self::Modify => "modify",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+/// A stanza error, ready to be written as the answer to a stanza.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StanzaError {
+    /// What is wrong.
+    pub condition: StanzaCondition,
+    /// What to do about it.
+    pub error_type: ErrorType,
+    /// What exactly is wrong, in English.
+    pub text: Cow<'static, str>,
+}
+
+impl StanzaError {
+    /// Makes an error.
+    #[must_use]
+    pub fn new(
+        condition: StanzaCondition,
+        error_type: ErrorType,
+        text: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { condition, error_type, text: text.into() }
+    }
+
+    /// Appends the answer to `stanza` (RFC 6120, 8.3.1): the addresses swapped, its id, type `error`, and no
+    /// echo of what it held. The caller asks [`Stanza::may_be_answered`] first.
+    pub fn append_answer_to(&self, stanza: &Stanza<'_>, out: &mut Vec<u8>) {
+        let id = stanza.id();
+        Answer {
+            name: stanza.kind().as_str(),
+            namespace: None,
+            from: stanza.to().map(|to| to.as_str()).unwrap_or_default(),
+            to: stanza.from().map(|from| from.as_str()).unwrap_or_default(),
+            id: id.as_deref(),
+        }
+        .append(self, out);
+    }
+}
+
+impl fmt::Display for StanzaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.condition, self.error_type.as_str(), self.text)
+    }
+}
+
+/// The addresses and the name of an error reply.
+pub(crate) struct Answer<'a> {
+    pub(crate) name: &'a str,
+    /// An `xmlns` attribute as it was written, for an element that is no stanza.
+    pub(crate) namespace: Option<&'a [u8]>,
+    pub(crate) from: &'a str,
+    pub(crate) to: &'a str,
+    pub(crate) id: Option<&'a str>,
+}
+
+impl Answer<'_> {
+    pub(crate) fn append(&self, error: &StanzaError, out: &mut Vec<u8>) {
+        out.push(b'<');
+        out.extend_from_slice(self.name.as_bytes());
+        if let Some(namespace) = self.namespace {
+            out.extend_from_slice(namespace);
+        }
+        if !self.from.is_empty() {
+            push_attribute(out, "from", self.from);
+        }
+        if !self.to.is_empty() {
+            push_attribute(out, "to", self.to);
+        }
+        if let Some(id) = self.id {
+            push_attribute(out, "id", id);
+        }
+        out.extend_from_slice(b" type='error'><error type='");
+        out.extend_from_slice(error.error_type.as_str().as_bytes());
+        // For an element of another namespace the error is still one of the stream's content.
+        if self.namespace.is_some() {
+            out.extend_from_slice(b"' xmlns='");
+            out.extend_from_slice(ns::COMPONENT.as_bytes());
+        }
+        out.extend_from_slice(b"'><");
+        out.extend_from_slice(error.condition.as_str().as_bytes());
+        push_attribute(out, "xmlns", ns::STANZA_ERRORS);
+        out.extend_from_slice(b"/>");
+        if !error.text.is_empty() {
+            out.extend_from_slice(b"<text");
+            push_attribute(out, "xmlns", ns::STANZA_ERRORS);
+            out.extend_from_slice(b" xml:lang='en'>");
+            push_text(out, &error.text);
+            out.extend_from_slice(b"</text>");
+        }
+        out.extend_from_slice(b"</error></");
+        out.extend_from_slice(self.name.as_bytes());
+        out.push(b'>');
+    }
+}
+
+/// The usual errors of a server.
+impl StanzaError {
+    /// Nobody is bound to the domain, and nobody is expected (RFC 6120, 10.4.3).
+    #[must_use]
+    pub fn no_such_domain(domain: &str) -> Self {
+        let text = alloc::format!("no component serves '{domain}' here, and this server reaches no other server");
+        Self::new(StanzaCondition::RemoteServerNotFound, ErrorType::Cancel, text)
+    }
+
+    /// The component is known and not connected.
+    #[must_use]
+    pub fn component_away(domain: &str) -> Self {
+        let text = alloc::format!("the component '{domain}' is not connected");
+        Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, text)
+    }
+
+    /// The listener's access rule denies the sender.
+    #[must_use]
+    pub fn access_denied(domain: &Domain) -> Self {
+        let text = alloc::format!("the access rule of '{domain}' does not let you send to it");
+        Self::new(StanzaCondition::NotAllowed, ErrorType::Cancel, text)
+    }
+}

@@ -1,0 +1,40 @@
+//! Streams, from the first byte to the closing tag, for both sides.
+//!
+//! | side | before authentication | after it |
+//! | --- | --- | --- |
+//! | server | [`Acceptor`] → [`Opened`] → [`Handshaking`] → [`Proved`] | [`ServerStream`] |
+//! | component | [`Initiator`] | [`ClientStream`] |
+//!
+//! The phases before authentication are values that turn into one another; none of them can give a stanza.
+//! All of them read the same way:
+//!
+//! * **input** is the caller's: it begins with the first byte that was not consumed yet and only grows at its
+//!   end. Each call says how many bytes it consumed; the caller drops those. What is not consumed is given
+//!   again, with more behind it.
+//! * **out** is the caller's, too: a call appends to it what has to be sent. Bytes in it are due whatever the
+//!   call returned; an error has its answer in there already.
+//! * **now** never runs backwards. `poll_timeout` tells when to call `handle_timeout` at the latest; it may
+//!   change with every other call.
+//!
+//! How the input is cut into calls makes no difference to what comes out of them.
+
+mod accept;
+mod client;
+mod open;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use accept::{Acceptor, Accepting, Handshaking, Opened, Proved, Shaking};
+pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
+pub use server::{Event, Refusal, Refused, ServerStream};
+
+/// What one call of `process` did.
+#[derive(Debug)]
+#[must_use]
+pub struct Step<E> {
+    /// Bytes to drop from the front of the input.
+    pub consumed: usize,
+    /// What happened, `None` if more input is needed for anything to happen.
+    pub event: Option<E>,
+}

@@ -1,0 +1,268 @@
+//! A stream that is open, for both sides: first-level elements in, keepalives and the closing tag out.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::error::{Cause, StreamError, push_trailer};
+use crate::limits::Limits;
+use crate::time::Instant;
+use crate::xml::header::StreamHeader;
+use crate::xml::scan::{Head, HeaderPrefixes, Progress, Scan, StreamElement};
+use crate::xml::{XmlError, XmlFault};
+
+/// What stands at the first level of a stream.
+pub(super) enum First<'b> {
+    /// A whole element.
+    Element(&'b [u8], Head),
+    /// The start tag of one in the streams namespace.
+    OfStreams(StreamElement),
+    /// The peer's closing tag.
+    ClosingTag,
+}
+
+/// How far a stream is.
+#[derive(Debug)]
+enum Phase {
+    Live,
+    Closed,
+    Failed(StreamError),
+}
+
+/// The time for an element that has begun. It runs only while the stream is read from.
+#[derive(Debug)]
+enum Clock {
+    Idle,
+    Running(Instant),
+    Stopped(Duration),
+}
+
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) limits: Arc<Limits>,
+    pub(super) prefixes: Arc<HeaderPrefixes>,
+    /// The peer's root element, as its closing tag will name it.
+    root: String,
+    phase: Phase,
+    scan: Scan,
+    /// The element given last, and whether it was put back.
+    last: Option<(usize, Head)>,
+    put_back: bool,
+    reading: bool,
+    stanza_clock: Clock,
+    keepalive_at: Option<Instant>,
+}
+
+impl Open {
+    pub(super) fn new(header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
+        let keepalive_at = limits.keepalive.map(|silence| now + silence);
+        Self {
+            limits,
+            prefixes: Arc::new(header.prefixes),
+            root: header.name,
+            phase: Phase::Live,
+            scan: Scan::default(),
+            last: None,
+            put_back: false,
+            reading: true,
+            stanza_clock: Clock::Idle,
+            keepalive_at,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        !matches!(self.phase, Phase::Live)
+    }
+
+    /// The next thing at the first level, with the bytes consumed up to its end.
+    pub(super) fn next<'b>(
+        &mut self,
+        now: Instant,
+        input: &'b [u8],
+    ) -> Result<(usize, Option<First<'b>>), StreamError> {
+        match &self.phase {
+            Phase::Live => {}
+            Phase::Closed => return Ok((input.len(), None)),
+            Phase::Failed(error) => return Err(error.clone()),
+        }
+        if core::mem::take(&mut self.put_back)
+            && let Some((length, head)) = self.last
+        {
+            return Ok((length, Some(First::Element(&input[..length], head))));
+        }
+        let blanks = if self.scan.is_inside() { 0 } else { leading_blanks(input) };
+        let element = &input[blanks..];
+        if element.is_empty() {
+            return Ok((blanks, None));
+        }
+        if let Some(found) = self.closing_tag(element)? {
+            return Ok(match found {
+                Some(length) => (blanks + length, Some(First::ClosingTag)),
+                None => (blanks, None),
+            });
+        }
+        let window = &element[..element.len().min(self.limits.stanza)];
+        match self.scan.advance(window, &self.limits, &self.prefixes)? {
+            Progress::Whole(length) => {
+                let head = self.scan.take_head();
+                self.stanza_clock = Clock::Idle;
+                self.last = Some((length, head));
+                // Where blanks came first, an element put back must still begin the next input.
+                Ok((blanks + length, Some(First::Element(&element[..length], head))))
+            }
+            Progress::StreamElement(element) => Ok((blanks, Some(First::OfStreams(element)))),
+            Progress::Partial if element.len() >= self.limits.stanza => {
+                Err(Cause::BigStanza { limit: self.limits.stanza }.into())
+            }
+            Progress::Partial => {
+                if matches!(self.stanza_clock, Clock::Idle) {
+                    let time = self.limits.stanza_time;
+                    self.stanza_clock =
+                        if self.reading { Clock::Running(now + time) } else { Clock::Stopped(time) };
+                }
+                Ok((blanks, None))
+            }
+        }
+    }
+
+    /// `None`: it is no closing tag. `Some(None)`: it may be one. Text where none may be is refused here, too.
+    fn closing_tag(&self, element: &[u8]) -> Result<Option<Option<usize>>, StreamError> {
+        if self.scan.is_inside() {
+            return Ok(None);
+        }
+        let not_well_formed = |what| StreamError::from(XmlError { fault: XmlFault::NotWellFormed(what), at: 0 });
+        match element {
+            [b'<'] | [b'<', b'!'] => return Ok(Some(None)),
+            [b'<', b'/', ..] => {}
+            // A CDATA section is text.
+            [b'<', b'!', b'[', ..] => return Err(Cause::TextBetween.into()),
+            [b'<', ..] => return Ok(None),
+            [0..0x20, ..] => return Err(not_well_formed("a control character")),
+            [byte, ..] if !byte.is_ascii() => {
+                return match core::str::from_utf8(&element[..element.len().min(4)]) {
+                    Err(error) if error.valid_up_to() == 0 && error.error_len().is_some() => {
+                        Err(XmlError { fault: XmlFault::NotUtf8, at: 0 }.into())
+                    }
+                    Err(error) if error.valid_up_to() == 0 => Ok(Some(None)),
+                    _ => Err(Cause::TextBetween.into()),
+                };
+            }
+            _ => return Err(Cause::TextBetween.into()),
+        }
+        const MOST_BLANKS: usize = 1024;
+        let name = &element[2..];
+        let root = self.root.as_bytes();
+        let common = name.len().min(root.len());
+        if name[..common] != root[..common] {
+            return Err(not_well_formed("an end tag that closes nothing"));
+        }
+        let blanks = leading_blanks(&name[common..]);
+        match name.get(common + blanks) {
+            Some(b'>') if common == root.len() => Ok(Some(Some(2 + common + blanks + 1))),
+            Some(_) => Err(not_well_formed("an end tag that holds more than a name")),
+            None if blanks > MOST_BLANKS => Err(not_well_formed("an end tag with too many blanks")),
+            None => Ok(Some(None)),
+        }
+    }
+
+    /// The element given last was not taken: the next call gives it again, without a second scan. The input
+    /// must begin with it then.
+    pub(super) fn put_back(&mut self) -> usize {
+        self.put_back = self.last.is_some();
+        self.last.map_or(0, |(length, _)| length)
+    }
+
+    /// Ends the stream with an error: it goes to `out` with the closing tag, unless the stream had ended.
+    pub(super) fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
+        if let Phase::Failed(first) = &self.phase {
+            return first.clone();
+        }
+        if !self.is_closed() {
+            error.push_with_trailer(out);
+        }
+        self.stop(Phase::Failed(error.clone()));
+        error
+    }
+
+    /// Notes an error that the peer sent: it gets our closing tag and no error back.
+    pub(super) fn fail_by_peer(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
+        self.close(out);
+        self.phase = Phase::Failed(error.clone());
+        error
+    }
+
+    /// Ends the stream in good order.
+    pub(super) fn close(&mut self, out: &mut Vec<u8>) {
+        if !self.is_closed() {
+            push_trailer(out);
+            self.stop(Phase::Closed);
+        }
+    }
+
+    /// The connection is gone: nothing more can be said.
+    pub(super) fn end(&mut self) {
+        if !self.is_closed() {
+            self.stop(Phase::Closed);
+        }
+    }
+
+    fn stop(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.scan = Scan::default();
+        self.last = None;
+        self.put_back = false;
+        self.stanza_clock = Clock::Idle;
+        self.keepalive_at = None;
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match (&self.stanza_clock, self.keepalive_at) {
+            (&Clock::Running(deadline), Some(at)) => Some(at.min(deadline)),
+            (&Clock::Running(deadline), None) => Some(deadline),
+            (_, at) => at,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        if let Phase::Failed(error) = &self.phase {
+            return Err(error.clone());
+        }
+        if matches!(self.stanza_clock, Clock::Running(deadline) if deadline <= now) {
+            let cause = Cause::SlowStanza { within: self.limits.stanza_time };
+            return Err(self.fail(cause.into(), out));
+        }
+        if self.keepalive_at.is_some_and(|at| at <= now) {
+            out.push(b' ');
+            self.wrote(now);
+        }
+        Ok(())
+    }
+
+    /// Bytes went out: the next keepalive is due that much later.
+    pub(super) fn wrote(&mut self, now: Instant) {
+        if self.keepalive_at.is_some() {
+            self.keepalive_at = self.limits.keepalive.map(|silence| now + silence);
+        }
+    }
+
+    /// Reading stops or goes on; the time between does not count against a stanza that has begun.
+    pub(super) fn set_reading(&mut self, now: Instant, reading: bool) {
+        self.reading = reading;
+        self.stanza_clock = match self.stanza_clock {
+            Clock::Running(deadline) if !reading => Clock::Stopped(deadline.since(now)),
+            Clock::Stopped(left) if reading => Clock::Running(now + left),
+            Clock::Running(deadline) => Clock::Running(deadline),
+            Clock::Stopped(left) => Clock::Stopped(left),
+            Clock::Idle => Clock::Idle,
+        };
+    }
+
+    pub(super) fn release(&mut self) {
+        self.scan.release();
+    }
+}
+
+fn leading_blanks(input: &[u8]) -> usize {
+    input.iter().take_while(|&&byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
+}

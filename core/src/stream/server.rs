@@ -1,0 +1,314 @@
+//! The server's side of an authenticated stream.
+
+use alloc::string::{String, ToString};
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Step;
+use super::open::{First, Open};
+use crate::error::{Cause, StreamError};
+use crate::jid::{Domain, Jid, JidError};
+use crate::limits::Limits;
+use crate::stanza::{AddressFault, Stanza, text_of};
+use crate::stanza_error::{Answer, ErrorType, StanzaCondition, StanzaError};
+use crate::time::Instant;
+use crate::xml::scan::{Head, StreamElement};
+
+/// The stream of a component that is authenticated and bound.
+///
+/// | kind | methods |
+/// | --- | --- |
+/// | reads | [`process`](Self::process), [`put_back`](Self::put_back), [`set_reading`](Self::set_reading) |
+/// | writes | [`answer`](Self::answer), [`close`](Self::close), [`fail`](Self::fail) |
+/// | time | [`poll_timeout`](Self::poll_timeout), [`handle_timeout`](Self::handle_timeout), [`wrote`](Self::wrote) |
+///
+/// Any of them may be called at any time, also while a [`Stanza`] is held: it borrows the input only. What
+/// other components send is appended to the connection's output with [`Stanza::append_to`], between any two
+/// calls.
+#[derive(Debug)]
+pub struct ServerStream {
+    open: Open,
+    domain: Domain,
+    is_subdomain: bool,
+    check_from: bool,
+    host: Domain,
+}
+
+/// What came on a component's stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'b> {
+    /// A stanza with a valid `to` and a `from` that the component may use: route it. For a subdomain
+    /// component only the prefix of `from` is checked; ask the router for the rest.
+    Stanza(Stanza<'b>),
+    /// An element that can't be routed. It was answered, in `out`, or dropped because nothing may answer it.
+    Refused(Refused),
+    /// The component ended the stream; our closing tag is in `out`.
+    Closed,
+}
+
+/// An element that was not routed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub reason: Refusal,
+    /// An error went back; else it was dropped, and is to be counted.
+    pub answered: bool,
+}
+
+/// Why an element can't be routed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is no iq, message or presence of the component protocol.
+    #[error("the element is no iq, message or presence in jabber:component:accept")]
+    NoStanza,
+    /// It has no `to` (XEP-0114, section 3).
+    #[error("a stanza must have a 'to'")]
+    NoTo,
+    /// Its `to` is no address.
+    #[error("the 'to' is no address: {0}")]
+    BadTo(JidError),
+    /// It has no `from`, and the component has several names.
+    #[error("a stanza of a subdomain component must have a 'from'")]
+    NoFrom,
+    /// Its `from` is no address.
+    #[error("the 'from' is no address: {0}")]
+    BadFrom(JidError),
+    /// Its `from` is of a domain that is not the component's.
+    #[error("the 'from' is not of the component's own domain")]
+    ForeignFrom,
+    /// An iq without an id, of no known type, or a request without exactly one child (RFC 6120, 8.2.3).
+    #[error("an iq needs an id, one of the types get, set, result and error, and exactly one child in a get or set")]
+    ImproperIq,
+}
+
+impl ServerStream {
+    pub(super) fn new(open: Open, domain: Domain, is_subdomain: bool, check_from: bool, host: Domain) -> Self {
+        Self { open, domain, is_subdomain, check_from, host }
+    }
+
+    /// The domain that the component is bound as; with [`is_subdomain`](Self::is_subdomain) the prefix.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// The component is bound under every host.
+    #[must_use]
+    pub fn is_subdomain(&self) -> bool {
+        self.is_subdomain
+    }
+
+    /// The stream has ended, in good order or not. It consumes what still comes and gives no event.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.open.is_closed()
+    }
+
+    /// Takes at most one event out of `input`; see the [module](super) for how. The work is bounded by one
+    /// stanza, and goes on where it stopped.
+    ///
+    /// # Errors
+    /// What ended the stream; it is in `out` already, and stays the same for ever.
+    pub fn process<'b>(
+        &mut self,
+        now: Instant,
+        input: &'b [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Step<Event<'b>>, StreamError> {
+        let (consumed, first) = match self.open.next(now, input) {
+            Ok(next) => next,
+            Err(error) => return Err(self.open.fail(error, out)),
+        };
+        let event = match first {
+            None => None,
+            Some(First::Element(bytes, head)) => Some(self.element(bytes, head, out)),
+            Some(First::ClosingTag | First::OfStreams(StreamElement::Error)) => {
+                self.open.close(out);
+                Some(Event::Closed)
+            }
+            Some(First::OfStreams(StreamElement::Stream)) => {
+                return Err(self.open.fail(Cause::NestedStream.into(), out));
+            }
+        };
+        Ok(Step { consumed, event })
+    }
+
+    fn element<'b>(&self, bytes: &'b [u8], head: Head, out: &mut Vec<u8>) -> Event<'b> {
+        let stanza = match Stanza::new(bytes, head, &self.open.prefixes) {
+            Some(Ok(stanza)) => stanza,
+            None => return self.refuse(bytes, head, Refusal::NoStanza, out),
+            Some(Err(AddressFault::To(error))) => {
+                return self.refuse(bytes, head, Refusal::BadTo(error), out);
+            }
+            Some(Err(AddressFault::From(error))) => {
+                return self.refuse(bytes, head, Refusal::BadFrom(error), out);
+            }
+        };
+        match self.checked(stanza) {
+            Ok(stanza) => Event::Stanza(stanza),
+            Err(refusal) => self.refuse(bytes, head, refusal, out),
+        }
+    }
+
+    fn checked<'b>(&self, mut stanza: Stanza<'b>) -> Result<Stanza<'b>, Refusal> {
+        if stanza.to().is_none() {
+            return Err(Refusal::NoTo);
+        }
+        match stanza.from() {
+            Some(from) if self.check_from && !self.is_ours(from.domain()) => return Err(Refusal::ForeignFrom),
+            Some(_) => {}
+            None if self.is_subdomain => return Err(Refusal::NoFrom),
+            None => match Jid::parse(self.domain.as_str()) {
+                Ok(own) => stanza.stamp(own.into_owned()),
+                Err(error) => return Err(Refusal::BadFrom(error)),
+            },
+        }
+        if stanza.is_proper() { Ok(stanza) } else { Err(Refusal::ImproperIq) }
+    }
+
+    /// May the component send from this domain, as far as the stream can tell?
+    fn is_ours(&self, domain: &str) -> bool {
+        if self.is_subdomain {
+            domain.strip_prefix(self.domain.as_str()).is_some_and(|host| host.starts_with('.'))
+        } else {
+            domain == self.domain.as_str()
+        }
+    }
+
+    /// Answers an element with `bad-request`, or drops it where no error may answer it.
+    fn refuse<'b>(&self, bytes: &'b [u8], head: Head, reason: Refusal, out: &mut Vec<u8>) -> Event<'b> {
+        let text = |value| text_of(bytes, value);
+        let kind = head.type_.map(text);
+        let name = core::str::from_utf8(head.name.local(bytes)).unwrap_or_default();
+        let answered = match (name, kind.as_deref()) {
+            (_, Some("error")) | ("iq", Some("result")) => false,
+            ("presence", kind) => matches!(kind, None | Some("subscribe" | "probe")),
+            _ => true,
+        };
+        if answered {
+            let error = StanzaError::new(
+                StanzaCondition::BadRequest,
+                ErrorType::Modify,
+                reason.to_string(),
+            );
+            let own = self.own_address();
+            let (to, from) = (head.to.map(text), head.from.map(text));
+            let valid = |address: Option<Cow<'_, str>>| {
+                address.and_then(|address| Jid::parse(&address).ok().map(Jid::into_owned))
+            };
+            let (to, from) = (valid(to), valid(from).filter(|_| reason != Refusal::ForeignFrom));
+            let id = head.id.map(text);
+            let namespace = head.xmlns.filter(|_| reason == Refusal::NoStanza && !head.name.has_prefix());
+            Answer {
+                name,
+                namespace: namespace.map(|span| span.of(bytes)),
+                from: to.as_ref().map_or(self.host.as_str(), Jid::as_str),
+                to: from.as_ref().map_or(&own, Jid::as_str),
+                id: id.as_deref(),
+            }
+            .append(&error, out);
+        }
+        Event::Refused(Refused { reason, answered })
+    }
+
+    /// Refuses a stanza of this stream after all: its `from` is not the component's, as the router knows.
+    pub fn refuse_sender(&mut self, stanza: &Stanza<'_>, out: &mut Vec<u8>) -> Refused {
+        let answered = stanza.may_be_answered();
+        if answered {
+            let text = Refusal::ForeignFrom.to_string();
+            let error = StanzaError::new(StanzaCondition::BadRequest, ErrorType::Modify, text);
+            let (own, id) = (self.own_address(), stanza.id());
+            let from = stanza.to().map_or(self.host.as_str(), Jid::as_str);
+            Answer { name: stanza.kind().as_str(), namespace: None, from, to: &own, id: id.as_deref() }
+                .append(&error, out);
+        }
+        Refused { reason: Refusal::ForeignFrom, answered }
+    }
+
+    /// The address that stands for the component where it gave none that is valid.
+    fn own_address(&self) -> String {
+        if self.is_subdomain {
+            [self.domain.as_str(), ".", self.host.as_str()].concat()
+        } else {
+            self.domain.as_str().into()
+        }
+    }
+
+    /// Answers a stanza of this stream with an error, in `out`, unless nothing may answer it; says whether
+    /// it did. The answer goes to the stream that the stanza came from, whatever its `from` says: an error
+    /// must not reach somebody who has asked for nothing.
+    #[must_use = "a stanza that was not answered is to be counted"]
+    pub fn answer(&mut self, stanza: &Stanza<'_>, error: &StanzaError, out: &mut Vec<u8>) -> bool {
+        let may = stanza.may_be_answered() && !self.is_closed();
+        if may {
+            error.append_answer_to(stanza, out);
+        }
+        may
+    }
+
+    /// The stanza given last can't be taken yet, say because its receiver's queue is full. The next
+    /// [`process`](Self::process) gives it again, without a second scan. Returns its length: so many bytes
+    /// of what that call consumed are unconsumed again, and must begin the next input.
+    #[must_use = "the input must be rewound by that"]
+    pub fn put_back(&mut self) -> usize {
+        self.open.put_back()
+    }
+
+    /// Tells that reading from the connection stops (no tokens, or a full receiver) or goes on: the time in
+    /// between does not count against a stanza that has begun.
+    pub fn set_reading(&mut self, now: Instant, reading: bool) {
+        self.open.set_reading(now, reading);
+    }
+
+    /// Ends the stream in good order: the closing tag goes to `out`.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        self.open.close(out);
+    }
+
+    /// Ends the stream with an error of the caller's, such as `system-shutdown`. Does nothing to a stream
+    /// that has ended.
+    pub fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) {
+        if !self.is_closed() {
+            self.open.fail(error, out);
+        }
+    }
+
+    /// The connection ended without a closing tag: a close like any other.
+    pub fn handle_eof(&mut self) {
+        self.open.end();
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.open.poll_timeout()
+    }
+
+    /// Appends a keepalive that is due, or fails the stream whose stanza is overdue.
+    ///
+    /// # Errors
+    /// `connection-timeout`, which is in `out` then.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        self.open.handle_timeout(now, out)
+    }
+
+    /// Tells that bytes went out, so that the next keepalive waits.
+    pub fn wrote(&mut self, now: Instant) {
+        self.open.wrote(now);
+    }
+
+    /// Gives back memory that odd stanzas made the stream take; for a connection that is idle.
+    pub fn release(&mut self) {
+        self.open.release();
+    }
+
+    /// Shared by what is written for this component and by what it wrote: the header's prefixes stay alive
+    /// while a stanza that uses them is held.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.open.limits
+    }
+}

@@ -1,0 +1,150 @@
+//! Both sides against each other and against bytes.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::handshake::{Secret, StreamId};
+use crate::jid::Domain;
+use crate::limits::Limits;
+use crate::time::Instant;
+
+const T: Instant = Instant::ORIGIN;
+
+fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+/// Takes a server and a component through the handshake.
+fn established(header: &[u8]) -> ServerStream {
+    let limits = Arc::new(Limits::default());
+    let id = StreamId::from_text("abc").unwrap();
+    let mut out = Vec::new();
+    let (used, next) = Acceptor::new(domain("host.example"), id, limits, T).process(header, &mut out);
+    assert_eq!(used, header.len());
+    let Accepting::Opened(opened) = next else { panic!("not opened: {}", String::from_utf8_lossy(&out)) };
+    let shaking = opened.accept(T, Secret::new("s"), &mut out);
+    let proof = [b"<handshake>", &Secret::new("s").handshake("abc")[..], b"</handshake>"].concat();
+    let (used, next) = shaking.process(&proof, &mut out);
+    assert_eq!(used, proof.len());
+    let Shaking::Proved(proved) = next else { panic!("not proved: {}", String::from_utf8_lossy(&out)) };
+    proved.bind(T, true, &mut out)
+}
+
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='comp.example'>";
+
+/// What the stream delivers and answers for `input` in pieces of `cut` bytes.
+fn run(header: &[u8], input: &[u8], cut: usize) -> (String, String) {
+    let mut stream = established(header);
+    let (mut delivered, mut out) = (Vec::new(), Vec::new());
+    let mut pending = Vec::new();
+    for piece in input.chunks(cut) {
+        pending.extend_from_slice(piece);
+        loop {
+            let step = match stream.process(T, &pending, &mut out) {
+                Ok(step) => step,
+                Err(_) => return text(delivered, out),
+            };
+            let more = step.event.is_some();
+            if let Some(Event::Stanza(stanza)) = &step.event {
+                stanza.append_to(&mut delivered);
+            }
+            let consumed = step.consumed;
+            pending.drain(..consumed);
+            if !more {
+                break;
+            }
+        }
+    }
+    text(delivered, out)
+}
+
+fn text(delivered: Vec<u8>, out: Vec<u8>) -> (String, String) {
+    (String::from_utf8(delivered).unwrap(), String::from_utf8(out).unwrap())
+}
+
+/// Runs it whole and in pieces, and gives what all of them give.
+fn all_cuts(header: &[u8], input: &[u8]) -> (String, String) {
+    let whole = run(header, input, usize::MAX);
+    for cut in [1, 2, 3, 5, 7, 16] {
+        assert_eq!(run(header, input, cut), whole, "in pieces of {cut}");
+    }
+    whole
+}
+
+#[test]
+fn a_plain_stanza_is_handed_on_byte_for_byte() {
+    let stanza = "<message from='a@comp.example/r' to='peer.example' id='1'><body>x &amp; y</body></message>";
+    assert_eq!(all_cuts(HEADER, stanza.as_bytes()), (stanza.into(), String::new()));
+}
+
+#[test]
+fn what_may_not_be_handed_on_is_written_anew() {
+    for (input, delivered) in [
+        ("<message xmlns='jabber:client' from='comp.example' to='PEER.example.'><body/></message>", "<message from='comp.example' to='peer.example'><body/></message>"),
+        ("<message to='peer.example'/>", "<message from='comp.example' to='peer.example'/>"),
+        ("<c:message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></c:message >", "<message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></message>"),
+        ("<message to='a&amp;b.example'/>", ""),
+        ("<message from='comp.example' to='p&#x2e;example'><x><![CDATA[<&]]></x></message>", "<message from='comp.example' to='p.example'><x>&lt;&amp;</x></message>"),
+    ] {
+        assert_eq!(all_cuts(HEADER, input.as_bytes()).0, delivered, "{input}");
+    }
+    let header = b"<s:stream xmlns:foo='urn:foo' xmlns='jabber:component:accept' xmlns:s='http://etherx.jabber.org/streams' to='comp.example'>";
+    assert_eq!(
+        all_cuts(header, b"<message from='comp.example' to='p.example'><foo:x s:a='1'/></message></s:stream>"),
+        ("<message xmlns:foo='urn:foo' xmlns:s='http://etherx.jabber.org/streams' from='comp.example' to='p.example'><foo:x s:a='1'/></message>".into(), "</stream:stream>".into())
+    );
+}
+
+#[test]
+fn refused_stanzas_are_answered_and_the_stream_lives_on() {
+    let (delivered, out) = all_cuts(
+        HEADER,
+        b"<message from='a@evil.example' to='peer.example' id='1'/><iq type='result' id='2'/> <presence from='comp.example' to='p.example'/>",
+    );
+    assert_eq!(delivered, "<presence from='comp.example' to='p.example'/>");
+    assert_eq!(out, "<message from='peer.example' to='comp.example' id='1' type='error'><error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>the &apos;from&apos; is not of the component&apos;s own domain</text></error></message>".replace("&apos;", "'"));
+}
+
+#[test]
+fn a_stanza_that_was_put_back_is_given_again() {
+    let mut stream = established(HEADER);
+    let mut out = Vec::new();
+    let input = b" <presence from='comp.example' to='p.example'/><presence/>";
+    let step = stream.process(T, input, &mut out).unwrap();
+    assert!(matches!(step.event, Some(Event::Stanza(_))));
+    let again = step.consumed - stream.put_back();
+    let step = stream.process(T, &input[again..], &mut out).unwrap();
+    let Some(Event::Stanza(stanza)) = step.event else { panic!() };
+    assert_eq!(stanza.raw(), b"<presence from='comp.example' to='p.example'/>");
+    let rest = &input[again + step.consumed..];
+    assert_eq!(rest, b"<presence/>");
+    assert!(matches!(stream.process(T, rest, &mut out).unwrap().event, Some(Event::Refused(_))));
+}
+
+#[test]
+fn a_component_of_ours_meets_a_server_of_ours() {
+    let limits = Arc::new(Limits::default());
+    let (mut up, mut down) = (Vec::new(), Vec::new());
+    let client = Initiator::connect(domain("comp.example"), false, Secret::new("s"), Arc::clone(&limits), T, &mut up);
+    let id = StreamId::from_random(1);
+    let (_, next) = Acceptor::new(domain("host.example"), id, limits, T).process(&up, &mut down);
+    let Accepting::Opened(opened) = next else { panic!() };
+    let server = opened.accept(T, Secret::new("s"), &mut down);
+    up.clear();
+    let (_, next) = client.process(T, &down, &mut up);
+    let Initiating::Reading(client) = next else { panic!() };
+    let (_, next) = server.process(&up, &mut down);
+    let Shaking::Proved(proved) = next else { panic!("{}", String::from_utf8_lossy(&up)) };
+    down.clear();
+    let mut server = proved.bind(T, true, &mut down);
+    down.extend_from_slice(b"<message/>");
+    let (used, next) = client.process(T, &down, &mut up);
+    let Initiating::Established(mut client) = next else { panic!() };
+    assert_eq!(&down[used..], b"<message/>");
+    down.clear();
+    server.fail(crate::error::Cause::Shutdown.into(), &mut down);
+    let error = client.process(T, &down, &mut up).unwrap_err();
+    assert_eq!(alloc::format!("{error}"), "system-shutdown: the peer says: the server is shutting down");
+}

@@ -1,0 +1,346 @@
+//! What comes before the first stanza: the XML declaration, `<stream:stream>` and the handshake, through rxml.
+//!
+//! rxml reads characters, entities and tags strictly; what its raw parser leaves out (attributes given twice,
+//! namespaces) is checked here, with the rules of the scan.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use rxml::error::EndOrError;
+use rxml::{Parse, RawEvent, RawParser};
+
+use super::names::check_portable_name;
+use super::scan::{HeaderPrefixes, check_namespace};
+use super::{XmlFault, names};
+use crate::error::{Cause, StreamError};
+use crate::limits::Limits;
+use crate::namespaces as ns;
+
+/// `<stream:stream>` as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamHeader {
+    /// The root's name as written: the closing tag's, too.
+    pub(crate) name: String,
+    pub(crate) prefixes: HeaderPrefixes,
+    pub(crate) to: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) is_subdomain: bool,
+}
+
+/// What was found before the first stanza.
+#[derive(Debug)]
+pub(crate) enum Early {
+    /// The stream header.
+    Header(Box<StreamHeader>),
+    /// A whole handshake, with its text.
+    Handshake(String),
+    /// The closing tag, or an error of the peer's.
+    Closed,
+}
+
+/// Reads up to the end of the handshake.
+pub(crate) struct Prologue {
+    parser: RawParser,
+    /// Bytes taken so far.
+    taken: usize,
+    /// White space came before anything else, so that no XML declaration may follow.
+    blank_first: bool,
+    /// Something else than white space has come.
+    begun: bool,
+    depth: usize,
+    tag: RawTag,
+    header: Option<HeaderPrefixes>,
+    /// Text of the handshake that is open.
+    handshake: Option<String>,
+}
+
+/// A start tag while its attributes come in.
+#[derive(Default)]
+struct RawTag {
+    name: RawName,
+    attributes: Vec<(RawName, String)>,
+}
+
+#[derive(Clone, Default, PartialEq, Eq)]
+struct RawName {
+    prefix: String,
+    local: String,
+}
+
+impl RawName {
+    fn new((prefix, local): rxml::parser::RawQName) -> Self {
+        let prefix = prefix.map(|prefix| prefix.as_str().into()).unwrap_or_default();
+        Self { prefix, local: local.as_str().into() }
+    }
+}
+
+impl Prologue {
+    pub(crate) fn new() -> Self {
+        let mut parser = RawParser::new();
+        // Else blanks between elements would wait inside the parser for the next element.
+        parser.set_text_buffering(false);
+        Self {
+            parser,
+            taken: 0,
+            blank_first: false,
+            begun: false,
+            depth: 0,
+            tag: RawTag::default(),
+            header: None,
+            handshake: None,
+        }
+    }
+
+    /// Gives back what the parser keeps between two reads.
+    pub(crate) fn release(&mut self) {
+        self.parser.release_temporaries();
+    }
+
+    /// Reads on; gives the bytes taken and what was found right at their end.
+    pub(crate) fn read(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<(usize, Option<Early>), StreamError> {
+        let mut taken = self.skip_blanks(&input[..input.len().min(self.room(limits))]);
+        loop {
+            let window = &input[taken..input.len().min(taken + self.room(limits))];
+            let mut rest = window;
+            let result = self.parser.parse(&mut rest, false);
+            let read = window.len() - rest.len();
+            taken += read;
+            self.taken += read;
+            match result {
+                Ok(Some(event)) => {
+                    if let Some(early) = self.take(event, limits)? {
+                        return Ok((taken, Some(early)));
+                    }
+                }
+                Ok(None) => return Ok((taken, Some(Early::Closed))),
+                Err(EndOrError::NeedMoreData) if self.room(limits) == 0 => {
+                    return Err(self.over_limit(limits));
+                }
+                Err(EndOrError::NeedMoreData) if taken == input.len() => return Ok((taken, None)),
+                Err(EndOrError::NeedMoreData) => {}
+                Err(EndOrError::Error(error)) => return Err(Cause::EarlyXml(fault_of(error)).into()),
+            }
+        }
+    }
+
+    /// XML allows blanks before the root element where no declaration comes; rxml does not.
+    fn skip_blanks(&mut self, window: &[u8]) -> usize {
+        if self.begun {
+            return 0;
+        }
+        let blanks = window.iter().take_while(|&&byte| names::is_space(byte)).count();
+        self.begun = blanks < window.len();
+        self.blank_first |= blanks > 0;
+        self.taken += blanks;
+        blanks
+    }
+
+    fn room(&self, limits: &Limits) -> usize {
+        let limit = if self.header.is_none() { limits.header } else { limits.negotiation };
+        limit.saturating_sub(self.taken)
+    }
+
+    fn over_limit(&self, limits: &Limits) -> StreamError {
+        if self.header.is_none() {
+            Cause::LongHeader { limit: limits.header }.into()
+        } else {
+            Cause::LongNegotiation { limit: limits.negotiation }.into()
+        }
+    }
+
+    fn take(&mut self, event: RawEvent, limits: &Limits) -> Result<Option<Early>, StreamError> {
+        match event {
+            RawEvent::XmlDeclaration(..) if self.blank_first => {
+                let fault = XmlFault::NotWellFormed("white space before the XML declaration");
+                return Err(Cause::EarlyXml(fault).into());
+            }
+            RawEvent::XmlDeclaration(..) => {}
+            RawEvent::ElementHeadOpen(_, name) => {
+                self.tag = RawTag { name: RawName::new(name), attributes: Vec::new() };
+            }
+            RawEvent::Attribute(_, name, value) => {
+                if self.tag.attributes.len() == limits.attributes {
+                    return Err(early(XmlFault::ManyAttributes { limit: limits.attributes }));
+                }
+                self.tag.attributes.push((RawName::new(name), value));
+            }
+            RawEvent::ElementHeadClose(_) => {
+                self.depth += 1;
+                let tag = core::mem::take(&mut self.tag);
+                return match self.header.take() {
+                    None => self.open_stream(&tag).map(Some),
+                    Some(prefixes) => {
+                        let found = self.open_element(&tag, &prefixes);
+                        self.header = Some(prefixes);
+                        found
+                    }
+                };
+            }
+            RawEvent::ElementFoot(_) => {
+                self.depth -= 1;
+                match self.depth {
+                    0 => return Ok(Some(Early::Closed)),
+                    1 => return Ok(self.handshake.take().map(Early::Handshake)),
+                    _ => {}
+                }
+            }
+            RawEvent::Text(_, text) => match &mut self.handshake {
+                Some(handshake) => handshake.push_str(&text),
+                None if text.bytes().all(names::is_space) => {}
+                None => return Err(Cause::TextBetween.into()),
+            },
+        }
+        Ok(None)
+    }
+
+    fn open_stream(&mut self, tag: &RawTag) -> Result<Early, StreamError> {
+        let prefixes = tag.declared()?;
+        tag.check_prefixes(&prefixes)?;
+        let stream = StreamHeader {
+            name: tag.name.written(),
+            to: tag.attribute("to"),
+            from: tag.attribute("from"),
+            id: tag.attribute("id"),
+            is_subdomain: tag.attribute("is_subdomain").is_some_and(|value| value == "true" || value == "1"),
+            prefixes,
+        };
+        if tag.namespace(&stream.prefixes, "") != ns::STREAMS || tag.name.local != "stream" {
+            return Err(Cause::NoStream.into());
+        }
+        if tag.attribute("xmlns").as_deref() != Some(ns::COMPONENT) {
+            return Err(Cause::WrongNamespace.into());
+        }
+        if stream.prefixes.0.len() > HeaderPrefixes::MOST {
+            return Err(Cause::ManyPrefixes { limit: HeaderPrefixes::MOST }.into());
+        }
+        self.header = Some(stream.prefixes.clone());
+        Ok(Early::Header(Box::new(stream)))
+    }
+
+    fn open_element(&mut self, tag: &RawTag, header: &HeaderPrefixes) -> Result<Option<Early>, StreamError> {
+        let mut prefixes = tag.declared()?;
+        prefixes.0.extend(header.0.iter().cloned());
+        tag.check_prefixes(&prefixes)?;
+        let namespace = tag.namespace(&prefixes, ns::COMPONENT);
+        if namespace == ns::STREAMS && tag.name.local == "error" && self.depth == 2 {
+            return Ok(Some(Early::Closed));
+        }
+        if namespace == ns::COMPONENT && tag.name.local == "handshake" && self.depth == 2 {
+            self.handshake = Some(String::new());
+            return Ok(None);
+        }
+        Err(Cause::NoHandshake.into())
+    }
+}
+
+impl RawTag {
+    /// The prefixes that the tag declares, checked.
+    fn declared(&self) -> Result<HeaderPrefixes, StreamError> {
+        let mut prefixes = HeaderPrefixes::default();
+        for (index, (name, value)) in self.attributes.iter().enumerate() {
+            if self.attributes[..index].iter().any(|(other, _)| other == name) {
+                return Err(early(XmlFault::NotWellFormed("an attribute given twice")));
+            }
+            let is_default = name.prefix.is_empty() && name.local == "xmlns";
+            if is_default {
+                check_namespace(b"", value.as_bytes()).map_err(early)?;
+            } else if name.prefix == "xmlns" {
+                check_namespace(name.local.as_bytes(), value.as_bytes()).map_err(early)?;
+                check_portable_name(&name.local).map_err(early)?;
+                prefixes.0.push((name.local.clone(), value.clone()));
+            }
+        }
+        Ok(prefixes)
+    }
+
+    fn check_prefixes(&self, prefixes: &HeaderPrefixes) -> Result<(), StreamError> {
+        let resolve = |prefix: &str| match prefix {
+            "xml" => Ok(ns::XML),
+            _ => prefixes.uri(prefix).ok_or_else(|| {
+                early(XmlFault::NotWellFormed("a namespace prefix that is not declared"))
+            }),
+        };
+        if !self.name.prefix.is_empty() {
+            resolve(&self.name.prefix)?;
+        }
+        let prefixed = || {
+            self.attributes.iter().map(|(name, _)| name).filter(|name| !matches!(&*name.prefix, "" | "xmlns"))
+        };
+        for (index, name) in prefixed().enumerate() {
+            let uri = resolve(&name.prefix)?;
+            for other in prefixed().take(index) {
+                if other.local == name.local && resolve(&other.prefix)? == uri {
+                    return Err(early(XmlFault::NotWellFormed("an attribute given twice under two prefixes")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The element's namespace; `inherited` is the default one outside.
+    fn namespace<'a>(&'a self, prefixes: &'a HeaderPrefixes, inherited: &'a str) -> &'a str {
+        if !self.name.prefix.is_empty() {
+            return prefixes.uri(&self.name.prefix).unwrap_or_default();
+        }
+        let own = self.attributes.iter().find(|(name, _)| name.prefix.is_empty() && name.local == "xmlns");
+        own.map_or(inherited, |(_, value)| value)
+    }
+
+    fn attribute(&self, local: &str) -> Option<String> {
+        let found = self.attributes.iter().find(|(name, _)| name.prefix.is_empty() && name.local == local);
+        found.map(|(_, value)| value.clone())
+    }
+}
+
+impl RawName {
+    fn written(&self) -> String {
+        if self.prefix.is_empty() { self.local.clone() } else { [&*self.prefix, ":", &*self.local].concat() }
+    }
+}
+
+fn early(fault: XmlFault) -> StreamError {
+    Cause::EarlyXml(fault).into()
+}
+
+/// What an error of rxml means to the peer. Its strings are no stable interface: the version is pinned to
+/// 0.14 by the manifest, and a test holds each row.
+fn fault_of(error: rxml::Error) -> XmlFault {
+    use rxml::Error;
+    match error {
+        Error::InvalidUtf8Byte(_) | Error::RestrictedXml("only utf-8 encoding is allowed") => XmlFault::NotUtf8,
+        Error::RestrictedXml("long name or reference" | "event too long") => {
+            XmlFault::LongName { limit: rxml::Options::default().max_token_length }
+        }
+        Error::RestrictedXml(what) => XmlFault::Restricted(what),
+        Error::UndeclaredEntity => XmlFault::Restricted("an entity other than amp, lt, gt, quot and apos"),
+        Error::InvalidSyntax("malformed cdata or comment section start") => {
+            XmlFault::Restricted("a document type declaration")
+        }
+        Error::InvalidSyntax(what) => XmlFault::NotWellFormed(what),
+        Error::InvalidEof(_) => XmlFault::NotWellFormed("an early end"),
+        Error::InvalidChar(..) => XmlFault::NotWellFormed("a character that XML does not allow"),
+        Error::UnexpectedChar(..) | Error::UnexpectedByte(..) | Error::UnexpectedToken(..) => {
+            XmlFault::NotWellFormed("something else than what XML's grammar wants here")
+        }
+        Error::DuplicateAttribute => XmlFault::NotWellFormed("an attribute given twice"),
+        Error::ElementMismatch => {
+            XmlFault::NotWellFormed("an end tag that does not match its start tag")
+        }
+        Error::MultiColonName(_) | Error::EmptyNamePart(_) | Error::InvalidLocalName(_) => {
+            XmlFault::NotWellFormed("a name that is none")
+        }
+        Error::UndeclaredNamespacePrefix(_) => {
+            XmlFault::NotWellFormed("a namespace prefix that is not declared")
+        }
+        Error::ReservedNamespacePrefix | Error::ReservedNamespaceName => {
+            XmlFault::NotWellFormed("a reserved namespace prefix or name declared")
+        }
+        Error::EmptyNamespaceUri => XmlFault::NotWellFormed("a prefix bound to no namespace"),
+    }
+}
