@@ -113,13 +113,15 @@ impl Xorshift {
     }
 }
 
-/// Every name of one to `depth` labels, each `a` or `b`: few enough that prefixes, hosts and names collide.
-fn universe(depth: usize) -> Vec<Domain> {
-    let mut names: Vec<String> = Vec::from(["a".to_string(), "b".to_string()]);
+/// Every name of one to `depth` of these labels: few enough that prefixes, hosts and names collide.
+fn universe(labels: &[&str], depth: usize) -> Vec<Domain> {
+    let mut names: Vec<String> = labels.iter().map(ToString::to_string).collect();
     let mut start = 0;
     for _ in 1..depth {
-        let longer: Vec<String> =
-            names[start..].iter().flat_map(|name| [format!("a.{name}"), format!("b.{name}")]).collect();
+        let longer: Vec<String> = names[start..]
+            .iter()
+            .flat_map(|name| labels.iter().map(move |label| format!("{label}.{name}")))
+            .collect();
         start = names.len();
         names.extend(longer);
     }
@@ -159,20 +161,29 @@ fn explained(
 
 #[test]
 fn the_router_agrees_with_the_model() {
-    let (all, short) = (universe(4), universe(2));
+    run(&universe(&["a", "b"], 4), &universe(&["a", "b"], 2));
+}
+
+#[test]
+fn the_router_agrees_with_the_model_where_several_wait_for_one_name() {
+    run(&universe(&["a"], 6), &universe(&["a"], 3));
+}
+
+/// Random operations on names out of `all`, with hosts and prefixes out of `short`.
+fn run(all: &[Domain], short: &[Domain]) {
     let mut waits = 0;
     for seed in 1..=60_u64 {
         let mut random = Xorshift(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let (mut router, mut model) = (Router::new([]), Model::default());
         for _ in 0..300 {
-            let before = owners(&router, &all);
+            let before = owners(&router, all);
             let conn = ConnId(random.below(8) as u64);
             let mut newcomer = None;
             let told = match random.below(8) {
                 0..=2 => {
                     let claim = match random.below(2) {
-                        0 => Claim::Domain(random.pick(&all).clone()),
-                        _ => Claim::Prefix(random.pick(&short).clone()),
+                        0 => Claim::Domain(random.pick(all).clone()),
+                        _ => Claim::Prefix(random.pick(short).clone()),
                     };
                     let kick = random.below(3) == 0;
                     let conflict =
@@ -190,25 +201,25 @@ fn the_router_agrees_with_the_model() {
                     router.unbind(conn)
                 }
                 5..=6 => {
-                    let host = random.pick(&short);
+                    let host = random.pick(short);
                     let added = router.add_host(host.clone());
                     assert_eq!(added.is_ok(), model.add_host(host.as_str()), "seed {seed}");
                     added.unwrap_or_default()
                 }
                 _ => {
-                    let host = random.pick(&short);
+                    let host = random.pick(short);
                     model.remove_host(host.as_str());
                     router.remove_host(host)
                 }
             };
             waits += told.iter().filter(|change| matches!(change, Change::Waits { .. })).count();
-            for name in &all {
+            for name in all {
                 let holder = model.holder(name.as_str());
                 assert_eq!(router.owner(name.as_str()), holder.flatten(), "seed {seed}: {name}");
                 assert_eq!(router.is_host(name.as_str()), holder == Some(None), "seed {seed}: {name}");
             }
             assert_eq!(router.bound(), model.claims.len());
-            explained(&router, &all, &before, newcomer, &told);
+            explained(&router, all, &before, newcomer, &told);
         }
     }
     assert!(waits > 100, "prefixes waited only {waits} times");
