@@ -30,6 +30,16 @@ impl Domain {
         canonical_domain(raw).map(|name| Self(Arc::from(&*name)))
     }
 
+    /// The name `prefix.host`, which a subdomain component has under one host.
+    ///
+    /// # Errors
+    ///
+    /// Where both together are no domain name: too long, an IP literal, or labels that no bidirectional name
+    /// may mix (RFC 5893).
+    pub fn under(prefix: &Self, host: &Self) -> Result<Self, JidError> {
+        Self::parse(&alloc::format!("{prefix}.{host}"))
+    }
+
     /// The canonical name.
     #[must_use]
     pub fn as_str(&self) -> &str {
