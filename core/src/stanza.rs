@@ -1,6 +1,7 @@
 //! A stanza: what routing needs of it, and how it is written for its receiver.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -254,6 +255,44 @@ impl fmt::Debug for Stanza<'_> {
             .field("to", &self.to.as_ref().map(Jid::as_str))
             .field("bytes", &self.bytes.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// A stanza with its bytes, for whoever can't borrow the input.
+#[derive(Clone)]
+pub struct StanzaBuf {
+    bytes: Box<[u8]>,
+    kind: Kind,
+    head: Head,
+    header: Arc<HeaderPrefixes>,
+    /// The sender, where the stream stamped it.
+    stamped: Option<Jid<'static>>,
+}
+
+impl StanzaBuf {
+    /// Copies a stanza.
+    #[must_use]
+    pub fn new(stanza: &Stanza<'_>) -> Self {
+        let stamped = stanza.from.clone().filter(|_| stanza.head.from.is_none()).map(Jid::into_owned);
+        let header = stanza.inherited.clone().unwrap_or_default();
+        Self { bytes: stanza.bytes.into(), kind: stanza.kind, head: stanza.head, header, stamped }
+    }
+
+    /// The stanza, without a second scan.
+    #[must_use]
+    pub fn as_stanza(&self) -> Stanza<'_> {
+        let made = Stanza::with_kind(&self.bytes, self.kind, self.head, &self.header);
+        let mut stanza = made.expect("its addresses were valid when it was copied");
+        if let Some(from) = &self.stamped {
+            stanza.stamp(from.clone());
+        }
+        stanza
+    }
+}
+
+impl fmt::Debug for StanzaBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_stanza().fmt(f)
     }
 }
 

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::conditions;
-use crate::jid::Domain;
 use crate::namespaces as ns;
 use crate::stanza::Stanza;
 use crate::xml::escape::{push_attribute, push_text};
@@ -187,7 +186,8 @@ impl StanzaError {
     /// Nobody is bound to the domain, and nobody is expected (RFC 6120, 10.4.3).
     #[must_use]
     pub fn no_such_domain(domain: &str) -> Self {
-        let text = alloc::format!("no component serves '{domain}' here, and this server reaches no other server");
+        let text =
+            alloc::format!("no component serves '{domain}' here, and this server reaches no other server");
         Self::new(StanzaCondition::RemoteServerNotFound, ErrorType::Cancel, text)
     }
 
@@ -200,7 +200,7 @@ impl StanzaError {
 
     /// The listener's access rule denies the sender.
     #[must_use]
-    pub fn access_denied(domain: &Domain) -> Self {
+    pub fn access_denied(domain: &str) -> Self {
         let text = alloc::format!("the access rule of '{domain}' does not let you send to it");
         Self::new(StanzaCondition::NotAllowed, ErrorType::Cancel, text)
     }

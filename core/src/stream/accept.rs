@@ -109,9 +109,7 @@ impl Acceptor {
             Some(to) => Domain::parse(to).map_err(|error| Cause::BadDomain(error).into()),
         };
         match domain {
-            Ok(domain) => {
-                Ok(Accepting::Opened(Opened { negotiation: self.negotiation, header, domain }))
-            }
+            Ok(domain) => Ok(Accepting::Opened(Opened { negotiation: self.negotiation, header, domain })),
             Err(error) => Err(self.fail(error, out)),
         }
     }

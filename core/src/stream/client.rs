@@ -108,7 +108,9 @@ impl Initiator {
         match next_element(open, now, input, out) {
             Ok((taken, None)) => (taken, Initiating::Reading(self)),
             Ok((taken, Some(First::Element(bytes, head)))) if head.name.local(bytes) == b"handshake" => {
-                let Stage::Handshake(open) = self.inner.stage else { return (taken, Initiating::Reading(self)) };
+                let Stage::Handshake(open) = self.inner.stage else {
+                    return (taken, Initiating::Reading(self));
+                };
                 (taken, Initiating::Established(ClientStream { open: *open, domain: self.inner.domain }))
             }
             Ok((taken, Some(First::ClosingTag))) => {
@@ -294,7 +296,8 @@ fn peer_error(bytes: &[u8], head: Head) -> StreamError {
     let document = [b"<e>", content, b"</e>"].concat();
     let mut parser = RawParser::new();
     let mut rest = &document[..];
-    let (mut condition, mut text, mut name) = (StreamCondition::UndefinedCondition, String::new(), String::new());
+    let (mut condition, mut text, mut name) =
+        (StreamCondition::UndefinedCondition, String::new(), String::new());
     while let Ok(Some(event)) = parser.parse(&mut rest, true) {
         match event {
             RawEvent::ElementHeadOpen(_, (_, local)) => {

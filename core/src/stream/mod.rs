@@ -25,7 +25,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Acceptor, Accepting, Handshaking, Opened, Proved, Shaking};
+pub use accept::{Accepting, Acceptor, Handshaking, Opened, Proved, Shaking};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
 pub use server::{Event, Refusal, Refused, ServerStream};
 

@@ -131,7 +131,8 @@ impl Open {
         if self.scan.is_inside() {
             return Ok(None);
         }
-        let not_well_formed = |what| StreamError::from(XmlError { fault: XmlFault::NotWellFormed(what), at: 0 });
+        let not_well_formed =
+            |what| StreamError::from(XmlError { fault: XmlFault::NotWellFormed(what), at: 0 });
         match element {
             [b'<'] | [b'<', b'!'] => return Ok(Some(None)),
             [b'<', b'/', ..] => {}

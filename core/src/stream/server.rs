@@ -1,7 +1,7 @@
 //! The server's side of an authenticated stream.
 
-use alloc::string::{String, ToString};
 use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -80,12 +80,20 @@ pub enum Refusal {
     #[error("the 'from' is not of the component's own domain")]
     ForeignFrom,
     /// An iq without an id, of no known type, or a request without exactly one child (RFC 6120, 8.2.3).
-    #[error("an iq needs an id, one of the types get, set, result and error, and exactly one child in a get or set")]
+    #[error(
+        "an iq needs an id, one of the types get, set, result and error, and exactly one child in a get or set"
+    )]
     ImproperIq,
 }
 
 impl ServerStream {
-    pub(super) fn new(open: Open, domain: Domain, is_subdomain: bool, check_from: bool, host: Domain) -> Self {
+    pub(super) fn new(
+        open: Open,
+        domain: Domain,
+        is_subdomain: bool,
+        check_from: bool,
+        host: Domain,
+    ) -> Self {
         Self { open, domain, is_subdomain, check_from, host }
     }
 
@@ -158,7 +166,9 @@ impl ServerStream {
             return Err(Refusal::NoTo);
         }
         match stanza.from() {
-            Some(from) if self.check_from && !self.is_ours(from.domain()) => return Err(Refusal::ForeignFrom),
+            Some(from) if self.check_from && !self.is_ours(from.domain()) => {
+                return Err(Refusal::ForeignFrom);
+            }
             Some(_) => {}
             None if self.is_subdomain => return Err(Refusal::NoFrom),
             None => match Jid::parse(self.domain.as_str()) {
@@ -189,11 +199,7 @@ impl ServerStream {
             _ => true,
         };
         if answered {
-            let error = StanzaError::new(
-                StanzaCondition::BadRequest,
-                ErrorType::Modify,
-                reason.to_string(),
-            );
+            let error = StanzaError::new(StanzaCondition::BadRequest, ErrorType::Modify, reason.to_string());
             let own = self.own_address();
             let (to, from) = (head.to.map(text), head.from.map(text));
             let valid = |address: Option<Cow<'_, str>>| {

@@ -82,11 +82,20 @@ fn a_plain_stanza_is_handed_on_byte_for_byte() {
 #[test]
 fn what_may_not_be_handed_on_is_written_anew() {
     for (input, delivered) in [
-        ("<message xmlns='jabber:client' from='comp.example' to='PEER.example.'><body/></message>", "<message from='comp.example' to='peer.example'><body/></message>"),
+        (
+            "<message xmlns='jabber:client' from='comp.example' to='PEER.example.'><body/></message>",
+            "<message from='comp.example' to='peer.example'><body/></message>",
+        ),
         ("<message to='peer.example'/>", "<message from='comp.example' to='peer.example'/>"),
-        ("<c:message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></c:message >", "<message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></message>"),
+        (
+            "<c:message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></c:message >",
+            "<message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></message>",
+        ),
         ("<message to='a&amp;b.example'/>", ""),
-        ("<message from='comp.example' to='p&#x2e;example'><x><![CDATA[<&]]></x></message>", "<message from='comp.example' to='p.example'><x>&lt;&amp;</x></message>"),
+        (
+            "<message from='comp.example' to='p&#x2e;example'><x><![CDATA[<&]]></x></message>",
+            "<message from='comp.example' to='p.example'><x>&lt;&amp;</x></message>",
+        ),
     ] {
         assert_eq!(all_cuts(HEADER, input.as_bytes()).0, delivered, "{input}");
     }
@@ -127,7 +136,8 @@ fn a_stanza_that_was_put_back_is_given_again() {
 fn a_component_of_ours_meets_a_server_of_ours() {
     let limits = Arc::new(Limits::default());
     let (mut up, mut down) = (Vec::new(), Vec::new());
-    let client = Initiator::connect(domain("comp.example"), false, Secret::new("s"), Arc::clone(&limits), T, &mut up);
+    let client =
+        Initiator::connect(domain("comp.example"), false, Secret::new("s"), Arc::clone(&limits), T, &mut up);
     let id = StreamId::from_random(1);
     let (_, next) = Acceptor::new(domain("host.example"), id, limits, T).process(&up, &mut down);
     let Accepting::Opened(opened) = next else { panic!() };

@@ -262,9 +262,9 @@ impl RawTag {
     fn check_prefixes(&self, prefixes: &HeaderPrefixes) -> Result<(), StreamError> {
         let resolve = |prefix: &str| match prefix {
             "xml" => Ok(ns::XML),
-            _ => prefixes.uri(prefix).ok_or_else(|| {
-                early(XmlFault::NotWellFormed("a namespace prefix that is not declared"))
-            }),
+            _ => prefixes
+                .uri(prefix)
+                .ok_or_else(|| early(XmlFault::NotWellFormed("a namespace prefix that is not declared"))),
         };
         if !self.name.prefix.is_empty() {
             resolve(&self.name.prefix)?;
@@ -276,7 +276,9 @@ impl RawTag {
             let uri = resolve(&name.prefix)?;
             for other in prefixed().take(index) {
                 if other.local == name.local && resolve(&other.prefix)? == uri {
-                    return Err(early(XmlFault::NotWellFormed("an attribute given twice under two prefixes")));
+                    return Err(early(XmlFault::NotWellFormed(
+                        "an attribute given twice under two prefixes",
+                    )));
                 }
             }
         }
@@ -313,7 +315,9 @@ fn early(fault: XmlFault) -> StreamError {
 fn fault_of(error: rxml::Error) -> XmlFault {
     use rxml::Error;
     match error {
-        Error::InvalidUtf8Byte(_) | Error::RestrictedXml("only utf-8 encoding is allowed") => XmlFault::NotUtf8,
+        Error::InvalidUtf8Byte(_) | Error::RestrictedXml("only utf-8 encoding is allowed") => {
+            XmlFault::NotUtf8
+        }
         Error::RestrictedXml("long name or reference" | "event too long") => {
             XmlFault::LongName { limit: rxml::Options::default().max_token_length }
         }
@@ -329,9 +333,7 @@ fn fault_of(error: rxml::Error) -> XmlFault {
             XmlFault::NotWellFormed("something else than what XML's grammar wants here")
         }
         Error::DuplicateAttribute => XmlFault::NotWellFormed("an attribute given twice"),
-        Error::ElementMismatch => {
-            XmlFault::NotWellFormed("an end tag that does not match its start tag")
-        }
+        Error::ElementMismatch => XmlFault::NotWellFormed("an end tag that does not match its start tag"),
         Error::MultiColonName(_) | Error::EmptyNamePart(_) | Error::InvalidLocalName(_) => {
             XmlFault::NotWellFormed("a name that is none")
         }

@@ -200,7 +200,8 @@ mod tests {
         assert_eq!(decode("é<".as_bytes()), Ok(Some(('é', 2))));
         assert_eq!(decode(&[0xc3]), Ok(None));
         assert_eq!(decode(&[0xf0, 0x9f, 0x98]), Ok(None));
-        for broken in [&[0xff][..], &[0xc3, b'<'], &[0xc0, 0xbc], &[0xed, 0xa0, 0xbd], &[0xf5, 0x80], &[0x80]] {
+        for broken in [&[0xff][..], &[0xc3, b'<'], &[0xc0, 0xbc], &[0xed, 0xa0, 0xbd], &[0xf5, 0x80], &[0x80]]
+        {
             assert_eq!(decode(broken), Err(XmlFault::NotUtf8), "{broken:x?}");
         }
     }

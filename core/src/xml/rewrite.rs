@@ -19,7 +19,8 @@ pub(crate) fn copy(out: &mut Vec<u8>, bytes: &[u8], in_tag: bool) {
         match (byte, place) {
             (b'<', Place::Text) if bytes[at..].starts_with(CDATA) => {
                 let start = at + CDATA.len();
-                let end = memchr::memmem::find(&bytes[start..], b"]]>").map_or(bytes.len(), |end| start + end);
+                let end =
+                    memchr::memmem::find(&bytes[start..], b"]]>").map_or(bytes.len(), |end| start + end);
                 push_line_ends(out, &bytes[start..end]);
                 at = (end + 3).min(bytes.len());
                 continue;
@@ -134,7 +135,10 @@ mod tests {
     fn cdata_cr_and_long_references_are_written_plainly() {
         assert_eq!(copied("<a>x<![CDATA[<b>&\r\nc]]>y</a>"), "<a>x&lt;b&gt;&amp;\ncy</a>");
         assert_eq!(copied("<a b='x\r\ny\rz'\r>p\rq\r\nr</a\r>"), "<a b='x y z' >p\nq\nr</a >");
-        assert_eq!(copied("<a b='&#x0000000041;'>&#000000000;&#0000000128512;</a>"), "<a b='&#x41;'>&#000000000;&#x1F600;</a>");
+        assert_eq!(
+            copied("<a b='&#x0000000041;'>&#000000000;&#0000000128512;</a>"),
+            "<a b='&#x41;'>&#000000000;&#x1F600;</a>"
+        );
     }
 
     #[test]

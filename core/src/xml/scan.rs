@@ -171,12 +171,7 @@ impl Scan {
         Ok(Step::Token)
     }
 
-    fn markup(
-        &mut self,
-        input: &[u8],
-        limits: &Limits,
-        header: &HeaderPrefixes,
-    ) -> Result<Step, XmlFault> {
+    fn markup(&mut self, input: &[u8], limits: &Limits, header: &HeaderPrefixes) -> Result<Step, XmlFault> {
         match input.get(self.at + 1) {
             None => Ok(Step::Last(Progress::Partial)),
             Some(b'/') => self.end_tag(input),

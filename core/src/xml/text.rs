@@ -93,7 +93,11 @@ pub(super) fn check_cdata(
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     const LANES: usize = 16;
     fn plain(byte: u8) -> bool {
-        (byte >= b' ' || byte == b'\n' || byte == b'\t') & (byte < 0x80) & (byte != b'<') & (byte != b'&') & (byte != b'>')
+        (byte >= b' ' || byte == b'\n' || byte == b'\t')
+            & (byte < 0x80)
+            & (byte != b'<')
+            & (byte != b'&')
+            & (byte != b'>')
     }
     // Whole groups without a branch in between, so that the compiler uses vector instructions.
     while let Some(group) = bytes.get(at..at + LANES) {
@@ -128,7 +132,11 @@ pub(super) fn check_other(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Re
 }
 
 /// Checks the reference whose `&` is at `at`; gives the offset behind its `;`, `None` where it is cut.
-pub(super) fn check_reference(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result<Option<usize>, XmlFault> {
+pub(super) fn check_reference(
+    bytes: &[u8],
+    at: usize,
+    odd: &mut Oddities,
+) -> Result<Option<usize>, XmlFault> {
     match reference(bytes, at)? {
         None => Ok(None),
         Some(found) => {
@@ -163,7 +171,9 @@ pub(crate) fn reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, Xm
         let class = names::CLASS[byte as usize];
         match byte {
             b';' if end > name => break,
-            _ if end - at >= LONGEST_REFERENCE => return Err(XmlFault::NotWellFormed("a reference too long")),
+            _ if end - at >= LONGEST_REFERENCE => {
+                return Err(XmlFault::NotWellFormed("a reference too long"));
+            }
             _ if class & names::NAME_START != 0 || (end > name && class & names::NAME != 0) => end += 1,
             _ => return Err(MALFORMED),
         }

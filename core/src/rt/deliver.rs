@@ -1,0 +1,296 @@
+//! Where one stanza goes: looked up once, remembered while nothing changes.
+
+use core::task::Context;
+use std::sync::Arc;
+
+use super::counters::{Count, Counters};
+use super::outbox::Offer;
+use super::switch::{Port, Switch};
+use crate::error::Cause;
+use crate::host;
+use crate::jid::Jid;
+use crate::limits::Limits;
+use crate::router::{Destination, Route};
+use crate::stanza::Stanza;
+use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError};
+use crate::stream::ServerStream;
+use crate::time::Instant;
+use crate::xml::scan::{HeaderPrefixes, Progress, Scan};
+
+/// What became of a stanza.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// It is dealt with: delivered, answered, or counted.
+    Done,
+    /// Its receiver is full: offer it again when woken, or at that time.
+    Wait(Instant),
+}
+
+/// One connection's way to the others.
+#[derive(Default)]
+pub(super) struct Deliverer {
+    /// The router's state that the fields below were looked up in.
+    epoch: u64,
+    from: String,
+    to: String,
+    target: Option<Arc<Port>>,
+    /// Receivers to wake once the batch is done.
+    dirty: Vec<Arc<Port>>,
+    tally: Tally,
+}
+
+/// What a batch adds to the counters.
+#[derive(Default)]
+struct Tally {
+    delivered: u64,
+    answered: u64,
+    bounced: u64,
+    dropped: u64,
+    dropped_by_host: u64,
+}
+
+/// What a delivery needs to know of where it is made.
+pub(super) struct Way<'a> {
+    pub(super) cx: &'a Context<'a>,
+    pub(super) now: Instant,
+    pub(super) switch: &'a Switch,
+    /// The sender's own connection.
+    pub(super) own: &'a Port,
+}
+
+/// Where a stanza is to go.
+enum Target {
+    Port(Arc<Port>),
+    Host,
+    /// The router knows that the sender may not use this `from`.
+    ForeignFrom,
+    Nobody(StanzaError),
+}
+
+impl Deliverer {
+    /// Takes a stanza that came on `stream`; errors for it go to `out`.
+    pub(super) fn deliver(
+        &mut self,
+        way: &Way<'_>,
+        stream: &mut ServerStream,
+        stanza: &Stanza<'_>,
+        out: &mut Vec<u8>,
+    ) -> Delivery {
+        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
+            // A server's stream gives no such stanza.
+            self.tally.dropped += 1;
+            return Delivery::Done;
+        };
+        // A receiver may close between look-up and offer; the next look-up does not find it.
+        for _ in 0..8 {
+            let error = match self.find(way, stream, from, to) {
+                Target::Host => {
+                    if host::answer(stanza, way.switch.info(), way.switch, out) {
+                        self.tally.answered += 1;
+                    } else {
+                        self.tally.dropped_by_host += 1;
+                    }
+                    return Delivery::Done;
+                }
+                Target::ForeignFrom => {
+                    let refused = stream.refuse_sender(stanza, out);
+                    let count = if refused.answered { Count::Refused } else { Count::DroppedRefused };
+                    way.switch.counters().add(count, 1);
+                    return Delivery::Done;
+                }
+                Target::Nobody(error) => error,
+                Target::Port(port) => match self.offer(way, &port, stanza) {
+                    Ok(Some(delivery)) => return delivery,
+                    Ok(None) => continue,
+                    Err(error) => error,
+                },
+            };
+            self.bounce(stream, stanza, &error, out);
+            return Delivery::Done;
+        }
+        self.bounce(stream, stanza, &StanzaError::component_away(to.domain()), out);
+        Delivery::Done
+    }
+
+    fn bounce(
+        &mut self,
+        stream: &mut ServerStream,
+        stanza: &Stanza<'_>,
+        error: &StanzaError,
+        out: &mut Vec<u8>,
+    ) {
+        if stream.answer(stanza, error, out) {
+            self.tally.bounced += 1;
+        } else {
+            self.tally.dropped += 1;
+        }
+    }
+
+    fn find(&mut self, way: &Way<'_>, stream: &ServerStream, from: &Jid<'_>, to: &Jid<'_>) -> Target {
+        let Way { switch, own, .. } = way;
+        let epoch = switch.epoch();
+        if epoch == self.epoch
+            && to.domain() == self.to
+            && from.domain() == self.from
+            && let Some(port) = &self.target
+        {
+            return Target::Port(Arc::clone(port));
+        }
+        self.target = None;
+        let state = switch.read();
+        let router = &state.router;
+        if stream.is_subdomain() && own.listener.terms.check_from && !router.speaks_for(own.id, from.domain())
+        {
+            return Target::ForeignFrom;
+        }
+        let (id, everyone) = match router.route_domain(to.domain()) {
+            Destination::Component(id, terms) => (id, terms.access.is_everyone()),
+            Destination::Host => return Target::Host,
+            Destination::Away => return Target::Nobody(StanzaError::component_away(to.domain())),
+            Destination::Unknown => return Target::Nobody(StanzaError::no_such_domain(to.domain())),
+        };
+        if !everyone && router.route(from, to) == Route::Refused {
+            return Target::Nobody(StanzaError::access_denied(to.domain()));
+        }
+        let Some(port) = state.ports.get(&id) else {
+            return Target::Nobody(StanzaError::component_away(to.domain()));
+        };
+        if everyone {
+            self.epoch = epoch;
+            self.from.clear();
+            self.from.push_str(from.domain());
+            self.to.clear();
+            self.to.push_str(to.domain());
+            self.target = Some(Arc::clone(port));
+        }
+        Target::Port(Arc::clone(port))
+    }
+
+    /// `None`: the receiver has just closed.
+    fn offer(
+        &mut self,
+        way: &Way<'_>,
+        port: &Arc<Port>,
+        stanza: &Stanza<'_>,
+    ) -> Result<Option<Delivery>, StanzaError> {
+        let mut outbox = port.outbox();
+        let error = match outbox.offer(way.now, &port.listener, |bytes| stanza.append_to(bytes)) {
+            Offer::Taken { wake } => {
+                drop(outbox);
+                self.tally.delivered += 1;
+                if wake {
+                    self.dirty.push(Arc::clone(port));
+                }
+                return Ok(Some(Delivery::Done));
+            }
+            Offer::Full { until } => {
+                outbox.wait_for_room(way.own.id, way.cx);
+                return Ok(Some(Delivery::Wait(until)));
+            }
+            Offer::Closed => {
+                self.target = None;
+                return Ok(None);
+            }
+            Offer::Stalled => StanzaError::new(
+                StanzaCondition::ResourceConstraint,
+                ErrorType::Wait,
+                "the component does not read what is sent to it: its queue is full",
+            ),
+            Offer::Overflow => {
+                drop(outbox);
+                port.wake();
+                recipient_gone()
+            }
+            Offer::TooBig => {
+                let text = format!(
+                    "the component takes stanzas up to {} bytes, and this one is longer",
+                    port.listener.limits.stanza
+                );
+                StanzaError::new(StanzaCondition::PolicyViolation, ErrorType::Modify, text)
+            }
+        };
+        Err(error)
+    }
+
+    /// The batch is done: wakes its receivers, each once, and adds it to the counters.
+    pub(super) fn end_batch(&mut self, counters: &Counters) {
+        for port in self.dirty.drain(..) {
+            port.wake();
+        }
+        let tally = core::mem::take(&mut self.tally);
+        counters.add(Count::Delivered, tally.delivered);
+        counters.add(Count::Answered, tally.answered);
+        counters.add(Count::Bounced, tally.bounced);
+        counters.add(Count::DroppedUndeliverable, tally.dropped);
+        counters.add(Count::DroppedByHost, tally.dropped_by_host);
+    }
+}
+
+/// The stanza was for a connection that ended before it was sent.
+fn recipient_gone() -> StanzaError {
+    StanzaError::new(
+        StanzaCondition::RecipientUnavailable,
+        ErrorType::Wait,
+        "the component's connection ended before this could be sent",
+    )
+}
+
+/// Answers stanzas that were delivered to a connection and never sent, to whoever is bound to their `from`
+/// now; what nothing may answer, and what can't be taken there, is counted. Returns how many there were.
+pub(super) fn bounce_unsent<'b>(
+    switch: &Switch,
+    now: Instant,
+    cause: Option<&Cause>,
+    stanzas: impl Iterator<Item = &'b [u8]>,
+) -> u64 {
+    let prefixes = Arc::default();
+    let (mut bounced, mut dropped) = (0, 0);
+    for bytes in stanzas {
+        if return_to_sender(switch, now, &prefixes, bytes).is_some() {
+            bounced += 1;
+        } else {
+            dropped += 1;
+        }
+    }
+    if matches!(cause, Some(Cause::Replaced)) {
+        switch.counters().add(Count::UnsentReplaced, bounced + dropped);
+    } else {
+        switch.counters().add(Count::UnsentBounced, bounced);
+        switch.counters().add(Count::UnsentDropped, dropped);
+    }
+    bounced + dropped
+}
+
+fn return_to_sender(
+    switch: &Switch,
+    now: Instant,
+    prefixes: &Arc<HeaderPrefixes>,
+    bytes: &[u8],
+) -> Option<()> {
+    // We wrote it, so the scan accepts it; whatever limits it was taken under do not matter any more.
+    let mut limits = Limits::default();
+    (limits.depth, limits.attributes, limits.namespaces) = (usize::MAX, usize::MAX, usize::MAX);
+    let mut scan = Scan::default();
+    let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, prefixes) else { return None };
+    let stanza = Stanza::new(bytes, scan.take_head(), prefixes)?.ok()?;
+    if !stanza.may_be_answered() {
+        return None;
+    }
+    let sender = stanza.from()?;
+    let port = {
+        let state = switch.read();
+        let id = state.router.owner(sender.domain())?;
+        Arc::clone(state.ports.get(&id)?)
+    };
+    let offer =
+        port.outbox().offer(now, &port.listener, |out| recipient_gone().append_answer_to(&stanza, out));
+    match offer {
+        Offer::Taken { wake } => {
+            if wake {
+                port.wake();
+            }
+            Some(())
+        }
+        Offer::Full { .. } | Offer::Stalled | Offer::Overflow | Offer::TooBig | Offer::Closed => None,
+    }
+}

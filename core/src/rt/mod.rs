@@ -1,0 +1,34 @@
+//! What every runtime needs once: the drive loop, and the switch that connections deliver through.
+//!
+//! An adapter gives two small traits, [`Transport`] (bytes) and [`Timer`] (time), and polls a [`Connection`]:
+//! a stream of [`Notice`]s for the log, which ends when the connection is closed. Nothing here knows a
+//! runtime, a socket or a clock; wakers from [`core::task`] are all it takes.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `transport` | the two traits |
+//! | `driver` | the one loop: events, write, read, time |
+//! | `session` | a component's connection, from its first byte on, as the loop sees it |
+//! | `deliver` | where one stanza goes |
+//! | `switch` | who is connected: the router and every connection's outbox |
+//! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
+//! | `component` | the component's side of a connection, as the loop sees it |
+
+mod component;
+mod counters;
+mod deliver;
+mod driver;
+mod listener;
+mod outbox;
+mod outgoing;
+mod session;
+mod switch;
+mod transport;
+
+pub use component::{Component, ComponentConnection, ComponentSettings, Received, SendError};
+pub use counters::{Count, Counters};
+pub use driver::Connection;
+pub use listener::Listener;
+pub use session::{End, Notice};
+pub use switch::Switch;
+pub use transport::{Timer, Transport};

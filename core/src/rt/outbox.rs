@@ -1,0 +1,162 @@
+//! Where other connections leave stanzas for one connection.
+
+use core::task::{Context, Waker};
+
+use super::listener::Listener;
+use super::outgoing::{Batch, Outgoing};
+use crate::error::Cause;
+use crate::router::ConnId;
+use crate::time::Instant;
+
+/// One connection's outbox, behind its lock. Bounded by bytes, and by stanzas where the listener says so.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: Batch,
+    /// Only a bound connection takes stanzas.
+    open: bool,
+    /// What the connection took from here and has not written yet.
+    in_flight_bytes: usize,
+    in_flight_stanzas: usize,
+    /// The socket takes no bytes at the moment.
+    socket_full: bool,
+    /// Since when stanzas were refused because it is full, until it has drained to half the mark.
+    full_since: Option<Instant>,
+    /// Senders that wait for room.
+    senders: Vec<(ConnId, Waker)>,
+    receiver: Option<Waker>,
+    /// The receiver has been, or is about to be, woken for what is in here.
+    notified: bool,
+    /// The connection is to end for this reason.
+    order: Option<Cause>,
+}
+
+/// What became of a stanza that was offered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// It is in; `wake` says that the receiver has to be woken once the batch is done.
+    Taken { wake: bool },
+    /// There is no room: try again when woken, or at that time.
+    Full { until: Instant },
+    /// There has been no room for too long.
+    Stalled,
+    /// More stanzas wait than may: the connection ends over it.
+    Overflow,
+    /// As it would be delivered it is larger than the receiver takes.
+    TooBig,
+    /// The connection is not bound any more.
+    Closed,
+}
+
+impl Outbox {
+    pub(super) fn set_open(&mut self, open: bool) {
+        self.open = open;
+    }
+
+    /// Offers a stanza that `write` appends.
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        listener: &Listener,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Offer {
+        if !self.open {
+            return Offer::Closed;
+        }
+        let waiting = self.queue.ends.len() + self.in_flight_stanzas;
+        if let Some(most) = listener.max_queue.filter(|most| self.socket_full && waiting >= most.get()) {
+            self.open = false;
+            self.order = Some(Cause::LongQueue { limit: most.get() });
+            return Offer::Overflow;
+        }
+        if self.queue.bytes.len() + self.in_flight_bytes >= listener.outbox_mark {
+            let since = *self.full_since.get_or_insert(now);
+            let until = since + listener.stall;
+            return if until <= now { Offer::Stalled } else { Offer::Full { until } };
+        }
+        // A receiver that was given up on has to make room first: no stanza overtakes one that bounced.
+        if self.full_since.is_some_and(|since| since + listener.stall <= now) {
+            return Offer::Stalled;
+        }
+        let before = self.queue.bytes.len();
+        write(&mut self.queue.bytes);
+        if self.queue.bytes.len() - before > listener.limits.stanza {
+            self.queue.bytes.truncate(before);
+            return Offer::TooBig;
+        }
+        self.queue.ends.push_back(self.queue.bytes.len() as u32);
+        let wake = !self.notified && !self.socket_full;
+        self.notified |= wake;
+        Offer::Taken { wake }
+    }
+
+    /// Wakes this sender once there is room.
+    pub(super) fn wait_for_room(&mut self, sender: ConnId, cx: &Context<'_>) {
+        match self.senders.iter_mut().find(|(other, _)| *other == sender) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => self.senders.push((sender, cx.waker().clone())),
+        }
+    }
+
+    /// Orders the connection to end; the first order counts.
+    pub(super) fn order_end(&mut self, cause: Cause) {
+        self.order.get_or_insert(cause);
+    }
+
+    pub(super) fn take_order(&mut self) -> Option<Cause> {
+        self.order.take()
+    }
+
+    /// What the receiver is to be woken with.
+    pub(super) fn take_receiver(&mut self) -> Option<Waker> {
+        self.receiver.take()
+    }
+
+    /// The receiver looks in: what is here moves to `outgoing`, which is empty, and the receiver is woken for
+    /// the next. Gives the senders that may go on.
+    pub(super) fn collect(
+        &mut self,
+        cx: &Context<'_>,
+        outgoing: &mut Outgoing,
+        listener: &Listener,
+    ) -> Vec<(ConnId, Waker)> {
+        match &mut self.receiver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.receiver = Some(cx.waker().clone()),
+        }
+        self.notified = false;
+        if outgoing.is_empty() && !self.queue.is_empty() {
+            core::mem::swap(&mut self.queue, &mut outgoing.batch);
+        }
+        self.note_in_flight(outgoing, false);
+        self.let_senders_go(listener)
+    }
+
+    /// Notes how much of what the receiver took is not out.
+    pub(super) fn note_in_flight(&mut self, outgoing: &Outgoing, socket_full: bool) {
+        self.in_flight_bytes = outgoing.pending().len();
+        self.in_flight_stanzas = outgoing.waiting();
+        self.socket_full = socket_full;
+    }
+
+    fn let_senders_go(&mut self, listener: &Listener) -> Vec<(ConnId, Waker)> {
+        if self.full_since.is_none()
+            || self.queue.bytes.len() + self.in_flight_bytes > listener.outbox_mark / 2
+        {
+            return Vec::new();
+        }
+        self.full_since = None;
+        core::mem::take(&mut self.senders)
+    }
+
+    /// The connection is over: gives the stanzas that nobody took and the senders that waited.
+    pub(super) fn close(&mut self) -> (Batch, Vec<(ConnId, Waker)>) {
+        self.open = false;
+        self.receiver = None;
+        (core::mem::take(&mut self.queue), core::mem::take(&mut self.senders))
+    }
+
+    pub(super) fn release(&mut self) {
+        self.queue.release();
+        self.senders.shrink_to(0);
+    }
+}

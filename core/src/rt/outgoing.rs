@@ -1,0 +1,146 @@
+//! What one connection is writing to its socket.
+
+use std::collections::VecDeque;
+
+/// Stanzas back to back, with where each ends.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) ends: VecDeque<u32>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The stanzas, those of which nothing is within the first `written` bytes.
+    pub(super) fn from_byte(&self, written: usize) -> impl Iterator<Item = &[u8]> {
+        let starts = core::iter::once(0).chain(self.ends.iter().copied());
+        let pairs = starts.zip(self.ends.iter().copied());
+        pairs.filter_map(move |(start, end)| {
+            (start as usize >= written).then(|| &self.bytes[start as usize..end as usize])
+        })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    pub(super) fn release(&mut self) {
+        if self.bytes.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
+/// A batch taken from the outbox, what the connection says itself behind it, and how far it is written.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// The stanzas of others come first; what the stream wrote follows.
+    pub(super) batch: Batch,
+    written: usize,
+    /// Bytes of our own making that are not out yet, at most.
+    own: usize,
+}
+
+impl Outgoing {
+    /// What is to be written.
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.batch.bytes[self.written..]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending().is_empty()
+    }
+
+    pub(super) fn own(&self) -> usize {
+        self.own
+    }
+
+    /// Lets the stream append to what goes out.
+    pub(super) fn append<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let before = self.batch.bytes.len();
+        let result = write(&mut self.batch.bytes);
+        self.own += self.batch.bytes.len() - before;
+        result
+    }
+
+    /// So many bytes are out.
+    pub(super) fn advance(&mut self, n: usize) {
+        self.written += n;
+        if self.is_empty() {
+            self.batch.clear();
+            self.written = 0;
+            self.own = 0;
+        }
+    }
+
+    /// Stanzas of others of which nothing is written.
+    pub(super) fn unsent(&self) -> impl Iterator<Item = &[u8]> {
+        self.batch.from_byte(self.written)
+    }
+
+    /// Stanzas of others that are not out whole.
+    pub(super) fn waiting(&self) -> usize {
+        let out = self.batch.ends.partition_point(|&end| end as usize <= self.written);
+        self.batch.ends.len() - out
+    }
+
+    /// Takes away the stanzas of others of which nothing is written, after [`unsent`](Self::unsent) was looked
+    /// at. What the stream said itself goes with them, unless it is being written: it has no marks to cut at.
+    pub(super) fn cut(&mut self) {
+        let ends = &self.batch.ends;
+        if ends.back().is_some_and(|&last| self.written < last as usize) {
+            let next = ends.partition_point(|&end| (end as usize) < self.written);
+            let start = next.checked_sub(1).map_or(0, |before| ends[before] as usize);
+            let keep = if start < self.written { ends[next] as usize } else { self.written };
+            self.batch.bytes.truncate(keep);
+            self.own = 0;
+        }
+        self.batch.ends.clear();
+    }
+
+    /// Gives memory back while nothing is going out.
+    pub(super) fn release(&mut self) {
+        self.batch.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(stanzas: &[&str]) -> Outgoing {
+        let mut outgoing = Outgoing::default();
+        for stanza in stanzas {
+            outgoing.batch.bytes.extend_from_slice(stanza.as_bytes());
+            outgoing.batch.ends.push_back(outgoing.batch.bytes.len() as u32);
+        }
+        outgoing
+    }
+
+    #[test]
+    fn a_cut_keeps_the_stanza_that_is_being_written_and_no_other() {
+        for (written, left, unsent) in
+            [(0, "", 3), (1, "a/>", 2), (4, "", 2), (5, "b/>", 1), (8, "", 1), (11, ">", 0)]
+        {
+            let mut outgoing = outgoing(&["<a/>", "<b/>", "<c/>"]);
+            outgoing.append(|out| out.extend_from_slice(b"<own/>"));
+            outgoing.advance(written);
+            assert_eq!(outgoing.unsent().count(), unsent, "after {written} bytes");
+            outgoing.cut();
+            assert_eq!(outgoing.pending(), left.as_bytes(), "after {written} bytes");
+        }
+    }
+
+    #[test]
+    fn what_the_stream_says_itself_is_never_cut_in_two() {
+        let mut outgoing = outgoing(&["<a/>"]);
+        outgoing.append(|out| out.extend_from_slice(b"<own/>"));
+        outgoing.advance(6);
+        outgoing.cut();
+        assert_eq!(outgoing.pending(), b"wn/>");
+    }
+}

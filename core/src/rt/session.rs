@@ -1,0 +1,406 @@
+//! A component's connection to a server, from its first byte to its last, as the drive loop sees it.
+
+use core::task::Context;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::counters::Count;
+use super::deliver::{Deliverer, Delivery, Way, bounce_unsent};
+use super::driver::{Progress, Session};
+use super::listener::Listener;
+use super::outgoing::Outgoing;
+use super::switch::{Port, Switch};
+use crate::error::{Cause, StreamError};
+use crate::handshake::StreamId;
+use crate::jid::Domain;
+use crate::router::{Change, Claim, Conflict, ConnId};
+use crate::shaper::Shaper;
+use crate::stream::{
+    Accepting, Acceptor, Event, Handshaking, Opened, Proved, Refused, ServerStream, Shaking,
+};
+use crate::time::Instant;
+
+/// What is worth a line in the log. Nothing in it is secret, nor the content of a stanza.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The component proved the secret and is bound; stanzas flow.
+    Bound {
+        /// Its domain, or with `is_subdomain` its prefix.
+        domain: Domain,
+        /// It is bound under every host.
+        is_subdomain: bool,
+        /// Connections that it replaced (`kick_old`).
+        replaced: Vec<ConnId>,
+        /// Names that others got or lost over it.
+        changes: Vec<Change>,
+    },
+    /// An element that it sent was refused.
+    Refused(Refused),
+    /// The connection is over.
+    Ended {
+        /// Its domain, if it got as far.
+        domain: Option<Domain>,
+        /// Why.
+        end: End,
+        /// Stanzas for it that were not sent.
+        unsent: u64,
+        /// Names that others got over it.
+        changes: Vec<Change>,
+    },
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// The other side closed the stream, or its side of the connection.
+    ByPeer,
+    /// This side closed the stream in good order.
+    ByUs,
+    /// A stream error, of which it was told.
+    Error(StreamError),
+    /// The connection broke.
+    Broken(io::ErrorKind),
+}
+
+pub(super) struct ServerSession {
+    switch: Arc<Switch>,
+    port: Arc<Port>,
+    stage: Stage,
+    shaper: Option<Shaper>,
+    deliverer: Deliverer,
+    /// The stanza that is next waits for room until then.
+    waits: Option<Instant>,
+    notices: VecDeque<Notice>,
+    domain: Option<Domain>,
+    end: Option<End>,
+    changes: Vec<Change>,
+    unsent: u64,
+}
+
+enum Stage {
+    Accepting(Acceptor),
+    Handshaking(Handshaking),
+    // Boxed so that a connection's future stays small.
+    Open(Box<ServerStream>),
+    Ended,
+}
+
+impl ServerSession {
+    pub(super) fn new(switch: Arc<Switch>, listener: Arc<Listener>, id: StreamId, now: Instant) -> Self {
+        let limits = Arc::clone(&listener.limits);
+        let port = switch.connect(listener);
+        let host = switch.first_host().or_else(|| Domain::parse("localhost").ok());
+        let stage = match host {
+            Some(host) => Stage::Accepting(Acceptor::new(host, id, limits, now)),
+            None => Stage::Ended,
+        };
+        Self {
+            switch,
+            port,
+            stage,
+            shaper: None,
+            deliverer: Deliverer::default(),
+            waits: None,
+            notices: VecDeque::new(),
+            domain: None,
+            end: None,
+            changes: Vec::new(),
+            unsent: 0,
+        }
+    }
+
+    pub(super) fn id(&self) -> ConnId {
+        self.port.id
+    }
+
+    fn opened(&mut self, now: Instant, opened: Opened, out: &mut Vec<u8>) {
+        self.domain = Some(opened.domain().clone());
+        let names = {
+            let state = self.switch.read();
+            state.router.names_of(&claim_of(opened.domain(), opened.is_subdomain()))
+        };
+        if self.port.listener.allows(&names) {
+            let secret = self.port.listener.secret.clone();
+            self.stage = Stage::Handshaking(opened.accept(now, secret, out));
+        } else {
+            let domain = opened.domain().as_str().into();
+            let error = StreamError::from(Cause::DomainNotListed { domain });
+            opened.refuse(error.clone(), out);
+            self.end_with(End::Error(error));
+        }
+    }
+
+    fn proved(&mut self, now: Instant, proved: Proved, out: &mut Vec<u8>) {
+        let claim = claim_of(proved.domain(), proved.is_subdomain());
+        match self.switch.bind(&self.port, claim) {
+            Ok(bound) => {
+                self.notices.push_back(Notice::Bound {
+                    domain: proved.domain().clone(),
+                    is_subdomain: proved.is_subdomain(),
+                    replaced: bound.replaced,
+                    changes: bound.changes,
+                });
+                self.shaper = self.port.listener.rate.map(|rate| Shaper::new(rate, now));
+                let check_from = self.port.listener.terms.check_from;
+                self.stage = Stage::Open(Box::new(proved.bind(now, check_from, out)));
+            }
+            Err(conflict) => {
+                let error = StreamError::from(match conflict {
+                    Conflict::HostOfOurs(host) => Cause::OwnHost { domain: host.as_str().into() },
+                    Conflict::Taken { name, .. } => Cause::DomainTaken { domain: name.as_str().into() },
+                    _ => Cause::Other("the connection is bound already"),
+                });
+                proved.refuse(error.clone(), out);
+                self.end_with(End::Error(error));
+            }
+        }
+    }
+
+    /// Takes one event of an open stream.
+    fn open_event(
+        &mut self,
+        cx: &Context<'_>,
+        now: Instant,
+        stream: &mut ServerStream,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Progress {
+        let step = match stream.process(now, input, out) {
+            Ok(step) => step,
+            Err(error) => {
+                self.end_with(End::Error(error));
+                return Progress::NeedInput(input.len());
+            }
+        };
+        match step.event {
+            None => return Progress::NeedInput(step.consumed),
+            Some(Event::Stanza(stanza)) => {
+                let way = Way { cx, now, switch: &self.switch, own: &self.port };
+                match self.deliverer.deliver(&way, stream, &stanza, out) {
+                    Delivery::Done => self.waits = None,
+                    Delivery::Wait(until) => {
+                        self.waits = Some(until);
+                        return Progress::Blocked(step.consumed - stream.put_back());
+                    }
+                }
+            }
+            Some(Event::Refused(refused)) => {
+                let count = if refused.answered { Count::Refused } else { Count::DroppedRefused };
+                self.switch.counters().add(count, 1);
+                // The log needs no more of them than it can show.
+                if self.notices.len() < 8 {
+                    self.notices.push_back(Notice::Refused(refused));
+                }
+            }
+            Some(Event::Closed) => self.end_with(End::ByPeer),
+        }
+        Progress::More(step.consumed)
+    }
+
+    fn end_with(&mut self, end: End) {
+        if self.end.is_none() {
+            if self.shaper.is_none() && !matches!(self.stage, Stage::Open(_)) && matches!(end, End::Error(_))
+            {
+                self.switch.counters().add(Count::FailedNegotiations, 1);
+            }
+            self.end = Some(end);
+            self.changes = self.switch.disconnect(&self.port);
+            self.port.outbox().set_open(false);
+        }
+    }
+
+    /// Ends the connection for a reason that came from elsewhere.
+    fn obey(&mut self, now: Instant, cause: Cause, outgoing: &mut Outgoing) {
+        let (queue, senders) = self.port.outbox().close();
+        if matches!(cause, Cause::Shutdown) {
+            // What was taken is still sent.
+            outgoing.append(|out| out.extend_from_slice(&queue.bytes));
+        } else {
+            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), outgoing.unsent());
+            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.from_byte(0));
+            outgoing.cut();
+        }
+        for (_, sender) in senders {
+            sender.wake();
+        }
+        let error = StreamError::from(cause);
+        self.end_with(End::Error(error.clone()));
+        outgoing.append(|out| match core::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Accepting(acceptor) => acceptor.refuse(error, out),
+            Stage::Handshaking(handshaking) => handshaking.refuse(error, out),
+            Stage::Open(mut stream) => stream.fail(error, out),
+            Stage::Ended => {}
+        });
+    }
+}
+
+fn claim_of(domain: &Domain, is_subdomain: bool) -> Claim {
+    if is_subdomain { Claim::Prefix(domain.clone()) } else { Claim::Domain(domain.clone()) }
+}
+
+impl Session for ServerSession {
+    fn process(&mut self, cx: &Context<'_>, now: Instant, input: &[u8], out: &mut Vec<u8>) -> Progress {
+        match core::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Accepting(acceptor) => {
+                let (consumed, next) = acceptor.process(input, out);
+                match next {
+                    Accepting::Reading(acceptor) => {
+                        self.stage = Stage::Accepting(acceptor);
+                        return Progress::NeedInput(consumed);
+                    }
+                    Accepting::Opened(opened) => self.opened(now, opened, out),
+                    Accepting::Closed => self.end_with(End::ByPeer),
+                    Accepting::Failed(error) => self.end_with(End::Error(error)),
+                }
+                Progress::More(consumed)
+            }
+            Stage::Handshaking(handshaking) => {
+                let (consumed, next) = handshaking.process(input, out);
+                match next {
+                    Shaking::Reading(handshaking) => {
+                        self.stage = Stage::Handshaking(handshaking);
+                        return Progress::NeedInput(consumed);
+                    }
+                    Shaking::Proved(proved) => self.proved(now, proved, out),
+                    Shaking::Closed => self.end_with(End::ByPeer),
+                    Shaking::Failed(error) => self.end_with(End::Error(error)),
+                }
+                Progress::More(consumed)
+            }
+            Stage::Open(mut stream) => {
+                let progress = self.open_event(cx, now, &mut stream, input, out);
+                self.stage = Stage::Open(stream);
+                progress
+            }
+            Stage::Ended => Progress::NeedInput(input.len()),
+        }
+    }
+
+    fn end_batch(&mut self) {
+        self.deliverer.end_batch(self.switch.counters());
+    }
+
+    fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing) {
+        if self.end.is_some() {
+            return;
+        }
+        let (order, senders) = {
+            let mut outbox = self.port.outbox();
+            let senders = outbox.collect(cx, outgoing, &self.port.listener);
+            (outbox.take_order(), senders)
+        };
+        for (_, sender) in senders {
+            sender.wake();
+        }
+        if let Some(cause) = order {
+            self.obey(now, cause, outgoing);
+        }
+    }
+
+    fn note_socket(&mut self, outgoing: &Outgoing, full: bool) {
+        self.port.outbox().note_in_flight(outgoing, full);
+    }
+
+    fn wrote(&mut self, now: Instant) {
+        if let Stage::Open(stream) = &mut self.stage {
+            stream.wrote(now);
+        }
+    }
+
+    fn read_budget(&mut self, now: Instant) -> usize {
+        match &mut self.shaper {
+            None => usize::MAX,
+            Some(shaper) => match (shaper.allowance(now), shaper.poll_timeout()) {
+                (_, Some(_)) => 0,
+                (allowance, None) => allowance,
+            },
+        }
+    }
+
+    fn tokens_at(&self) -> Option<Instant> {
+        self.shaper.as_ref().and_then(Shaper::poll_timeout)
+    }
+
+    fn retry_at(&self) -> Option<Instant> {
+        self.waits
+    }
+
+    fn read(&mut self, n: usize) {
+        if let Some(shaper) = &mut self.shaper {
+            shaper.take(n);
+        }
+    }
+
+    fn set_reading(&mut self, now: Instant, reading: bool) {
+        if let Stage::Open(stream) = &mut self.stage {
+            stream.set_reading(now, reading);
+        }
+    }
+
+    fn handle_eof(&mut self, out: &mut Vec<u8>) {
+        if let Stage::Open(stream) = &mut self.stage {
+            stream.close(out);
+        }
+        self.end_with(End::ByPeer);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Accepting(acceptor) => Some(acceptor.poll_timeout()),
+            Stage::Handshaking(handshaking) => Some(handshaking.poll_timeout()),
+            Stage::Open(stream) => stream.poll_timeout(),
+            Stage::Ended => None,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) {
+        let result = match &mut self.stage {
+            Stage::Accepting(acceptor) => acceptor.handle_timeout(now, out),
+            Stage::Handshaking(handshaking) => handshaking.handle_timeout(now, out),
+            Stage::Open(stream) => stream.handle_timeout(now, out),
+            Stage::Ended => Ok(()),
+        };
+        if let Err(error) = result {
+            self.end_with(End::Error(error));
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    fn broke(&mut self, kind: io::ErrorKind) {
+        self.end_with(End::Broken(kind));
+    }
+
+    fn finish(&mut self, now: Instant, outgoing: &Outgoing) {
+        self.end_batch();
+        let (queue, senders) = self.port.outbox().close();
+        for (_, sender) in senders {
+            sender.wake();
+        }
+        self.unsent += bounce_unsent(&self.switch, now, None, outgoing.unsent());
+        self.unsent += bounce_unsent(&self.switch, now, None, queue.from_byte(0));
+        self.notices.push_back(Notice::Ended {
+            domain: self.domain.take(),
+            end: self.end.clone().unwrap_or(End::ByPeer),
+            unsent: self.unsent,
+            changes: core::mem::take(&mut self.changes),
+        });
+    }
+
+    fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    fn release(&mut self) {
+        self.port.outbox().release();
+        self.notices.shrink_to(0);
+        if let Stage::Open(stream) = &mut self.stage {
+            stream.release();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Who is connected: the router, and an outbox for each connection.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::counters::{Count, Counters};
+use super::listener::Listener;
+use super::outbox::Outbox;
+use crate::error::Cause;
+use crate::host::{HostFacts, HostInfo};
+use crate::jid::Domain;
+use crate::router::{Bound, Change, Claim, Conflict, ConnId, DomainPattern, HostTaken, Router};
+
+/// What the connections of one server share. Cheap to share in an [`Arc`]; every method may be called from
+/// any thread.
+pub struct Switch {
+    state: RwLock<State>,
+    /// Grows with every change of who is bound to what, so that a connection may keep what it looked up.
+    epoch: AtomicU64,
+    info: HostInfo,
+    utc: fn() -> String,
+    list_hidden: bool,
+    counters: Counters,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) router: Router,
+    pub(super) ports: BTreeMap<ConnId, Arc<Port>>,
+    next: u64,
+    shutting_down: bool,
+}
+
+/// A connection as the others see it.
+pub(super) struct Port {
+    pub(super) id: ConnId,
+    pub(super) listener: Arc<Listener>,
+    outbox: Mutex<Outbox>,
+}
+
+impl Port {
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        // A panic elsewhere can't leave an outbox between two states that matter.
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the connection's task.
+    pub(super) fn wake(&self) {
+        let receiver = self.outbox().take_receiver();
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+    }
+}
+
+impl Switch {
+    /// A switch for these hosts. `utc` gives the time as XEP-0082 writes it, such as `2026-11-22T18:00:00Z`;
+    /// `list_hidden` makes disco#items list hidden components as well.
+    #[must_use]
+    pub fn new(
+        hosts: impl IntoIterator<Item = Domain>,
+        info: HostInfo,
+        utc: fn() -> String,
+        list_hidden: bool,
+    ) -> Self {
+        let state = State { router: Router::new(hosts), ..State::default() };
+        Self {
+            state: RwLock::new(state),
+            epoch: AtomicU64::new(1),
+            info,
+            utc,
+            list_hidden,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Sets the names that are known also while nobody is connected for them: those of every listener's
+    /// `domains`.
+    pub fn set_known(&self, patterns: Vec<DomainPattern>) {
+        self.write().router.set_known(patterns);
+        self.bump();
+    }
+
+    /// Adds a host: components bound with a prefix get their name under it at once. The changes are for the
+    /// log.
+    ///
+    /// # Errors
+    /// A component holds the host's own name; nothing has changed then.
+    pub fn add_host(&self, host: Domain) -> Result<Vec<Change>, HostTaken> {
+        let changes = self.write().router.add_host(host);
+        self.bump();
+        changes
+    }
+
+    /// Removes a host: components bound with a prefix lose their name under it and live on.
+    pub fn remove_host(&self, host: &Domain) -> Vec<Change> {
+        let changes = self.write().router.remove_host(host);
+        self.bump();
+        changes
+    }
+
+    /// Ends every connection with `system-shutdown`, and each that comes later. What waits in their outboxes
+    /// is written first, within the time that the limits give.
+    pub fn shut_down(&self) {
+        let ports: Vec<_> = {
+            let mut state = self.write();
+            state.shutting_down = true;
+            state.ports.values().cloned().collect()
+        };
+        for port in ports {
+            port.outbox().order_end(Cause::Shutdown);
+            port.wake();
+        }
+    }
+
+    /// How many connections there are, authenticated or not.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.read().ports.len()
+    }
+
+    /// How many components are bound.
+    #[must_use]
+    pub fn bound(&self) -> usize {
+        self.read().router.bound()
+    }
+
+    /// The numbers to graph.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn info(&self) -> &HostInfo {
+        &self.info
+    }
+
+    /// Names us where no other name fits: the first host.
+    pub(super) fn first_host(&self) -> Option<Domain> {
+        self.read().router.hosts().next().cloned()
+    }
+
+    pub(super) fn connect(&self, listener: Arc<Listener>) -> Arc<Port> {
+        let mut state = self.write();
+        let id = ConnId(state.next);
+        state.next += 1;
+        let port = Arc::new(Port { id, listener, outbox: Mutex::default() });
+        if state.shutting_down {
+            port.outbox().order_end(Cause::Shutdown);
+        }
+        state.ports.insert(id, Arc::clone(&port));
+        self.counters.add(Count::Connections, 1);
+        port
+    }
+
+    /// Binds a connection, and unbinds whom it replaces, in one step that waits for nobody.
+    pub(super) fn bind(&self, port: &Port, claim: Claim) -> Result<Bound, Conflict> {
+        let mut state = self.write();
+        let bound = state.router.bind(port.id, claim, Arc::clone(&port.listener.terms))?;
+        let replaced: Vec<_> = bound.replaced.iter().filter_map(|id| state.ports.get(id)).cloned().collect();
+        for old in &replaced {
+            let mut outbox = old.outbox();
+            outbox.set_open(false);
+            outbox.order_end(Cause::Replaced);
+        }
+        port.outbox().set_open(true);
+        self.bump();
+        drop(state);
+        for old in replaced {
+            old.wake();
+        }
+        self.counters.add(Count::Bound, 1);
+        Ok(bound)
+    }
+
+    /// Unbinds a connection and forgets it.
+    pub(super) fn disconnect(&self, port: &Port) -> Vec<Change> {
+        let mut state = self.write();
+        state.ports.remove(&port.id);
+        if state.router.claim(port.id).is_none() {
+            return Vec::new();
+        }
+        let changes = state.router.unbind(port.id);
+        self.bump();
+        changes
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn bump(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HostFacts for Switch {
+    fn items(&self, host: &str) -> Vec<Domain> {
+        Domain::parse(host).map(|host| self.read().router.items(&host, self.list_hidden)).unwrap_or_default()
+    }
+
+    fn utc(&self) -> String {
+        (self.utc)()
+    }
+}
+
+impl fmt::Debug for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (connections, bound) = (self.connections(), self.bound());
+        f.debug_struct("Switch")
+            .field("connections", &connections)
+            .field("bound", &bound)
+            .finish_non_exhaustive()
+    }
+}

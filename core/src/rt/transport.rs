@@ -1,0 +1,37 @@
+//! What an adapter gives to the drive loop.
+
+use core::task::{Context, Poll};
+use std::io;
+
+use crate::time::Instant;
+
+/// A connection's bytes, both ways. Methods are called by one task at a time, and each remembers the last
+/// waker it was given.
+pub trait Transport {
+    /// Reads into `buffer`, which is not empty; 0 is the end of the input.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes some of `bytes`, which are not empty.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Brings out what was written and shuts the sending side down.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// A monotonic clock and one alarm. All timers of one [`Switch`](super::Switch) must read the same clock.
+pub trait Timer {
+    /// The time.
+    fn now(&self) -> Instant;
+
+    /// Ready once `at` has come; else the task is woken then. Another `at` replaces the one before.
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+}
