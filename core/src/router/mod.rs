@@ -1,1 +1,245 @@
-//! Who is bound to what.
+//! Who is bound to what, and who may send to whom. Pure: no bytes, no locks, no clock.
+//!
+//! A component holds a name of its own, or a prefix under every host of ours. A name has one holder at most, and
+//! the hosts hold theirs before any component. Every name that is held stands in one table, so that routing a
+//! stanza takes one look-up.
+
+pub mod access;
+mod bind;
+mod glob;
+#[cfg(test)]
+mod model;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use hashbrown::HashMap;
+
+use crate::jid::{Domain, Jid};
+use access::AccessRule;
+pub use bind::{Bound, Change, Conflict, HostTaken};
+pub use pattern::DomainPattern;
+use pattern::Known;
+
+/// One connection, by the number that whoever accepted it gave it; never used twice in one router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a component asks to be bound as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The name itself.
+    Domain(Domain),
+    /// `PREFIX.HOST` for every host of ours (`is_subdomain` on the stream header).
+    Prefix(Domain),
+}
+
+/// What becomes of a component whose name a newcomer claims (`conflict_behaviour` of the newcomer's listener).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConflictBehaviour {
+    /// It stays, and the newcomer is refused.
+    #[default]
+    Disconnect,
+    /// It goes, and the newcomer has the name in the same step.
+    KickOld,
+}
+
+/// What a listener grants to its components.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Left out of the items of a host, unless they are asked for with the hidden ones.
+    pub hidden: bool,
+    /// Stanzas may come from names that the component is bound to only.
+    pub check_from: bool,
+    /// Who may send to the component.
+    pub access: Arc<AccessRule>,
+    /// What happens when its name is taken.
+    pub conflict: ConflictBehaviour,
+    /// The longest stanza taken from it and delivered to it, in bytes.
+    pub max_stanza: usize,
+}
+
+impl Default for Terms {
+    /// A listener of which nothing but the secret is set; stanzas up to 1 MiB.
+    fn default() -> Self {
+        Self {
+            hidden: false,
+            check_from: true,
+            access: Arc::new(AccessRule::everyone()),
+            conflict: ConflictBehaviour::Disconnect,
+            max_stanza: 1 << 20,
+        }
+    }
+}
+
+/// Where a stanza goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Route {
+    /// To this component.
+    Deliver(ConnId),
+    /// To a host of ours, which answers it.
+    Host,
+    /// Nowhere: the component's access rule denies the sender (`not-allowed`).
+    Refused,
+    /// Nowhere: the name is one that may connect, and has not (`remote-server-timeout`).
+    Away,
+    /// Nowhere: the name is no one's (`remote-server-not-found`).
+    Unknown,
+}
+
+/// Who answers to a name, whoever asks.
+#[derive(Debug, Clone, Copy)]
+pub enum Destination<'a> {
+    /// This component, on these terms.
+    Component(ConnId, &'a Arc<Terms>),
+    /// A host of ours.
+    Host,
+    /// Nobody now; a listener lists the name.
+    Away,
+    /// Nobody.
+    Unknown,
+}
+
+/// The names, their holders, and what was asked for.
+#[derive(Debug, Default)]
+pub struct Router {
+    hosts: BTreeSet<Domain>,
+    components: BTreeMap<ConnId, Component>,
+    /// Of the components, those with a prefix; two may not have the same, be there hosts or not.
+    prefixes: BTreeMap<Domain, ConnId>,
+    /// Every name that is held, for look-up alone: its order is none.
+    names: HashMap<Domain, Holder>,
+    /// Prefix components that would hold a name if its holder did not, first come first. Such a name is held.
+    waiting: BTreeMap<Domain, Vec<ConnId>>,
+    known: Known,
+}
+
+#[derive(Debug)]
+struct Component {
+    claim: Claim,
+    terms: Arc<Terms>,
+}
+
+#[derive(Debug)]
+enum Holder {
+    Host,
+    Component(ConnId, Arc<Terms>),
+}
+
+impl Router {
+    /// A router for these hosts, with nothing bound.
+    pub fn new(hosts: impl IntoIterator<Item = Domain>) -> Self {
+        let hosts: BTreeSet<Domain> = hosts.into_iter().collect();
+        let names = hosts.iter().map(|host| (host.clone(), Holder::Host)).collect();
+        Self { hosts, names, ..Self::default() }
+    }
+
+    /// The hosts, in order.
+    pub fn hosts(&self) -> impl Iterator<Item = &Domain> {
+        self.hosts.iter()
+    }
+
+    /// Whether `domain`, a canonical name, is a host of ours.
+    #[must_use]
+    pub fn is_host(&self, domain: &str) -> bool {
+        matches!(self.names.get(domain), Some(Holder::Host))
+    }
+
+    /// Replaces the list of names that may connect: those are known also while nobody is there for them.
+    pub fn set_known(&mut self, patterns: Vec<DomainPattern>) {
+        self.known = Known::new(patterns);
+    }
+
+    /// Who holds `domain`, a canonical name; a host's name is held by no connection.
+    #[must_use]
+    pub fn owner(&self, domain: &str) -> Option<ConnId> {
+        match self.names.get(domain) {
+            Some(Holder::Component(conn, _)) => Some(*conn),
+            Some(Holder::Host) | None => None,
+        }
+    }
+
+    /// Whether `domain`, a canonical name, is bound to `conn` right now: it may send from there. A prefix that
+    /// waits for a name does not speak for it.
+    #[must_use]
+    pub fn speaks_for(&self, conn: ConnId, domain: &str) -> bool {
+        self.owner(domain) == Some(conn)
+    }
+
+    /// What a component is bound as.
+    #[must_use]
+    pub fn claim(&self, conn: ConnId) -> Option<&Claim> {
+        self.components.get(&conn).map(|component| &component.claim)
+    }
+
+    /// What its listener granted to a component.
+    #[must_use]
+    pub fn terms(&self, conn: ConnId) -> Option<&Arc<Terms>> {
+        self.components.get(&conn).map(|component| &component.terms)
+    }
+
+    /// How many components are bound.
+    #[must_use]
+    pub fn bound(&self) -> usize {
+        self.components.len()
+    }
+
+    /// Where a stanza from `sender` to `to` goes, by the domain of `to` and its holder's access rule.
+    pub fn route(&self, sender: &Jid<'_>, to: &Jid<'_>) -> Route {
+        match self.route_domain(to.domain()) {
+            Destination::Component(conn, terms) => {
+                let access = &terms.access;
+                if access.is_everyone() || access.allows(sender, |domain| self.is_host(domain)) {
+                    Route::Deliver(conn)
+                } else {
+                    Route::Refused
+                }
+            }
+            Destination::Host => Route::Host,
+            Destination::Away => Route::Away,
+            Destination::Unknown => Route::Unknown,
+        }
+    }
+
+    /// Who answers to `domain`, a canonical name, without asking whether the sender may.
+    #[must_use]
+    pub fn route_domain(&self, domain: &str) -> Destination<'_> {
+        match self.names.get(domain) {
+            Some(Holder::Component(conn, terms)) => Destination::Component(*conn, terms),
+            Some(Holder::Host) => Destination::Host,
+            None if self.known.matches(domain) => Destination::Away,
+            None => Destination::Unknown,
+        }
+    }
+
+    /// What a host lists in disco#items (XEP-0030 section 4), in order: every component with a name of its own,
+    /// and of each prefix the name under this host. Nothing for a domain that is no host of ours.
+    #[must_use]
+    pub fn items(&self, host: &Domain, with_hidden: bool) -> Vec<Domain> {
+        if !self.hosts.contains(host) {
+            return Vec::new();
+        }
+        let visible = self.components.iter().filter(|(_, component)| with_hidden || !component.terms.hidden);
+        let listed = visible.filter_map(|(conn, component)| match &component.claim {
+            Claim::Domain(name) => Some(name.clone()),
+            Claim::Prefix(prefix) => {
+                Domain::under(prefix, host).ok().filter(|name| self.speaks_for(*conn, name.as_str()))
+            }
+        });
+        let mut items: Vec<Domain> = listed.collect();
+        items.sort();
+        items
+    }
+}

@@ -1,0 +1,230 @@
+//! How names change hands.
+
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use thiserror::Error;
+
+use super::{Claim, Component, ConflictBehaviour, ConnId, Holder, Router, Terms};
+use crate::jid::Domain;
+
+/// A component is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Who held one of its names before and holds nothing any more, in order of their numbers.
+    pub replaced: Vec<ConnId>,
+    /// What became of their other names.
+    pub changes: Vec<Change>,
+}
+
+/// A prefix component got or lost one of its names without having asked at that moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is bound to `name` now.
+    Bound {
+        /// The name.
+        name: Domain,
+        /// The component.
+        conn: ConnId,
+    },
+    /// It would be, but for another holder, and gets it as soon as that one lets go.
+    Waits {
+        /// The name.
+        name: Domain,
+        /// The component.
+        conn: ConnId,
+        /// Who holds it; none where it is a host of ours.
+        holder: Option<ConnId>,
+    },
+    /// It is not bound to `name` any more; its stream lives on.
+    Lost {
+        /// The name.
+        name: Domain,
+        /// The component.
+        conn: ConnId,
+    },
+}
+
+/// Why a component can't be bound (stream error `conflict`).
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Conflict {
+    /// A name is one of our hosts, which no component can be.
+    #[error("{0} is a host of this server")]
+    HostOfOurs(Domain),
+    /// A name has a holder, or another component has the same prefix.
+    #[error("{name} is bound to connection {by}")]
+    Taken {
+        /// The name, or the prefix.
+        name: Domain,
+        /// Its holder.
+        by: ConnId,
+    },
+    /// The connection is bound already; a component has one claim.
+    #[error("connection {0} is bound already")]
+    AlreadyBound(ConnId),
+}
+
+/// A component holds the name of a host to be added.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{host} is bound to connection {by}")]
+pub struct HostTaken {
+    /// The host.
+    pub host: Domain,
+    /// The component that holds its name.
+    pub by: ConnId,
+}
+
+impl Router {
+    /// The names that a claim would bind now: of a prefix, one for each host with which it makes a domain name.
+    #[must_use]
+    pub fn names_of(&self, claim: &Claim) -> Vec<Domain> {
+        match claim {
+            Claim::Domain(name) => Vec::from([name.clone()]),
+            Claim::Prefix(prefix) => {
+                self.hosts.iter().filter_map(|host| Domain::under(prefix, host).ok()).collect()
+            }
+        }
+    }
+
+    /// Binds all names of a claim or none. Where its terms say so, whoever holds one of them is displaced with
+    /// all its names in the same step.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed then. [`Conflict::HostOfOurs`] comes before [`Conflict::Taken`], and whatever the terms.
+    pub fn bind(&mut self, conn: ConnId, claim: Claim, terms: Arc<Terms>) -> Result<Bound, Conflict> {
+        if self.components.contains_key(&conn) {
+            return Err(Conflict::AlreadyBound(conn));
+        }
+        let names = self.names_of(&claim);
+        if let Some(host) = names.iter().find(|name| self.is_host(name.as_str())) {
+            return Err(Conflict::HostOfOurs(host.clone()));
+        }
+        let mut taken: Vec<(&Domain, ConnId)> = Vec::new();
+        if let Claim::Prefix(prefix) = &claim {
+            taken.extend(self.prefixes.get(prefix).map(|by| (prefix, *by)));
+        }
+        taken.extend(names.iter().filter_map(|name| Some((name, self.owner(name.as_str())?))));
+        if let (ConflictBehaviour::Disconnect, Some(&(name, by))) = (terms.conflict, taken.first()) {
+            return Err(Conflict::Taken { name: name.clone(), by });
+        }
+
+        let replaced: BTreeSet<ConnId> = taken.into_iter().map(|(_, by)| by).collect();
+        let freed: Vec<Domain> = replaced.iter().flat_map(|old| self.release(*old)).collect();
+        if let Claim::Prefix(prefix) = &claim {
+            self.prefixes.insert(prefix.clone(), conn);
+        }
+        self.components.insert(conn, Component { claim, terms });
+        for name in names {
+            self.hold(name, conn);
+        }
+        Ok(Bound { replaced: replaced.into_iter().collect(), changes: self.grant(freed) })
+    }
+
+    /// Takes all names from a connection, and gives those that a prefix waited for to it. Does nothing for one
+    /// that is not bound.
+    pub fn unbind(&mut self, conn: ConnId) -> Vec<Change> {
+        let freed = self.release(conn);
+        self.grant(freed)
+    }
+
+    /// Adds a host of ours. Every prefix component gets its name there, or waits for it where another holds it.
+    /// Does nothing for a host that is there already.
+    ///
+    /// # Errors
+    ///
+    /// Where a component holds the host's own name; nothing has changed then.
+    pub fn add_host(&mut self, host: Domain) -> Result<Vec<Change>, HostTaken> {
+        match self.names.get(host.as_str()) {
+            Some(Holder::Host) => return Ok(Vec::new()),
+            Some(Holder::Component(by, _)) => return Err(HostTaken { host, by: *by }),
+            None => {}
+        }
+        self.names.insert(host.clone(), Holder::Host);
+        let mut changes = Vec::new();
+        for (name, conn) in self.prefix_names(&host) {
+            if self.names.contains_key(name.as_str()) {
+                let holder = self.owner(name.as_str());
+                self.waiting.entry(name.clone()).or_default().push(conn);
+                changes.push(Change::Waits { name, conn, holder });
+            } else {
+                self.hold(name.clone(), conn);
+                changes.push(Change::Bound { name, conn });
+            }
+        }
+        self.hosts.insert(host);
+        Ok(changes)
+    }
+
+    /// Takes a host of ours away, and with it the name that each prefix component has there. Components with
+    /// a name of their own keep it, wherever it lies. Does nothing for a domain that is no host.
+    pub fn remove_host(&mut self, host: &Domain) -> Vec<Change> {
+        if !self.hosts.remove(host) {
+            return Vec::new();
+        }
+        self.names.remove(host.as_str());
+        let mut freed = Vec::from([host.clone()]);
+        let mut changes = Vec::new();
+        for (name, conn) in self.prefix_names(host) {
+            if self.let_go(&name, conn) {
+                changes.push(Change::Lost { name: name.clone(), conn });
+                freed.push(name);
+            }
+        }
+        changes.extend(self.grant(freed));
+        changes
+    }
+
+    /// The name that each prefix component has, or would have, under a host.
+    fn prefix_names(&self, host: &Domain) -> Vec<(Domain, ConnId)> {
+        let name_of = |(prefix, conn): (&Domain, &ConnId)| Some((Domain::under(prefix, host).ok()?, *conn));
+        self.prefixes.iter().filter_map(name_of).collect()
+    }
+
+    fn hold(&mut self, name: Domain, conn: ConnId) {
+        let terms = self.terms(conn).expect("only a component in the table is given a name").clone();
+        self.names.insert(name, Holder::Component(conn, terms));
+    }
+
+    /// Ends a component's hold of a name, or its wait for it; whether it was a hold.
+    fn let_go(&mut self, name: &Domain, conn: ConnId) -> bool {
+        if self.speaks_for(conn, name.as_str()) {
+            self.names.remove(name.as_str());
+            return true;
+        }
+        if let Some(queue) = self.waiting.get_mut(name) {
+            queue.retain(|waits| *waits != conn);
+            if queue.is_empty() {
+                self.waiting.remove(name);
+            }
+        }
+        false
+    }
+
+    /// Forgets a component and gives back the names that it held, which whoever calls grants or takes.
+    fn release(&mut self, conn: ConnId) -> Vec<Domain> {
+        let Some(Component { claim, .. }) = self.components.remove(&conn) else { return Vec::new() };
+        if let Claim::Prefix(prefix) = &claim {
+            self.prefixes.remove(prefix);
+        }
+        let mut names = self.names_of(&claim);
+        names.retain(|name| self.let_go(name, conn));
+        names
+    }
+
+    /// Gives each name that has no holder to the first that waits for it.
+    fn grant(&mut self, freed: Vec<Domain>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for name in freed {
+            if self.names.contains_key(name.as_str()) {
+                continue;
+            }
+            let Some(&conn) = self.waiting.get(&name).and_then(|queue| queue.first()) else { continue };
+            self.let_go(&name, conn);
+            self.hold(name.clone(), conn);
+            changes.push(Change::Bound { name, conn });
+        }
+        changes
+    }
+}

@@ -1,0 +1,108 @@
+//! The names that a listener lists in `domains`.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::jid::{Domain, JidError};
+
+/// A name, or a wildcard of whole labels.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DomainPattern {
+    /// This name alone.
+    Exact(Domain),
+    /// `*.NAME`: every name with one or more labels in front of NAME; NAME itself is none of them.
+    Below(Domain),
+}
+
+impl DomainPattern {
+    /// Reads a name or `*.NAME`.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is none; a `*` at any other place is a character that no name holds.
+    pub fn parse(text: &str) -> Result<Self, JidError> {
+        match text.strip_prefix("*.") {
+            Some(name) => Domain::parse(name).map(Self::Below),
+            None => Domain::parse(text).map(Self::Exact),
+        }
+    }
+
+    /// Whether the pattern is about `domain`, a canonical name.
+    #[must_use]
+    pub fn matches(&self, domain: &str) -> bool {
+        match self {
+            Self::Exact(name) => name.as_str() == domain,
+            Self::Below(name) => domain
+                .strip_suffix(name.as_str())
+                .is_some_and(|front| front.len() > 1 && front.ends_with('.')),
+        }
+    }
+}
+
+impl fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => write!(f, "{name}"),
+            Self::Below(name) => write!(f, "*.{name}"),
+        }
+    }
+}
+
+/// All the patterns of all listeners.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    exact: BTreeSet<Domain>,
+    wildcards: Vec<DomainPattern>,
+}
+
+impl Known {
+    pub(super) fn new(patterns: Vec<DomainPattern>) -> Self {
+        let mut known = Self::default();
+        for pattern in patterns {
+            match pattern {
+                DomainPattern::Exact(name) => {
+                    known.exact.insert(name);
+                }
+                wildcard @ DomainPattern::Below(_) => known.wildcards.push(wildcard),
+            }
+        }
+        known
+    }
+
+    pub(super) fn matches(&self, domain: &str) -> bool {
+        self.exact.contains(domain) || self.wildcards.iter().any(|wildcard| wildcard.matches(domain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_one_or_more_whole_labels() {
+        let below = DomainPattern::parse("*.Bots.example").unwrap();
+        assert_eq!(below.to_string(), "*.bots.example");
+        assert!(below.matches("a.bots.example"));
+        assert!(below.matches("a.b.bots.example"));
+        for other in ["bots.example", ".bots.example", "evil-bots.example", "a.bots.example.org", ""] {
+            assert!(!below.matches(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_stands_for_itself() {
+        let exact = DomainPattern::parse("BÜCHER.example.").unwrap();
+        assert!(exact.matches("bücher.example"));
+        assert!(!exact.matches("a.bücher.example"));
+    }
+
+    #[test]
+    fn a_star_stands_in_front_only() {
+        for odd in ["*", "*.", "a.*.example", "*bots.example", "*.*.example", ""] {
+            assert!(DomainPattern::parse(odd).is_err(), "{odd:?}");
+        }
+    }
+}

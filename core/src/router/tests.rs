@@ -1,0 +1,369 @@
+use alloc::string::ToString;
+use alloc::{format, vec};
+
+use super::access::{Clause, Condition, Part, Pattern, Scope, Test, Verdict};
+use super::*;
+
+const OLD: ConnId = ConnId(1);
+const NEW: ConnId = ConnId(2);
+const THIRD: ConnId = ConnId(3);
+
+fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+fn exact(name: &str) -> Claim {
+    Claim::Domain(domain(name))
+}
+
+fn prefix(name: &str) -> Claim {
+    Claim::Prefix(domain(name))
+}
+
+fn polite() -> Arc<Terms> {
+    Arc::default()
+}
+
+fn kick_old() -> Arc<Terms> {
+    Arc::new(Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() })
+}
+
+fn router(hosts: &[&str]) -> Router {
+    Router::new(hosts.iter().map(|host| domain(host)))
+}
+
+fn route(router: &Router, sender: &str, to: &str) -> Route {
+    router.route(&Jid::parse(sender).unwrap(), &Jid::parse(to).unwrap())
+}
+
+fn names(names: &[&str]) -> Vec<Domain> {
+    names.iter().map(|name| domain(name)).collect()
+}
+
+const QUIET: Bound = Bound { replaced: Vec::new(), changes: Vec::new() };
+
+// Routing by the domain of `to`.
+
+#[test]
+fn a_component_of_ours_is_delivered_to_whatever_the_spelling() {
+    let mut router = router(&["localhost"]);
+    assert_eq!(router.bind(OLD, exact("bücher.example"), polite()), Ok(QUIET));
+    for to in ["bücher.example", "user@BÜCHER.example./res", "xn--bcher-kva.example"] {
+        assert_eq!(route(&router, "localhost", to), Route::Deliver(OLD), "{to}");
+    }
+    assert_eq!(route(&router, "localhost", "bucher.example"), Route::Unknown);
+}
+
+#[test]
+fn a_host_of_ours_answers_itself() {
+    let router = router(&["localhost", "example.org"]);
+    assert_eq!(route(&router, "comp.example", "user@EXAMPLE.org"), Route::Host);
+    assert!(router.is_host("localhost") && !router.is_host("comp.example"));
+    assert_eq!(router.hosts().cloned().collect::<Vec<_>>(), names(&["example.org", "localhost"]));
+    assert_eq!(router.owner("localhost"), None);
+}
+
+#[test]
+fn a_listed_name_is_known_while_it_is_away_and_no_other() {
+    let mut router = router(&["localhost"]);
+    router.set_known(vec![
+        DomainPattern::parse("listed.example").unwrap(),
+        DomainPattern::parse("*.bots.example").unwrap(),
+    ]);
+    assert_eq!(route(&router, "localhost", "listed.example"), Route::Away);
+    assert_eq!(route(&router, "localhost", "a.b.bots.example"), Route::Away);
+    assert_eq!(route(&router, "localhost", "bots.example"), Route::Unknown);
+    assert_eq!(route(&router, "localhost", "other.example"), Route::Unknown);
+    router.bind(OLD, exact("listed.example"), polite()).unwrap();
+    assert_eq!(route(&router, "localhost", "listed.example"), Route::Deliver(OLD));
+    assert_eq!(router.unbind(OLD), []);
+    assert_eq!(route(&router, "localhost", "listed.example"), Route::Away);
+}
+
+#[test]
+fn the_access_rule_is_asked_about_the_sender() {
+    let hosted = Pattern { scope: Scope::AnyHostedDomain, conditions: vec![] };
+    let spammer = Condition { part: Part::User, test: Test::Equals("spammer".into()) };
+    let spammers = Pattern { scope: Scope::All, conditions: vec![spammer] };
+    let access = Arc::new(AccessRule {
+        clauses: vec![
+            Clause { acl: vec![spammers], verdict: Verdict::Deny },
+            Clause { acl: vec![hosted], verdict: Verdict::Allow },
+        ],
+    });
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("comp.example"), Arc::new(Terms { access, ..Terms::default() })).unwrap();
+    assert_eq!(route(&router, "user@localhost", "comp.example"), Route::Deliver(OLD));
+    assert_eq!(route(&router, "Spammer@localhost", "comp.example"), Route::Refused);
+    assert_eq!(route(&router, "user@other.example", "comp.example"), Route::Refused);
+    assert!(matches!(router.route_domain("comp.example"), Destination::Component(OLD, _)));
+}
+
+// Conflict: section by section of what an operator is promised.
+
+#[test]
+fn disconnect_refuses_the_newcomer_and_leaves_the_old_one_untouched() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("comp.example"), polite()).unwrap();
+    let refused = router.bind(NEW, exact("COMP.example"), polite()).unwrap_err();
+    assert_eq!(refused, Conflict::Taken { name: domain("comp.example"), by: OLD });
+    assert_eq!(refused.to_string(), "comp.example is bound to connection 1");
+    assert_eq!(router.owner("comp.example"), Some(OLD));
+    assert_eq!((router.bound(), router.claim(NEW)), (1, None));
+}
+
+#[test]
+fn kick_old_binds_the_newcomer_and_unbinds_the_old_one_in_one_step() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("comp.example"), polite()).unwrap();
+    let bound = router.bind(NEW, exact("comp.example"), kick_old()).unwrap();
+    assert_eq!(bound, Bound { replaced: vec![OLD], changes: vec![] });
+    assert_eq!(router.owner("comp.example"), Some(NEW));
+    assert!(!router.speaks_for(OLD, "comp.example"));
+    assert_eq!((router.bound(), router.claim(OLD)), (1, None));
+    // The old one's own end comes later, and takes nothing from the newcomer.
+    assert_eq!(router.unbind(OLD), []);
+    assert_eq!(router.owner("comp.example"), Some(NEW));
+}
+
+#[test]
+fn the_newcomers_terms_decide() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("comp.example"), kick_old()).unwrap();
+    assert!(router.bind(NEW, exact("comp.example"), polite()).is_err());
+}
+
+#[test]
+fn a_host_of_ours_is_never_claimed_kick_old_or_not() {
+    let mut router = router(&["localhost", "muc.localhost"]);
+    for terms in [polite(), kick_old()] {
+        let refused = Err(Conflict::HostOfOurs(domain("localhost")));
+        assert_eq!(router.bind(OLD, exact("LOCALHOST."), terms.clone()), refused);
+        let refused = Err(Conflict::HostOfOurs(domain("muc.localhost")));
+        assert_eq!(router.bind(OLD, prefix("muc"), terms), refused);
+    }
+    assert_eq!(router.bound(), 0);
+    assert_eq!(router.owner("muc.muc.localhost"), None);
+}
+
+#[test]
+fn a_connection_is_bound_once() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("comp.example"), polite()).unwrap();
+    assert_eq!(router.bind(OLD, exact("other.example"), kick_old()), Err(Conflict::AlreadyBound(OLD)));
+    assert_eq!(router.owner("comp.example"), Some(OLD));
+    assert_eq!(router.owner("other.example"), None);
+}
+
+// Subdomain components.
+
+#[test]
+fn a_prefix_is_bound_under_every_host() {
+    let mut router = router(&["localhost", "example.org"]);
+    assert_eq!(router.names_of(&prefix("muc")), names(&["muc.example.org", "muc.localhost"]));
+    router.bind(OLD, prefix("muc"), polite()).unwrap();
+    for name in ["muc.localhost", "muc.example.org"] {
+        assert!(router.speaks_for(OLD, name), "{name}");
+        assert_eq!(route(&router, "localhost", name), Route::Deliver(OLD));
+    }
+    assert!(!router.speaks_for(OLD, "muc"), "the bare prefix is no name");
+    assert_eq!(router.claim(OLD), Some(&prefix("muc")));
+    assert_eq!(router.unbind(OLD), []);
+    assert_eq!(router.owner("muc.localhost"), None);
+    assert_eq!(router.unbind(OLD), [], "unbinding twice does nothing");
+}
+
+#[test]
+fn a_prefix_is_bound_under_all_hosts_or_none() {
+    let mut router = router(&["localhost", "example.org"]);
+    router.bind(OLD, exact("muc.localhost"), polite()).unwrap();
+    let refused = Err(Conflict::Taken { name: domain("muc.localhost"), by: OLD });
+    assert_eq!(router.bind(NEW, prefix("muc"), polite()), refused);
+    assert_eq!(router.owner("muc.example.org"), None);
+    assert_eq!(router.bind(NEW, prefix("muc"), kick_old()).unwrap().replaced, [OLD]);
+    assert_eq!(router.owner("muc.localhost"), Some(NEW));
+}
+
+#[test]
+fn a_kicked_prefix_loses_all_its_names() {
+    let mut router = router(&["localhost", "example.org"]);
+    router.bind(OLD, prefix("muc"), polite()).unwrap();
+    assert!(router.bind(NEW, exact("muc.localhost"), polite()).is_err());
+    assert_eq!(router.bind(NEW, exact("muc.localhost"), kick_old()).unwrap().replaced, [OLD]);
+    assert_eq!(router.owner("muc.localhost"), Some(NEW));
+    assert_eq!(router.owner("muc.example.org"), None);
+    assert_eq!(router.bind(THIRD, exact("muc.example.org"), polite()), Ok(QUIET));
+}
+
+#[test]
+fn the_same_prefix_twice_is_a_conflict_without_any_host() {
+    let mut router = router(&[]);
+    router.bind(OLD, prefix("muc"), polite()).unwrap();
+    let refused = Err(Conflict::Taken { name: domain("muc"), by: OLD });
+    assert_eq!(router.bind(NEW, prefix("MUC"), polite()), refused);
+    assert_eq!(router.bind(NEW, prefix("muc"), kick_old()).unwrap().replaced, [OLD]);
+    let bound = Change::Bound { name: domain("muc.localhost"), conn: NEW };
+    assert_eq!(router.add_host(domain("localhost")), Ok(vec![bound]));
+}
+
+#[test]
+fn each_host_lists_its_own_name_of_a_prefix_and_every_exact_name() {
+    let mut router = router(&["localhost", "example.org"]);
+    router.bind(ConnId(9), exact("comp.example"), polite()).unwrap();
+    router.bind(ConnId(1), exact("muc.example.org.example"), polite()).unwrap();
+    router.bind(ConnId(5), prefix("muc"), polite()).unwrap();
+    let hidden = Terms { hidden: true, ..Terms::default() };
+    router.bind(ConnId(3), exact("a.hidden.example"), Arc::new(hidden)).unwrap();
+    let visible = names(&["comp.example", "muc.example.org.example", "muc.localhost"]);
+    assert_eq!(router.items(&domain("localhost"), false), visible);
+    let mut all = vec![domain("a.hidden.example")];
+    all.extend(names(&["comp.example", "muc.example.org", "muc.example.org.example"]));
+    assert_eq!(router.items(&domain("example.org"), true), all);
+    assert_eq!(router.items(&domain("comp.example"), true), []);
+}
+
+#[test]
+fn a_hidden_component_is_routed_to_like_any_other() {
+    let mut router = router(&["localhost"]);
+    let hidden = Terms { hidden: true, ..Terms::default() };
+    router.bind(OLD, exact("comp.example"), Arc::new(hidden)).unwrap();
+    assert_eq!(route(&router, "localhost", "comp.example"), Route::Deliver(OLD));
+}
+
+#[test]
+fn a_host_added_later_gives_the_prefix_its_name_at_once() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, prefix("muc"), polite()).unwrap();
+    let bound = Change::Bound { name: domain("muc.example.org"), conn: OLD };
+    assert_eq!(router.add_host(domain("example.org")), Ok(vec![bound]));
+    assert!(router.speaks_for(OLD, "muc.example.org"));
+    assert_eq!(router.items(&domain("example.org"), false), names(&["muc.example.org"]));
+    assert_eq!(router.add_host(domain("example.org")), Ok(vec![]), "it is there already");
+}
+
+#[test]
+fn a_host_removed_takes_the_prefix_its_name_and_leaves_the_rest() {
+    let mut router = router(&["localhost", "example.org"]);
+    router.bind(OLD, prefix("muc"), polite()).unwrap();
+    router.bind(NEW, exact("own.example.org"), polite()).unwrap();
+    let lost = Change::Lost { name: domain("muc.example.org"), conn: OLD };
+    assert_eq!(router.remove_host(&domain("example.org")), [lost]);
+    assert_eq!(router.owner("muc.localhost"), Some(OLD));
+    assert_eq!(router.owner("muc.example.org"), None);
+    assert_eq!(router.owner("own.example.org"), Some(NEW), "an exact name stays");
+    assert_eq!(router.remove_host(&domain("example.org")), []);
+    let lost = Change::Lost { name: domain("muc.localhost"), conn: OLD };
+    assert_eq!(router.remove_host(&domain("localhost")), [lost], "the last host may go, too");
+    assert_eq!(router.bound(), 2);
+}
+
+#[test]
+fn where_an_exact_name_is_bound_the_prefix_waits_for_it() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("muc.example.org"), polite()).unwrap();
+    router.bind(NEW, prefix("muc"), polite()).unwrap();
+    let name = || domain("muc.example.org");
+    let waits = Change::Waits { name: name(), conn: NEW, holder: Some(OLD) };
+    assert_eq!(router.add_host(domain("example.org")), Ok(vec![waits]));
+    assert_eq!(router.owner("muc.example.org"), Some(OLD));
+    assert!(!router.speaks_for(NEW, "muc.example.org"));
+    assert_eq!(router.items(&domain("example.org"), false), [name()], "listed once");
+    assert_eq!(router.unbind(OLD), [Change::Bound { name: name(), conn: NEW }]);
+    assert!(router.speaks_for(NEW, "muc.example.org"));
+}
+
+#[test]
+fn a_prefix_goes_on_waiting_where_a_newcomer_kicks_the_holder() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("muc.example.org"), polite()).unwrap();
+    router.bind(NEW, prefix("muc"), polite()).unwrap();
+    router.add_host(domain("example.org")).unwrap();
+    let bound = router.bind(THIRD, exact("muc.example.org"), kick_old()).unwrap();
+    assert_eq!(bound, Bound { replaced: vec![OLD], changes: vec![] });
+    let granted = Change::Bound { name: domain("muc.example.org"), conn: NEW };
+    assert_eq!(router.unbind(THIRD), [granted]);
+}
+
+#[test]
+fn what_the_kicked_one_leaves_goes_to_who_waited() {
+    // "a.b" comes first to a.b.x; "a" waits for it, with the host b.x.
+    let mut router = router(&["x"]);
+    router.bind(OLD, prefix("a.b"), polite()).unwrap();
+    router.bind(NEW, prefix("a"), polite()).unwrap();
+    let changes = router.add_host(domain("b.x")).unwrap();
+    assert!(changes.contains(&Change::Waits { name: domain("a.b.x"), conn: NEW, holder: Some(OLD) }));
+    let bound = router.bind(THIRD, exact("a.b.b.x"), kick_old()).unwrap();
+    let granted = Change::Bound { name: domain("a.b.x"), conn: NEW };
+    assert_eq!(bound, Bound { replaced: vec![OLD], changes: vec![granted] });
+}
+
+#[test]
+fn who_waited_first_gets_the_name_first() {
+    let mut router = router(&[]);
+    router.bind(OLD, exact("a.b.c.x"), polite()).unwrap();
+    router.bind(ConnId(7), prefix("a.b"), polite()).unwrap();
+    router.bind(ConnId(4), prefix("a"), polite()).unwrap();
+    router.add_host(domain("c.x")).unwrap();
+    router.add_host(domain("b.c.x")).unwrap();
+    let name = || domain("a.b.c.x");
+    assert_eq!(router.unbind(OLD), [Change::Bound { name: name(), conn: ConnId(7) }]);
+    assert_eq!(router.unbind(ConnId(7)), [Change::Bound { name: name(), conn: ConnId(4) }]);
+    assert_eq!(router.unbind(ConnId(4)), []);
+}
+
+#[test]
+fn a_prefix_that_is_gone_waits_no_more() {
+    let mut router = router(&[]);
+    router.bind(OLD, exact("muc.x"), polite()).unwrap();
+    router.bind(NEW, prefix("muc"), polite()).unwrap();
+    router.add_host(domain("x")).unwrap();
+    assert_eq!(router.unbind(NEW), []);
+    assert_eq!(router.unbind(OLD), []);
+    assert_eq!(router.owner("muc.x"), None);
+    assert!(router.waiting.is_empty());
+}
+
+#[test]
+fn a_new_host_whose_name_a_component_holds_is_refused() {
+    let mut router = router(&["localhost"]);
+    router.bind(OLD, exact("comp.example"), polite()).unwrap();
+    router.bind(NEW, prefix("muc"), polite()).unwrap();
+    for (name, by) in [("comp.example", OLD), ("muc.localhost", NEW)] {
+        let refused = router.add_host(domain(name)).unwrap_err();
+        assert_eq!(refused, HostTaken { host: domain(name), by });
+        assert_eq!(route(&router, "localhost", name), Route::Deliver(by));
+    }
+    assert_eq!(router.hosts().count(), 1);
+    assert_eq!(router.owner("muc.comp.example"), None);
+}
+
+#[test]
+fn a_prefix_waits_for_a_name_that_is_a_host_of_ours() {
+    let mut router = router(&["muc.x"]);
+    router.bind(OLD, prefix("muc"), polite()).unwrap();
+    let waits = Change::Waits { name: domain("muc.x"), conn: OLD, holder: None };
+    assert_eq!(router.add_host(domain("x")), Ok(vec![waits]));
+    assert_eq!(route(&router, "x", "muc.x"), Route::Host);
+    let changes = router.remove_host(&domain("muc.x"));
+    let lost = Change::Lost { name: domain("muc.muc.x"), conn: OLD };
+    assert_eq!(changes, [lost, Change::Bound { name: domain("muc.x"), conn: OLD }]);
+}
+
+#[test]
+fn a_prefix_passes_over_a_host_with_which_it_makes_no_name() {
+    let mut router = router(&["[::1]", "localhost"]);
+    router.bind(OLD, prefix("muc"), polite()).unwrap();
+    assert_eq!(router.names_of(&prefix("muc")), names(&["muc.localhost"]));
+    assert_eq!(router.items(&domain("[::1]"), true), []);
+    let long = domain(&format!("{}x", "x.".repeat(511)));
+    assert_eq!(router.add_host(long), Ok(vec![]));
+}
+
+#[test]
+fn terms_are_those_of_the_binding() {
+    let mut router = router(&["localhost"]);
+    let terms = Arc::new(Terms { max_stanza: 10_000, ..Terms::default() });
+    router.bind(OLD, exact("comp.example"), terms.clone()).unwrap();
+    assert!(Arc::ptr_eq(router.terms(OLD).unwrap(), &terms));
+    assert!(router.terms(NEW).is_none());
+}
