@@ -13,14 +13,15 @@ pub(super) fn address(
     faults: &mut Faults,
 ) -> Option<(SocketAddr, Range<usize>)> {
     proto(section, faults);
-    let version = section.take("ip_version");
-    let version = version.and_then(|value| {
-        let number = super::reader::integer(value, "ip_version", 4..=6, "", faults)?;
-        if number == 5 {
-            faults.error(value.span(), "`ip_version` is out of range").help("4 or 6");
-            return None;
+    let version = section.take("ip_version").and_then(|value| {
+        let number = value.get_ref().as_integer().and_then(|number| number.as_str().parse().ok());
+        match number {
+            Some(4 | 6) => number.map(|version: u8| (version, value.span())),
+            _ => {
+                faults.error(value.span(), "`ip_version` must be 4 or 6");
+                None
+            }
         }
-        Some((number, value.span()))
     });
     let written = section.string("ip_address", faults);
     let ip = match written {

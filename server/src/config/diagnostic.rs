@@ -104,7 +104,9 @@ pub struct Source {
 impl Source {
     /// `masked` is the text without its secrets, every byte at its old place.
     pub(super) fn new(name: &str, masked: String) -> Self {
-        Self { name: printable(name), text: masked }
+        // The renderer replaces all other control characters; the dot has as many bytes.
+        let text = masked.replace(|c| ('\u{80}'..='\u{9f}').contains(&c), "\u{b7}");
+        Self { name: printable(name), text }
     }
 
     /// The file's name, fit to be printed.

@@ -36,6 +36,7 @@ pub(super) fn named_rules<'t>(listen: Option<&'t Value<'_>>) -> Named<'t> {
     for listener in tables.flat_map(|listeners| listeners.iter()) {
         if let Some(value) = listener.get_ref().get("access")
             && let Some(name) = value.get_ref().as_str()
+            && !matches!(name, "all" | "none")
         {
             named.entry(name).or_insert(value.span());
         }
@@ -138,13 +139,13 @@ fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String
     if password.is_empty() {
         faults
             .error(value.span(), "`password` is empty: anyone could connect")
-            .help("16 or more ASCII letters and digits");
+            .help("use 16 or more ASCII letters and digits");
         return None;
     }
     if password.chars().count() < SHORT_SECRET {
         faults
             .warning(value.span(), "`password` is shorter than 16 characters: it can be guessed")
-            .help("16 or more ASCII letters and digits");
+            .help("use 16 or more ASCII letters and digits");
     }
     if !password.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         faults

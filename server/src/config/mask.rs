@@ -99,13 +99,20 @@ fn looks_secret(name: &str) -> bool {
     if ["pass", "pwd", "secret", "token", "credential"].iter().any(|word| plain.contains(word)) {
         return true;
     }
-    // A typing error of `password` anywhere in it.
-    let letters = plain.as_bytes();
-    (6..=9).any(|size| {
-        letters.windows(size).any(|window| {
-            let window = std::str::from_utf8(window).unwrap_or_default();
-            strsim::damerau_levenshtein(window, "password") <= 2
-        })
+    nearly_contains(&plain, "password", 2) || nearly_contains(&plain, "secret", 1)
+}
+
+/// Whether `word` stands anywhere in `text` with so many typing errors at most.
+fn nearly_contains(text: &str, word: &str, errors: usize) -> bool {
+    let set = |bytes: &[u8]| bytes.iter().fold(0_u128, |set, byte| set | 1 << (byte & 127));
+    let letters = set(word.as_bytes());
+    let sizes = word.len() - errors..=word.len() + errors;
+    sizes.into_iter().flat_map(|size| text.as_bytes().windows(size)).any(|window| {
+        // Every error takes one letter out at most; the comparison itself is slow.
+        let missing = (letters & !set(window)).count_ones();
+        missing as usize <= errors
+            && std::str::from_utf8(window)
+                .is_ok_and(|window| strsim::damerau_levenshtein(window, word) <= errors)
     })
 }
 
@@ -125,6 +132,7 @@ mod tests {
         assert_eq!(masked("[x.token]\na = [1, 'b']"), "[x.token]\na = [*, ***]");
         assert_eq!(masked("t = {port = 1, Passwd = 'x'}"), "t = {port = 1, Passwd = ***}");
         assert_eq!(masked("password = '''a\nbc'''\nb = 1"), "password = ****\n*****\nb = 1");
+        assert_eq!(masked("secert = 'x'"), "secert = ***");
         assert_eq!(masked("compass_rose = 1"), "compass_rose = *");
         assert_eq!(masked("max_rate = 5\nport = 7"), "max_rate = 5\nport = 7");
     }
