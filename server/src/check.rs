@@ -1,0 +1,55 @@
+//! `enjamb check FILE`: what a start with this file would say.
+
+use std::fmt::Display;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{Loaded, Severity, load_file};
+
+/// Prints all faults and remarks to standard error and, where the server would start, a summary to standard
+/// output. The exit code is 0 where it would start, 1 where it would not, 2 where the file can't be read.
+#[must_use]
+pub fn run(path: &Path) -> ExitCode {
+    let loaded = match load_file(path) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("error: can't read {}: {error}", path.display());
+            return ExitCode::from(2);
+        }
+    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    eprint!("{}", loaded.render(colour));
+    for note in &loaded.notes {
+        eprintln!("note: {note}");
+    }
+    match loaded.config {
+        Some(_) => {
+            println!("{}", summary(&loaded));
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("{}", summary(&loaded));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The outcome in one line: `enjamb.toml: 2 hosts, 3 listeners, 1 warning`.
+#[must_use]
+pub fn summary(loaded: &Loaded) -> String {
+    let mut parts = Vec::new();
+    if let Some(config) = &loaded.config {
+        parts.push(count(config.hosts.len(), "host"));
+        parts.push(count(config.listeners.len(), "listener"));
+    } else {
+        parts.push(count(loaded.count(Severity::Error), "error"));
+    }
+    parts.push(count(loaded.count(Severity::Warning), "warning"));
+    format!("{}: {}", loaded.source.name(), parts.join(", "))
+}
+
+fn count(number: usize, what: &(impl Display + ?Sized)) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

@@ -1,0 +1,139 @@
+//! `[acl]`: named sets of addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use enjamb_core::jid::Domain;
+use enjamb_core::router::access::{Condition, Glob, Part, Pattern, Scope, Test};
+use regex::{Regex, RegexBuilder};
+
+use super::diagnostic::{Faults, Severity, quoted};
+use super::names;
+use super::reader::{Section, Value, array};
+
+/// The memory that one compiled regexp may take, in bytes.
+const REGEXP_SIZE: usize = 1 << 20;
+
+/// Each key of a pattern with the part of the address that it looks at.
+const CONDITIONS: [(&str, &str, &str, Part); 3] = [
+    ("user", "user_regexp", "user_glob", Part::User),
+    ("server", "server_regexp", "server_glob", Part::Server),
+    ("resource", "resource_regexp", "resource_glob", Part::Resource),
+];
+
+const SCOPES: [(&str, Scope); 4] = [
+    ("all", Scope::All),
+    ("current_domain", Scope::CurrentDomain),
+    ("any_hosted_domain", Scope::AnyHostedDomain),
+    ("none", Scope::None),
+];
+
+/// The defined acls by name.
+pub(super) struct Acls<'t> {
+    acls: BTreeMap<&'t str, Vec<Pattern>>,
+}
+
+impl<'t> Acls<'t> {
+    /// Reads the `[acl]` section. A pattern that this server can't evaluate is an error in an acl that is in
+    /// `used`, and else a warning: it decides nothing.
+    pub(super) fn read(value: Option<&'t Value<'_>>, used: &BTreeSet<&str>, faults: &mut Faults) -> Self {
+        let mut acls = BTreeMap::new();
+        let section = value.and_then(|value| Section::of("acl", value, faults));
+        for (key, value) in section.iter().flat_map(Section::entries) {
+            let name: &str = key.get_ref();
+            if matches!(name, "all" | "none") {
+                let message = format!("the acl `{name}` is predefined: this definition has no effect");
+                faults.warning(key.span(), message).help("give it another name");
+            }
+            let severity = if used.contains(name) { Severity::Error } else { Severity::Warning };
+            let title = format!("acl.{}", quoted(name).trim_matches('`'));
+            let items = array(value, &title, faults).unwrap_or_default();
+            let patterns =
+                items.into_iter().filter_map(|item| pattern(&title, item, severity, faults)).collect();
+            acls.insert(name, patterns);
+        }
+        Self { acls }
+    }
+
+    /// The patterns of an acl. An unknown name matches nobody, and is warned of: in a deny clause, a typing error
+    /// would admit everyone.
+    pub(super) fn patterns(&self, name: &str, span: Range<usize>, faults: &mut Faults) -> Vec<Pattern> {
+        match name {
+            "all" => vec![Pattern { scope: Scope::All, conditions: Vec::new() }],
+            "none" => Vec::new(),
+            _ => self.acls.get(name).cloned().unwrap_or_else(|| {
+                let help = names::did_you_mean(name, self.acls.keys().copied().chain(["all", "none"]));
+                faults
+                    .warning(span, format!("no acl is named {}: this clause never matches", quoted(name)))
+                    .help_if(help);
+                Vec::new()
+            }),
+        }
+    }
+}
+
+fn pattern(title: &str, value: &Value<'_>, severity: Severity, faults: &mut Faults) -> Option<Pattern> {
+    let mut section = Section::of(title, value, faults)?;
+    let mut conditions = Vec::new();
+    let mut scope = Scope::CurrentDomain;
+    if let Some((text, value)) = section.string("match", faults) {
+        match SCOPES.iter().find(|(name, _)| *name == text) {
+            Some((_, found)) => scope = *found,
+            None => {
+                let known = SCOPES.map(|(name, _)| name);
+                let help = names::did_you_mean(text, known)
+                    .unwrap_or_else(|| format!("one of: {}", known.join(", ")));
+                faults.error(value.span(), format!("unknown scope {}", quoted(text))).help(help);
+            }
+        }
+    }
+    for (equals, regexp, glob, part) in CONDITIONS {
+        let mut add = |test: Result<Test, String>, value: &Value<'_>, faults: &mut Faults| match test {
+            Ok(test) => conditions.push(Condition { part, test }),
+            Err(message) => {
+                faults.push(severity, value.span(), message);
+            }
+        };
+        if let Some((text, value)) = section.string(equals, faults) {
+            add(normalised(part, text), value, faults);
+        }
+        if let Some((text, value)) = section.string(regexp, faults) {
+            add(compiled(part, text), value, faults);
+        }
+        if let Some((text, value)) = section.string(glob, faults) {
+            let test = Glob::parse(text).map(Test::Glob);
+            add(test.map_err(|error| format!("{} is no glob: {error}", quoted(text))), value, faults);
+        }
+    }
+    section.finish(&[], faults);
+    Some(Pattern { scope, conditions })
+}
+
+/// The value in the form in which addresses are compared.
+fn normalised(part: Part, text: &str) -> Result<Test, String> {
+    Ok(Test::Equals(match part {
+        Part::User => text.to_lowercase(),
+        Part::Server => {
+            let domain = Domain::parse(text);
+            domain.map_err(|error| format!("{} is no domain: {error}", quoted(text)))?.as_str().to_owned()
+        }
+        Part::Resource => text.to_owned(),
+    }))
+}
+
+/// Users and servers are the same in upper and lower case, so a regexp for them makes no difference either.
+fn compiled(part: Part, text: &str) -> Result<Test, String> {
+    let regexp: Regex = RegexBuilder::new(text)
+        .case_insensitive(matches!(part, Part::User | Part::Server))
+        .size_limit(REGEXP_SIZE)
+        .dfa_size_limit(REGEXP_SIZE)
+        .build()
+        .map_err(|error| {
+            // The crate's message is a drawing of many lines; the reason stands on its last one.
+            let whole = error.to_string();
+            let reason = whole.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            format!("{} is no regexp that can be used here: {reason}", quoted(text))
+        })?;
+    Ok(Test::Custom(Arc::new(move |text: &str| regexp.is_match(text))))
+}

@@ -1,0 +1,142 @@
+//! The configuration file: TOML that a MongooseIM operator already has.
+//!
+//! [`load`] reads all of it in one go and reports every fault with its place. What Enjamb does not have is passed
+//! over with a warning; what nobody knows is refused.
+
+mod access;
+mod acl;
+mod address;
+mod diagnostic;
+mod general;
+mod listen;
+mod listener;
+mod mask;
+mod names;
+mod reader;
+mod shaper;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use enjamb_core::jid::Domain;
+use toml::de::DeTable;
+
+pub use diagnostic::{Diagnostic, Label, Severity, Source};
+pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
+
+use diagnostic::Faults;
+use general::General;
+use reader::Section;
+use shaper::Shapers;
+
+/// The port of the listener that there is without a configuration file.
+pub const DEFAULT_PORT: u16 = 8888;
+
+/// All settings of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The virtual hosts; at least one, none twice.
+    pub hosts: Vec<Domain>,
+    /// Where components connect; at least one, no two on one address.
+    pub listeners: Vec<Listener>,
+    /// Whether disco#items of the hosts holds the hidden components, too.
+    pub users_can_see_hidden_services: bool,
+}
+
+impl Config {
+    /// The settings of a server without a configuration file: host `localhost`, one listener on loopback.
+    ///
+    /// # Panics
+    ///
+    /// Never: `localhost` is a domain.
+    #[must_use]
+    pub fn embedded_default(password: String) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
+        Self {
+            hosts: vec![Domain::parse("localhost").expect("`localhost` is a domain")],
+            listeners: vec![Listener::new(address, Password::new(password))],
+            users_can_see_hidden_services: false,
+        }
+    }
+}
+
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings; none if there was any error.
+    pub config: Option<Config>,
+    /// All faults, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Remarks for the log, about what is as it should be and may surprise.
+    pub notes: Vec<String>,
+    /// The file with its secrets blotted out, to show faults in.
+    pub source: Source,
+}
+
+impl Loaded {
+    /// How many faults of this severity there are.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|fault| fault.severity == severity).count()
+    }
+
+    /// All faults with their excerpts, for a terminal.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        self.diagnostics.iter().map(|fault| self.source.render(fault, colour) + "\n\n").collect()
+    }
+}
+
+/// Reads a configuration. `name` is the file's, for messages. Any text gives an answer.
+#[must_use]
+pub fn load(name: &str, text: &str) -> Loaded {
+    let mut faults = Faults::default();
+    let (root, syntax) = DeTable::parse_recoverable(text);
+    let masked = mask::mask(text, root.get_ref(), syntax.is_empty());
+    let config = match syntax.first() {
+        // What the parser makes of the rest of such a file is guesswork: one fault at a time.
+        Some(error) => {
+            faults.error(error.span().unwrap_or(0..0), format!("this is no TOML: {}", error.message()));
+            None
+        }
+        None => Some(read(root.get_ref(), &mut faults)),
+    };
+    let config = config.filter(|_| !faults.any_error());
+    faults.list.sort_by_key(|fault| fault.span.start);
+    Loaded { config, diagnostics: faults.list, notes: faults.notes, source: Source::new(name, masked) }
+}
+
+/// Reads a configuration file. Bytes that are no UTF-8 are a fault like any other.
+///
+/// # Errors
+///
+/// Where the file can't be read.
+pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
+    let name = path.display().to_string();
+    Ok(match String::from_utf8(std::fs::read(path)?) {
+        Ok(text) => load(&name, &text),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let mut loaded = load(&name, &text);
+            let mut faults = Faults::default();
+            faults.error(valid..valid + 1, "this is no UTF-8").help("TOML files are UTF-8: save it as that");
+            loaded.config = None;
+            loaded.diagnostics = faults.list;
+            loaded
+        }
+    })
+}
+
+fn read(root: &DeTable<'_>, faults: &mut Faults) -> Config {
+    let listen = root.get("listen");
+    let general = General::read(root.get("general"), faults);
+    let shapers = Shapers::read(root.get("shaper"), faults);
+    let named = listen::named_rules(listen);
+    let rules = access::Rules::read(root.get("access"), root.get("acl"), &named, faults);
+    let context = listen::Context { general: &general, shapers: &shapers, rules: &rules };
+    let listeners = listen::listeners(listen, &context, faults);
+    let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
+    general::other_sections(Section::root(root), root, faults);
+    Config { hosts: general.hosts, listeners, users_can_see_hidden_services }
+}
