@@ -1,1 +1,177 @@
-//! The driver of enjamb-core on tokio.
+//! The driver of [`enjamb_core`] on tokio: a component in a few lines, and a listener to embed.
+//!
+//! Everything that is XEP-0114 is in the core; this crate brings bytes, time and random stream ids.
+//!
+//! ```
+//! use enjamb_core::{Secret, jid::Domain, host::HostInfo, rt::{Listener, Switch}};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A listener, embedded in an application.
+//! let hosts = [Domain::parse("localhost")?];
+//! let info = HostInfo::new("example", "1.0");
+//! let switch = Arc::new(Switch::new(hosts, info, || "2026-11-22T18:00:00Z".into(), false));
+//! let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let address = socket.local_addr()?;
+//! let listener = Arc::new(Listener::new(Secret::new("s3cr3t")));
+//! tokio::spawn(enjamb_tokio::serve(socket, switch, listener));
+//!
+//! // A component that talks to itself through it.
+//! let echo = enjamb_tokio::connect(address, Domain::parse("echo.localhost")?, Secret::new("s3cr3t")).await?;
+//! echo.send("<message to='echo.localhost'><body>hello</body></message>").await?;
+//! let received = echo.next().await.ok_or("closed")?;
+//! assert_eq!(received.as_stanza().from().map(|from| from.as_str()), Some("echo.localhost"));
+//! # Ok(()) }
+//! ```
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use enjamb_core::jid::Domain;
+use enjamb_core::rt::{Component, ComponentSettings, Connection, End, Listener, Switch, Timer, Transport};
+use enjamb_core::{Instant, Secret, StreamId};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+
+/// The bytes of anything that tokio reads from and writes to: a TCP stream, a TLS stream, a pipe.
+#[derive(Debug)]
+pub struct TokioIo<S>(pub S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport for TokioIo<S> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        Pin::new(&mut self.0).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Tokio's clock and one alarm. All of a process read the same clock.
+#[derive(Debug, Default)]
+pub struct TokioTimer(Option<(Instant, Pin<Box<tokio::time::Sleep>>)>);
+
+fn origin() -> tokio::time::Instant {
+    static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+    (*ORIGIN).into()
+}
+
+impl Timer for TokioTimer {
+    fn now(&self) -> Instant {
+        Instant::from_origin(tokio::time::Instant::now().saturating_duration_since(origin()))
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let when = || origin() + at.since_origin();
+        let (set, sleep) = self.0.get_or_insert_with(|| (at, Box::pin(tokio::time::sleep_until(when()))));
+        if *set != at {
+            *set = at;
+            sleep.as_mut().reset(when());
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
+
+/// A fresh stream id: 128 bits from the operating system.
+///
+/// # Errors
+/// The operating system has no random numbers to give.
+pub fn stream_id() -> io::Result<StreamId> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).map_err(io::Error::other)?;
+    Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
+}
+
+/// Takes over one accepted connection, over anything that tokio reads from and writes to. What it gives has
+/// to be polled to its end, which [`Connection::next_notice`] does.
+///
+/// # Errors
+/// The operating system has no random numbers to give.
+pub fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    switch: Arc<Switch>,
+    listener: Arc<Listener>,
+) -> io::Result<Connection<TokioIo<S>, TokioTimer>> {
+    Ok(Connection::new(switch, listener, stream_id()?, TokioIo(stream), TokioTimer::default()))
+}
+
+/// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
+/// [`Switch::shut_down`] ends the connections.
+///
+/// # Errors
+/// The socket accepts no more connections.
+pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> io::Result<()> {
+    loop {
+        let (stream, _) = socket.accept().await?;
+        stream.set_nodelay(true)?;
+        let mut connection = accept(stream, Arc::clone(&switch), Arc::clone(&listener))?;
+        tokio::spawn(async move { while connection.next_notice().await.is_some() {} });
+    }
+}
+
+/// Connects a component and waits until the server has accepted it. The connection is driven in a task of its
+/// own, which ends with it.
+///
+/// # Errors
+/// The server can't be reached, or refuses the component.
+pub async fn connect(
+    address: impl ToSocketAddrs,
+    domain: Domain,
+    secret: Secret,
+) -> Result<Component, ConnectError> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    connect_over(stream, ComponentSettings::new(domain, secret)).await
+}
+
+/// [`connect`] over a connection that is there already, with all settings.
+///
+/// # Errors
+/// The server refuses the component.
+pub async fn connect_over<S>(stream: S, settings: ComponentSettings) -> Result<Component, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (component, connection) = Component::connect(settings, TokioIo(stream), TokioTimer::default());
+    tokio::spawn(connection.run());
+    component.established().await.map_err(ConnectError::Refused)?;
+    Ok(component)
+}
+
+/// Why a component is not connected.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The server can't be reached.
+    Unreachable(io::Error),
+    /// The stream ended before the server had accepted the component.
+    Refused(End),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) => write!(f, "the server can't be reached: {error}"),
+            Self::Refused(end) => write!(f, "the server refused the component: {end}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}

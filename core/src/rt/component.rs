@@ -310,7 +310,7 @@ impl Session for ComponentSession {
                         return Progress::NeedInput(consumed);
                     }
                     Initiating::Established(stream) => {
-                        self.stage = Stage::Open(Box::new(stream));
+                        self.stage = Stage::Open(stream);
                         let mut state = self.shared.lock();
                         state.established = true;
                         state.wake_waiting();

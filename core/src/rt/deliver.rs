@@ -1,6 +1,6 @@
 //! Where one stanza goes: looked up once, remembered while nothing changes.
 
-use core::task::Context;
+use core::task::Waker;
 use std::sync::Arc;
 
 use super::counters::{Count, Counters};
@@ -51,7 +51,8 @@ struct Tally {
 
 /// What a delivery needs to know of where it is made.
 pub(super) struct Way<'a> {
-    pub(super) cx: &'a Context<'a>,
+    /// Of the sender's task.
+    pub(super) waker: &'a Waker,
     pub(super) now: Instant,
     pub(super) switch: &'a Switch,
     /// The sender's own connection.
@@ -184,7 +185,7 @@ impl Deliverer {
                 return Ok(Some(Delivery::Done));
             }
             Offer::Full { until } => {
-                outbox.wait_for_room(way.own.id, way.cx);
+                outbox.wait_for_room(way.own.id, way.waker);
                 return Ok(Some(Delivery::Wait(until)));
             }
             Offer::Closed => {

@@ -90,10 +90,10 @@ impl Outbox {
     }
 
     /// Wakes this sender once there is room.
-    pub(super) fn wait_for_room(&mut self, sender: ConnId, cx: &Context<'_>) {
+    pub(super) fn wait_for_room(&mut self, sender: ConnId, waker: &Waker) {
         match self.senders.iter_mut().find(|(other, _)| *other == sender) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => self.senders.push((sender, cx.waker().clone())),
+            Some((_, known)) => known.clone_from(waker),
+            None => self.senders.push((sender, waker.clone())),
         }
     }
 

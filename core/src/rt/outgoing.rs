@@ -14,13 +14,13 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    /// The stanzas, those of which nothing is within the first `written` bytes.
-    pub(super) fn from_byte(&self, written: usize) -> impl Iterator<Item = &[u8]> {
+    /// The stanzas of which nothing is within the first `written` bytes.
+    pub(super) fn unsent_after(&self, written: usize) -> impl Iterator<Item = &[u8]> {
         let starts = core::iter::once(0).chain(self.ends.iter().copied());
         let pairs = starts.zip(self.ends.iter().copied());
-        pairs.filter_map(move |(start, end)| {
-            (start as usize >= written).then(|| &self.bytes[start as usize..end as usize])
-        })
+        pairs
+            .filter(move |&(start, _)| start as usize >= written)
+            .map(|(start, end)| &self.bytes[start as usize..end as usize])
     }
 
     pub(super) fn clear(&mut self) {
@@ -79,7 +79,7 @@ impl Outgoing {
 
     /// Stanzas of others of which nothing is written.
     pub(super) fn unsent(&self) -> impl Iterator<Item = &[u8]> {
-        self.batch.from_byte(self.written)
+        self.batch.unsent_after(self.written)
     }
 
     /// Stanzas of others that are not out whole.

@@ -1,5 +1,6 @@
 //! A component's connection to a server, from its first byte to its last, as the drive loop sees it.
 
+use core::fmt;
 use core::task::Context;
 use std::collections::VecDeque;
 use std::io;
@@ -63,6 +64,17 @@ pub enum End {
     Error(StreamError),
     /// The connection broke.
     Broken(io::ErrorKind),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByPeer => f.write_str("closed by the other side"),
+            Self::ByUs => f.write_str("closed"),
+            Self::Error(error) => error.fmt(f),
+            Self::Broken(kind) => write!(f, "the connection broke: {kind}"),
+        }
+    }
 }
 
 pub(super) struct ServerSession {
@@ -178,7 +190,7 @@ impl ServerSession {
         match step.event {
             None => return Progress::NeedInput(step.consumed),
             Some(Event::Stanza(stanza)) => {
-                let way = Way { cx, now, switch: &self.switch, own: &self.port };
+                let way = Way { waker: cx.waker(), now, switch: &self.switch, own: &self.port };
                 match self.deliverer.deliver(&way, stream, &stanza, out) {
                     Delivery::Done => self.waits = None,
                     Delivery::Wait(until) => {
@@ -220,7 +232,7 @@ impl ServerSession {
             outgoing.append(|out| out.extend_from_slice(&queue.bytes));
         } else {
             self.unsent += bounce_unsent(&self.switch, now, Some(&cause), outgoing.unsent());
-            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.from_byte(0));
+            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.unsent_after(0));
             outgoing.cut();
         }
         for (_, sender) in senders {
@@ -383,7 +395,7 @@ impl Session for ServerSession {
             sender.wake();
         }
         self.unsent += bounce_unsent(&self.switch, now, None, outgoing.unsent());
-        self.unsent += bounce_unsent(&self.switch, now, None, queue.from_byte(0));
+        self.unsent += bounce_unsent(&self.switch, now, None, queue.unsent_after(0));
         self.notices.push_back(Notice::Ended {
             domain: self.domain.take(),
             end: self.end.clone().unwrap_or(End::ByPeer),

@@ -45,7 +45,7 @@ pub enum Initiating {
     /// More input is needed.
     Reading(Initiator),
     /// The server accepted the secret: stanzas may flow.
-    Established(ClientStream),
+    Established(Box<ClientStream>),
     /// The stream failed, or the server refused it; what is to be said is in `out`.
     Failed(StreamError),
 }
@@ -111,7 +111,13 @@ impl Initiator {
                 let Stage::Handshake(open) = self.inner.stage else {
                     return (taken, Initiating::Reading(self));
                 };
-                (taken, Initiating::Established(ClientStream { open: *open, domain: self.inner.domain }))
+                (
+                    taken,
+                    Initiating::Established(Box::new(ClientStream {
+                        open: *open,
+                        domain: self.inner.domain,
+                    })),
+                )
             }
             Ok((taken, Some(First::ClosingTag))) => {
                 let cause = Cause::Other("the server ended the stream instead of accepting the handshake");

@@ -42,10 +42,7 @@ fn run(header: &[u8], input: &[u8], cut: usize) -> (String, String) {
     for piece in input.chunks(cut) {
         pending.extend_from_slice(piece);
         loop {
-            let step = match stream.process(T, &pending, &mut out) {
-                Ok(step) => step,
-                Err(_) => return text(delivered, out),
-            };
+            let Ok(step) = stream.process(T, &pending, &mut out) else { return text(delivered, out) };
             let more = step.event.is_some();
             if let Some(Event::Stanza(stanza)) = &step.event {
                 stanza.append_to(&mut delivered);
