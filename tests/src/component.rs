@@ -70,7 +70,14 @@ impl Options {
     /// A component of this domain on this listener, with the right secret, that doesn't reconnect.
     #[must_use]
     pub fn new(library: Library, addr: SocketAddr, jid: &str) -> Self {
-        Self { library, addr, jid: jid.to_owned(), secret: SECRET.to_owned(), subdomain: false, reconnect: false }
+        Self {
+            library,
+            addr,
+            jid: jid.to_owned(),
+            secret: SECRET.to_owned(),
+            subdomain: false,
+            reconnect: false,
+        }
     }
 
     /// Another secret than the listener's.
@@ -126,8 +133,13 @@ impl Options {
                 complaints.complain(&chunk[..n]);
             }
         });
-        let mut component =
-            Component { name: format!("{} on {:?}", self.jid, self.library), child, stdin, seen, next_tag: 0 };
+        let mut component = Component {
+            name: format!("{} on {:?}", self.jid, self.library),
+            child,
+            stdin,
+            seen,
+            next_tag: 0,
+        };
         component.send(&json!({
             "host": self.addr.ip().to_string(),
             "port": self.addr.port(),

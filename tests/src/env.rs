@@ -97,7 +97,8 @@ pub fn node_modules() -> &'static Path {
                 fs::copy(node.join(file), dir.join(file)).expect("target/ is writable");
             }
             let mut npm = Command::new("npm");
-            npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir);
+            npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+                .current_dir(dir);
             run(&mut npm, "a way to the npm registry");
         });
         dir.join("node_modules")
@@ -143,4 +144,21 @@ fn run(command: &mut Command, needs: &str) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = [text(&out.stdout), text(&out.stderr)].concat();
     assert!(out.status.success(), "{command:?}: {}. It needs: {needs}\n{said}", out.status);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "Install it: apt-get install nodejs npm")]
+    fn a_missing_interpreter_fails_the_test_with_the_line_that_installs_it() {
+        version_of("no-such-interpreter", INSTALL_NODE);
+    }
+
+    #[test]
+    #[should_panic(expected = "It needs: apt-get install python3 python3-venv")]
+    fn a_setup_that_fails_says_what_it_needs() {
+        run(Command::new(python()).args(["-m", "no_such_module"]), INSTALL_PYTHON);
+    }
 }

@@ -120,7 +120,9 @@ mod tests {
     fn equal_trees_have_equal_events() {
         let expat = Expat::start();
         let one = expat.stanza("<message to='a' id='1'><body>x&lt;<![CDATA[y]]></body></message>");
-        let two = expat.stanza("<c:message xmlns:c='jabber:component:accept' id='1' to='a'><c:body>x&#60;y</c:body></c:message>");
+        let two = expat.stanza(
+            "<c:message xmlns:c='jabber:component:accept' id='1' to='a'><c:body>x&#60;y</c:body></c:message>",
+        );
         assert_eq!(one, two);
         assert_eq!(one[2], json!(["text", "x<y"]));
         assert_ne!(one, expat.stanza("<message xmlns='' to='a' id='1'><body>x&lt;y</body></message>"));

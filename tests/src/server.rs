@@ -36,7 +36,11 @@ impl Config {
     /// A server of these virtual hosts (`general.hosts`), without a listener yet.
     #[must_use]
     pub fn new(hosts: &[&str]) -> Self {
-        Self { hosts: hosts.iter().map(ToString::to_string).collect(), listeners: Vec::new(), more: String::new() }
+        Self {
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            listeners: Vec::new(),
+            more: String::new(),
+        }
     }
 
     /// Adds a `[[listen.service]]` on a free loopback port, with [`SECRET`] as its password and these lines.
@@ -234,8 +238,17 @@ pub fn binary() -> &'static Path {
             Some(name) => name,
         };
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
-        cargo.args(["build", "--quiet", "--package=enjamb", "--bin=enjamb", "--profile", profile, "--target-dir"]);
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package=enjamb",
+            "--bin=enjamb",
+            "--profile",
+            profile,
+            "--target-dir",
+        ]);
         cargo.arg(dir.parent().expect("the profile lies in the target directory"));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
         let out = cargo.output().expect("cargo built this test, so it runs");
         assert!(out.status.success(), "{cargo:?}\n{}", String::from_utf8_lossy(&out.stderr));
         dir.join("enjamb")
@@ -254,7 +267,8 @@ impl Port {
         let dir = env::work_dir().join("ports");
         fs::create_dir_all(&dir).expect("target/ is writable");
         // Each process begins elsewhere, so that they seldom meet.
-        let first = u16::try_from(std::process::id() * 37 % u32::from(PORTS.end - PORTS.start)).expect("below 12,000");
+        let first = u16::try_from(std::process::id() * 37 % u32::from(PORTS.end - PORTS.start))
+            .expect("below 12,000");
         for number in (PORTS.start + first..PORTS.end).chain(PORTS) {
             let lock = File::create(dir.join(format!("{number}.lock"))).expect("target/ is writable");
             if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {

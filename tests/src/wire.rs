@@ -16,9 +16,9 @@ const STEP: Duration = Duration::from_secs(5);
 /// How often a connection that has nothing to do looks again.
 const NAP: Duration = Duration::from_micros(500);
 
-static HEADER: LazyLock<Regex> = LazyLock::new(|| pattern(r"<(?:\w+:)?stream\b[^>]*>"));
+static HEADER: LazyLock<Regex> = LazyLock::new(|| pattern(r"<(?:\w+:)?stream\s[^>]*>"));
 static STREAM_ID: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"<(?:\w+:)?stream\b[^>]*?\sid=(?:'([^']*)'|"([^"]*)")"#));
+    LazyLock::new(|| pattern(r#"<(?:\w+:)?stream(?:\s[^>]*?)?\sid=(?:'([^']*)'|"([^"]*)")"#));
 static HANDSHAKE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"<handshake(?: xmlns=(?:'[^']*'|"[^"]*"))?\s*(?:/>|></handshake>)"#));
 

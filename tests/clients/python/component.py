@@ -35,7 +35,9 @@ def condition_of(element, namespace):
 def essentials(xml):
     """What the tests ask of a stanza most often, taken from the library's own tree."""
     namespace, name = xml.tag[1:].split("}")
-    out = {"name": name, "namespace": namespace, "xml": ET.tostring(xml, encoding="unicode")}
+    # ElementTree gives every namespace a prefix, and relies on there being no default one around the text.
+    text = ET.tostring(xml, encoding="unicode").replace(" ", " xmlns='' ", 1)
+    out = {"name": name, "namespace": namespace, "xml": text}
     for key in ("from", "to", "id", "type"):
         out[key] = xml.get(key)
     out["body"] = xml.findtext("{%s}body" % namespace)

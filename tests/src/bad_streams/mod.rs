@@ -69,6 +69,23 @@ struct Generated {
 }
 
 impl Case {
+    /// Is this among the acceptable outcomes?
+    #[must_use]
+    pub fn accepts(&self, observed: &Observed) -> bool {
+        observed.is_one_of(self.phase, &self.expect, self.may_deliver())
+    }
+
+    /// Is this the outcome to aim at?
+    #[must_use]
+    pub fn is_best(&self, observed: &Observed) -> bool {
+        observed.is_one_of(self.phase, std::slice::from_ref(&self.best), self.may_deliver())
+    }
+
+    /// What precedes the fault, or all of it, may reach the receiver.
+    fn may_deliver(&self) -> bool {
+        self.expect.iter().any(|e| e == "deliver" || e == "close")
+    }
+
     /// The bytes to send on the stream of this id.
     ///
     /// # Panics
@@ -124,7 +141,8 @@ impl Generated {
 /// When the file is not as the README says.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    let text = fs::read_to_string(env::data().join("bad-streams/cases.jsonl")).expect("the corpus is committed");
+    let text =
+        fs::read_to_string(env::data().join("bad-streams/cases.jsonl")).expect("the corpus is committed");
     text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
 }
 

@@ -50,7 +50,8 @@ impl Observed {
     pub(super) fn read(&mut self, received: &[u8]) {
         for error in ERROR.find_iter(received) {
             let condition = |of: &Regex| {
-                let names = of.captures_iter(error.as_bytes()).map(|c| String::from_utf8_lossy(&c[1]).into_owned());
+                let names =
+                    of.captures_iter(error.as_bytes()).map(|c| String::from_utf8_lossy(&c[1]).into_owned());
                 names.into_iter().find(|n| n != "text" && n != "error")
             };
             if let Some(name) = condition(&STREAM_CONDITION) {
@@ -66,15 +67,14 @@ impl Observed {
     }
 
     /// Is this one of these outcomes? A stream error counts only with its header, closing tag and closed connection,
-    /// a stanza error only while the stream lives. Nothing may be delivered unless that, or a close, is accepted.
-    #[must_use]
-    pub fn is_one_of(&self, phase: Phase, accepted: &[String]) -> bool {
+    /// a stanza error only while the stream lives. Something delivered spoils all, unless `may_deliver`.
+    pub(super) fn is_one_of(&self, phase: Phase, accepted: &[String], may_deliver: bool) -> bool {
         let accepts = |outcome: &str| accepted.iter().any(|a| a == outcome);
         if self.setup_failed.is_some() || self.receiver_closed || self.receiver_poisoned.is_some() {
             return false;
         }
         let delivered = self.delivered.is_some();
-        if delivered && !accepts("deliver") && !accepts("close") {
+        if delivered && !may_deliver {
             return false;
         }
         let ended = self.closed && self.trailer && (self.header || phase != Phase::PreOpen);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn is(observed: &Observed, outcome: &str) -> bool {
-        observed.is_one_of(Phase::PreOpen, &[outcome.to_owned()])
+        observed.is_one_of(Phase::PreOpen, &[outcome.to_owned()], outcome == "deliver")
     }
 
     #[test]

@@ -80,7 +80,10 @@ impl<'a> Stage<'a> {
                     }
                 }
                 Phase::Authed => {
-                    wire.send(format!("<message from='{SENDER}' to='{RECEIVER}' id='PROBE'/>").as_bytes(), None);
+                    wire.send(
+                        format!("<message from='{SENDER}' to='{RECEIVER}' id='PROBE'/>").as_bytes(),
+                        None,
+                    );
                     ping(wire, SENDER, &self.next_ping(), Duration::from_millis(1500));
                 }
             }
@@ -133,7 +136,8 @@ impl<'a> Stage<'a> {
 
 /// Pings the host and waits for the answer, which comes after all answers to what was sent before.
 fn ping(wire: &mut Wire, from: &str, id: &str, limit: Duration) -> bool {
-    let ping = format!("<iq type='get' from='{from}' to='{HOST}' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let ping =
+        format!("<iq type='get' from='{from}' to='{HOST}' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>");
     wire.send(ping.as_bytes(), None);
     wire.wait(limit, |b| b.ends_with(b">") && b.windows(id.len()).any(|w| w == id.as_bytes()))
 }
