@@ -1,1 +1,9 @@
-//! What the tests share.
+//! What the tests share: the server under test, the third-party components that talk to it, and the judges of what
+//! went over the wire.
+
+pub mod bad_streams;
+pub mod component;
+pub mod env;
+pub mod expat;
+pub mod server;
+pub mod wire;

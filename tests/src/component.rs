@@ -1,0 +1,325 @@
+//! A third-party component library, run as a program of its own and driven over pipes.
+//!
+//! The commands and events are those of `clients/README.md`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::env;
+use crate::server::SECRET;
+
+/// How long a test waits for an event before it fails.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// The library that a component is built on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Library {
+    /// slixmpp, Python.
+    Slixmpp,
+    /// `@xmpp/component`, JavaScript.
+    XmppJs,
+}
+
+impl Library {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Slixmpp, Self::XmppJs];
+
+    /// The other library, for tests of a mixed pair.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Slixmpp => Self::XmppJs,
+            Self::XmppJs => Self::Slixmpp,
+        }
+    }
+
+    fn command(self) -> Command {
+        match self {
+            Self::Slixmpp => {
+                let mut command = Command::new(env::slixmpp_python());
+                command.arg(env::sources().join("python/component.py"));
+                command
+            }
+            Self::XmppJs => {
+                let mut command = Command::new("node");
+                command.arg(env::sources().join("node/component.js")).env("NODE_PATH", env::node_modules());
+                command
+            }
+        }
+    }
+}
+
+/// What a component is to do on connecting.
+#[derive(Debug, Clone)]
+pub struct Options {
+    library: Library,
+    addr: SocketAddr,
+    jid: String,
+    secret: String,
+    subdomain: bool,
+    reconnect: bool,
+}
+
+impl Options {
+    /// A component of this domain on this listener, with the right secret, that doesn't reconnect.
+    #[must_use]
+    pub fn new(library: Library, addr: SocketAddr, jid: &str) -> Self {
+        Self {
+            library,
+            addr,
+            jid: jid.to_owned(),
+            secret: SECRET.to_owned(),
+            subdomain: false,
+            reconnect: false,
+        }
+    }
+
+    /// Another secret than the listener's.
+    #[must_use]
+    pub fn secret(mut self, secret: &str) -> Self {
+        secret.clone_into(&mut self.secret);
+        self
+    }
+
+    /// `is_subdomain='true'`: the JID is a prefix of every host.
+    #[must_use]
+    pub fn subdomain(mut self) -> Self {
+        self.subdomain = true;
+        self
+    }
+
+    /// Connect again after every end of the connection.
+    #[must_use]
+    pub fn reconnect(mut self) -> Self {
+        self.reconnect = true;
+        self
+    }
+
+    /// Starts the program; it connects at once.
+    ///
+    /// # Panics
+    /// When the library can't be set up; the message says what is missing.
+    #[must_use]
+    pub fn start(&self) -> Component {
+        let mut child = self
+            .library
+            .command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the interpreter runs");
+        let stdin = child.stdin.take().expect("stdin was asked for");
+        let seen = Arc::<Seen>::default();
+        let stdout = BufReader::new(child.stdout.take().expect("stdout was asked for"));
+        let events = Arc::clone(&seen);
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                events.push(&line);
+            }
+            events.push(r#"{"event": "exited"}"#);
+        });
+        let mut stderr = child.stderr.take().expect("stderr was asked for");
+        let complaints = Arc::clone(&seen);
+        thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut chunk) {
+                complaints.complain(&chunk[..n]);
+            }
+        });
+        let mut component = Component {
+            name: format!("{} on {:?}", self.jid, self.library),
+            child,
+            stdin,
+            seen,
+            next_tag: 0,
+        };
+        component.send(&json!({
+            "host": self.addr.ip().to_string(),
+            "port": self.addr.port(),
+            "jid": self.jid,
+            "secret": self.secret,
+            "subdomain": self.subdomain,
+            "reconnect": self.reconnect,
+        }));
+        component
+    }
+
+    /// Starts the program and waits until it is logged in.
+    ///
+    /// # Panics
+    /// When it doesn't get that far.
+    #[must_use]
+    pub fn online(&self) -> Component {
+        let mut component = self.start();
+        component.wait_for("online");
+        component
+    }
+}
+
+/// A running component program. Dropping it kills it, which drops its connection.
+#[derive(Debug)]
+pub struct Component {
+    name: String,
+    child: Child,
+    stdin: ChildStdin,
+    seen: Arc<Seen>,
+    next_tag: u32,
+}
+
+impl Component {
+    /// slixmpp as the component `jid`, logged in.
+    #[must_use]
+    pub fn slixmpp(addr: SocketAddr, jid: &str) -> Self {
+        Options::new(Library::Slixmpp, addr, jid).online()
+    }
+
+    /// xmpp.js as the component `jid`, logged in.
+    #[must_use]
+    pub fn xmppjs(addr: SocketAddr, jid: &str) -> Self {
+        Options::new(Library::XmppJs, addr, jid).online()
+    }
+
+    /// Sends a command of `clients/README.md`.
+    ///
+    /// # Panics
+    /// When the program has ended.
+    pub fn send(&mut self, command: &Value) {
+        if let Err(fault) = writeln!(self.stdin, "{command}") {
+            panic!("{fault}\n{}", self.history());
+        }
+    }
+
+    /// Sends a chat line by the library's own means.
+    pub fn message(&mut self, to: &str, id: &str, body: &str) {
+        self.send(&json!({"do": "message", "to": to, "id": id, "body": body}));
+    }
+
+    /// Waits for the next event that fits, and takes it: an event is never returned twice.
+    ///
+    /// # Panics
+    /// When none comes in time, or the program reports a fault of the test; the message holds all events so far.
+    pub fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        match self.seen.take(fits, WAIT) {
+            Some(event) => event,
+            None => panic!("no {what} within {WAIT:?}\n{}", self.history()),
+        }
+    }
+
+    /// Waits for the next event of this name.
+    ///
+    /// # Panics
+    /// As [`Self::wait`].
+    pub fn wait_for(&mut self, event: &str) -> Value {
+        self.wait(event, |e| e["event"] == event)
+    }
+
+    /// Waits for a stream error and gives its condition.
+    ///
+    /// # Panics
+    /// As [`Self::wait`].
+    pub fn wait_for_stream_error(&mut self) -> String {
+        let error = self.wait("stream error", |e| e["event"] == "error" && e["condition"].is_string());
+        error["condition"].as_str().expect("just looked at").to_owned()
+    }
+
+    /// Waits for the stanza of this name and id.
+    ///
+    /// # Panics
+    /// As [`Self::wait`].
+    pub fn wait_for_stanza(&mut self, name: &str, id: &str) -> Value {
+        self.wait(&format!("{name} {id}"), |e| e["event"] == "stanza" && e["name"] == name && e["id"] == id)
+    }
+
+    /// Sends `command` with a fresh tag and waits for the answer, be it a result or an error.
+    ///
+    /// # Panics
+    /// As [`Self::wait`].
+    pub fn ask(&mut self, mut command: Value) -> Value {
+        self.next_tag += 1;
+        let tag = self.next_tag.to_string();
+        command["tag"] = tag.clone().into();
+        self.send(&command);
+        self.wait(&format!("answer to {command}"), |e| e["event"] == "iq_result" && e["tag"] == tag)
+    }
+
+    /// All events so far, those taken by `wait` too.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        self.seen.all()
+    }
+
+    fn history(&self) -> String {
+        let events: Vec<String> = self.events().iter().map(ToString::to_string).collect();
+        format!("--- {}:\n{}\n{}---", self.name, events.join("\n"), self.seen.complaints())
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.history());
+        }
+        // It may have ended by itself; either way there is nothing to report.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came from the program.
+#[derive(Debug, Default)]
+struct Seen {
+    record: Mutex<Record>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    /// Each event with whether a wait has taken it.
+    events: Vec<(Value, bool)>,
+    stderr: String,
+}
+
+impl Seen {
+    fn push(&self, line: &str) {
+        let event = serde_json::from_str(line).unwrap_or_else(|_| json!({"event": "failed", "text": line}));
+        self.record.lock().expect("no holder panics").events.push((event, false));
+        self.more.notify_all();
+    }
+
+    fn complain(&self, text: &[u8]) {
+        self.record.lock().expect("no holder panics").stderr.push_str(&String::from_utf8_lossy(text));
+    }
+
+    fn take(&self, fits: impl Fn(&Value) -> bool, limit: Duration) -> Option<Value> {
+        let deadline = Instant::now() + limit;
+        let mut record = self.record.lock().expect("no holder panics");
+        loop {
+            if let Some((event, taken)) = record.events.iter_mut().find(|(e, taken)| !taken && fits(e)) {
+                *taken = true;
+                return Some(event.clone());
+            }
+            let hopeless = ["failed", "unknown_command", "exited"];
+            let over = record.events.iter().any(|(e, _)| hopeless.iter().any(|h| e["event"] == *h));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if over || left.is_zero() {
+                return None;
+            }
+            record = self.more.wait_timeout(record, left).expect("no holder panics").0;
+        }
+    }
+
+    fn all(&self) -> Vec<Value> {
+        self.record.lock().expect("no holder panics").events.iter().map(|(e, _)| e.clone()).collect()
+    }
+
+    fn complaints(&self) -> String {
+        self.record.lock().expect("no holder panics").stderr.clone()
+    }
+}
