@@ -1,4 +1,12 @@
 //! The reference server: its parts, for the binary and its tests.
 
+#![forbid(unsafe_code)]
+
 pub mod check;
+pub mod cli;
 pub mod config;
+pub mod demo;
+mod listen;
+pub mod log;
+mod secret;
+pub mod serve;

@@ -1,0 +1,148 @@
+//! Listening sockets, and the connections that come in on them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enjamb_core::router::Terms;
+use enjamb_core::rt::{Listener, Switch};
+use enjamb_core::{Limits, Secret};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error};
+
+use crate::config;
+use crate::log::ConnectionLog;
+
+/// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Opens a listener's socket.
+pub(crate) fn open(settings: &config::Listener) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(settings.address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // A restart must not wait until the connections of the one before are forgotten.
+    socket.set_reuse_address(true)?;
+    if settings.address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if settings.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&settings.address.into())?;
+    socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// What the core has to know of a listener.
+fn core_settings(settings: &config::Listener) -> Listener {
+    let mut limits = Limits::default();
+    limits.stanza = settings.max_stanza_size;
+    limits.negotiation_step = settings.state_timeout;
+    limits.keepalive = settings.keepalive;
+    let mut listener = Listener::new(Secret::new(settings.password.expose()));
+    listener.terms = Arc::new(Terms {
+        hidden: settings.hidden_components,
+        check_from: settings.check_from,
+        access: Arc::clone(&settings.access),
+        conflict: settings.conflict_behaviour,
+        max_stanza: settings.max_stanza_size,
+    });
+    listener.limits = Arc::new(limits);
+    listener.domains.clone_from(&settings.domains);
+    listener.rate = settings.shaper;
+    listener.max_queue = settings.max_fsm_queue;
+    listener.hibernate_after = settings.hibernate_after;
+    listener
+}
+
+/// Where a listener's connections go.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) switch: Arc<Switch>,
+    pub(crate) listener: Arc<Listener>,
+    /// Connections that may be there at once.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) connections: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        settings: &config::Listener,
+        switch: &Arc<Switch>,
+        connections: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        Self {
+            switch: Arc::clone(switch),
+            listener: Arc::new(core_settings(settings)),
+            room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
+            connections: connections.clone(),
+            stop: stop.clone(),
+        }
+    }
+
+    /// Accepts components until it is told to stop.
+    pub(crate) async fn run(self, socket: Arc<TcpListener>) {
+        while let Some(accepted) = self.next(&socket).await {
+            match accepted {
+                Ok((place, stream, peer)) => {
+                    let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
+                    self.connections.spawn(async move {
+                        if let Err(error) = serve(stream, peer, switch, listener).await {
+                            debug!(%peer, "connection lost before it began: {error}");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    error!("no connection can be accepted for the moment: {error}");
+                    // Without file descriptors the socket stays readable: trying on at once would spin.
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+            }
+        }
+    }
+
+    /// The next connection, with its place; `None` to stop. Over the limit, connections wait in the socket's
+    /// backlog.
+    async fn next(
+        &self,
+        socket: &TcpListener,
+    ) -> Option<io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)>> {
+        let accepted = async {
+            let place = Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)?;
+            let (stream, peer) = socket.accept().await?;
+            Ok((place, stream, peer))
+        };
+        self.stop.run_until_cancelled(accepted).await
+    }
+}
+
+/// The peer was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    switch: Arc<Switch>,
+    listener: Arc<Listener>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    let mut connection = enjamb_tokio::accept(stream, switch, listener)?;
+    let mut log = ConnectionLog::new(connection.id(), peer);
+    while let Some(notice) = connection.next_notice().await {
+        log.notice(&notice);
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Log lines: what a connection does, in words, without secrets and without what stanzas say.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use enjamb_core::StreamCondition;
+use enjamb_core::router::{Change, ConnId};
+use enjamb_core::rt::{End, Notice};
+use enjamb_core::stream::Refused;
+use tracing::{Level, debug, event, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{LogFormat, ServeOptions};
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// What is wrong with the level.
+pub fn start(options: &ServeOptions) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&options.log).map_err(|error| {
+        format!("--log '{}' is no level or directive: {error}; try 'info' or 'debug'", options.log)
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match options.log_format {
+        LogFormat::Human => {
+            let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_target(false).with_ansi(colour).init();
+        }
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// The log of one connection.
+pub(crate) struct ConnectionLog {
+    conn: ConnId,
+    peer: SocketAddr,
+    refusals: Refusals,
+}
+
+impl ConnectionLog {
+    pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
+        debug!(conn = conn.0, %peer, "connection accepted");
+        Self { conn, peer, refusals: Refusals::default() }
+    }
+
+    pub(crate) fn notice(&mut self, notice: &Notice) {
+        let Self { conn, peer, .. } = *self;
+        match notice {
+            Notice::Bound { domain, is_subdomain, replaced, changes } => {
+                let subdomain = if *is_subdomain { " under every host" } else { "" };
+                info!(conn = conn.0, %peer, %domain, "component connected{subdomain}");
+                if !replaced.is_empty() {
+                    let old: Vec<_> = replaced.iter().map(|id| id.0).collect();
+                    warn!(conn = conn.0, %peer, %domain, ?old, "it replaced another connection (kick_old)");
+                }
+                log_changes(changes);
+            }
+            Notice::Refused(refused) => self.refused(refused),
+            Notice::Ended { domain, end, unsent, changes } => {
+                self.refusals.flush(conn);
+                let domain = domain.as_ref().map_or("-", |domain| domain.as_str());
+                let unsent = *unsent;
+                match end {
+                    End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
+                        warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
+                    }
+                    end => info!(conn = conn.0, %peer, domain, unsent, "connection ended: {end}"),
+                }
+                log_changes(changes);
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&mut self, refused: &Refused) {
+        if self.refusals.may_log(self.conn) {
+            let answer = if refused.answered { "answered bad-request" } else { "dropped" };
+            warn!(conn = self.conn.0, peer = %self.peer, "stanza refused, {answer}: {}", refused.reason);
+        }
+    }
+}
+
+/// Names that others got or lost.
+pub(crate) fn log_changes(changes: &[Change]) {
+    for change in changes {
+        match change {
+            Change::Bound { name, conn } => {
+                info!(%name, conn = conn.0, "name bound to a subdomain component");
+            }
+            Change::Waits { name, conn, holder } => {
+                let holder = holder.map(|holder| holder.0);
+                warn!(%name, conn = conn.0, holder, "a subdomain component waits for a name that is taken");
+            }
+            Change::Lost { name, conn } => {
+                info!(%name, conn = conn.0, "name lost by a subdomain component");
+            }
+        }
+    }
+}
+
+/// At most so many refusals a minute are worth a line each; the rest are counted.
+#[derive(Default)]
+struct Refusals {
+    since: Option<Instant>,
+    logged: u32,
+    suppressed: u64,
+}
+
+impl Refusals {
+    const A_MINUTE: u32 = 10;
+
+    fn may_log(&mut self, conn: ConnId) -> bool {
+        if self.since.is_none_or(|since| since.elapsed() > Duration::from_secs(60)) {
+            self.flush(conn);
+            self.since = Some(Instant::now());
+            self.logged = 0;
+        }
+        self.logged += 1;
+        let may = self.logged <= Self::A_MINUTE;
+        self.suppressed += u64::from(!may);
+        may
+    }
+
+    fn flush(&mut self, conn: ConnId) {
+        let suppressed = std::mem::take(&mut self.suppressed);
+        if suppressed > 0 {
+            event!(Level::WARN, conn = conn.0, suppressed, "more stanzas were refused than are logged");
+        }
+    }
+}

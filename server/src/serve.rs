@@ -1,0 +1,182 @@
+//! `enjamb serve`: from the configuration to the last connection's end.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use enjamb_core::host::HostInfo;
+use enjamb_core::rt::Switch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::cli::ServeOptions;
+use crate::config::{self, Config, Severity};
+use crate::listen::{self, Acceptor};
+use crate::{log, secret};
+
+/// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
+/// flushed, the second in which it is read on, and a little more.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Runs the server until it is told to stop.
+#[must_use]
+pub fn run(options: &ServeOptions) -> ExitCode {
+    if let Err(message) = log::start(options) {
+        eprintln!("enjamb: {message}");
+        return ExitCode::from(2);
+    }
+    let Some(config) = configure(options) else { return ExitCode::FAILURE };
+    raise_file_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!("the runtime does not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(serve(config, options.config.is_none()))
+}
+
+/// Reads the configuration, or makes the embedded one.
+fn configure(options: &ServeOptions) -> Option<Config> {
+    let Some(path) = &options.config else {
+        return match secret::generate() {
+            Ok(secret) => Some(Config::embedded_default(secret)),
+            Err(error) => {
+                error!("the operating system gives no random numbers: {error}");
+                None
+            }
+        };
+    };
+    let loaded = match config::load_file(path) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            error!("{} can't be read: {error}", path.display());
+            return None;
+        }
+    };
+    if loaded.config.is_none() {
+        eprint!("{}", loaded.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
+        error!("{} has {} faults; nothing was started", path.display(), loaded.count(Severity::Error));
+        return None;
+    }
+    for diagnostic in &loaded.diagnostics {
+        warn!("{}", loaded.source.line(diagnostic));
+    }
+    for note in &loaded.notes {
+        info!("{note}");
+    }
+    loaded.config
+}
+
+async fn serve(config: Config, is_default: bool) -> ExitCode {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            error!("signals can't be handled: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let hosts: Vec<_> = config.hosts.iter().map(|host| host.as_str()).collect();
+    info!("Enjamb {version} serves {}", hosts.join(", "));
+    let switch = Arc::new(switch_for(&config));
+    let connections = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+    let mut addresses = Vec::new();
+    for listener in &config.listeners {
+        let socket = match listen::open(listener) {
+            Ok(socket) => Arc::new(socket),
+            Err(error) => {
+                error!("{} can't be listened on: {error}", listener.address);
+                return ExitCode::FAILURE;
+            }
+        };
+        let address = socket.local_addr().unwrap_or(listener.address);
+        addresses.push(address);
+        info!(%address, "listening for components");
+        let acceptor = Acceptor::new(listener, &switch, &connections, &stop);
+        // More accept tasks than threads would only wake each other.
+        for _ in 0..listener.num_acceptors.get().min(threads) {
+            connections.spawn(acceptor.clone().run(Arc::clone(&socket)));
+        }
+    }
+    if is_default {
+        greet(&config, addresses[0]);
+    }
+    let name = signals.next().await;
+    info!("{name}: telling {} connections, then stopping", switch.connections());
+    stop.cancel();
+    switch.shut_down();
+    connections.close();
+    tokio::select! {
+        () = connections.wait() => info!("stopped"),
+        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", switch.connections()),
+        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
+    }
+    ExitCode::SUCCESS
+}
+
+/// The switch that a configuration describes.
+fn switch_for(config: &Config) -> Switch {
+    let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
+    let hosts = config.hosts.iter().cloned();
+    let switch = Switch::new(hosts, info, utc, config.users_can_see_hidden_services);
+    switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
+    switch
+}
+
+pub(crate) fn utc() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// What somebody who has just started the server for the first time needs.
+fn greet(config: &Config, address: SocketAddr) {
+    let (Some(host), Some(listener)) = (config.hosts.first(), config.listeners.first()) else { return };
+    let (secret, ip, port) = (listener.password.expose(), address.ip(), address.port());
+    println!(
+        "
+  Enjamb is ready for components of {host}, on {address}.
+  The secret of this run:  {secret}
+
+  slixmpp   ComponentXMPP('echo.{host}', '{secret}', '{ip}', {port}).connect()
+  xmpp.js   component({{ service: 'xmpp://{address}', domain: 'echo.{host}', password: '{secret}' }}).start()
+
+  'enjamb demo' shows two components at work; 'enjamb serve --config FILE' takes a file. Ctrl-C stops.
+"
+    );
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Each connection takes a file descriptor: as many as the system lets us have.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            warn!("the limit of open files can't be raised: {error}");
+        }
+    }
+}
