@@ -10,11 +10,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Without a configuration file it listens on 127.0.0.1:8888 for components of 'localhost', with a secret that
 /// is made at start and printed.
 #[derive(Debug, Parser)]
-#[command(name = "enjamb", version, arg_required_else_help = false)]
+#[command(name = "enjamb", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do; 'serve' if nothing is said.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// How to run the server, where no command is given.
+    #[command(flatten)]
+    pub serve: ServeOptions,
 }
 
 /// What the program can do.
@@ -31,14 +34,8 @@ pub enum Command {
     Demo,
 }
 
-impl Default for Command {
-    fn default() -> Self {
-        Self::Serve(ServeOptions::default())
-    }
-}
-
 /// How to run the server.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ServeOptions {
     /// The configuration file, in MongooseIM's TOML; '[[listen.service]]' sections work unchanged.
     #[arg(short, long, value_name = "FILE", env = "ENJAMB_CONFIG")]

@@ -8,9 +8,10 @@ use enjamb_server::{check, demo, serve};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command.unwrap_or_default() {
-        Command::Serve(options) => serve::run(&options),
-        Command::Check { file } => check::run(&file),
-        Command::Demo => demo::run(),
+    match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(options)) => serve::run(&options),
+        Some(Command::Check { file }) => check::run(&file),
+        Some(Command::Demo) => demo::run(),
     }
 }
