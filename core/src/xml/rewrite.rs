@@ -141,7 +141,11 @@ mod tests {
     fn cdata_cr_and_long_references_are_written_plainly() {
         assert_eq!(copied("<a>x<![CDATA[<b>&\r\nc]]>y</a>"), "<a>x&lt;b&gt;&amp;\ncy</a>");
         for joined in ["<a><![CDATA[]]]]>></a>", "<a>]<![CDATA[]]]>></a>", "<a><![CDATA[]]]>]></a>"] {
-            assert_eq!(copied(joined), "<a>]]&gt;</a>", "{joined}: brackets of a section before a '>' of the text");
+            assert_eq!(
+                copied(joined),
+                "<a>]]&gt;</a>",
+                "{joined}: brackets of a section before a '>' of the text"
+            );
         }
         assert_eq!(copied("<a b='x\r\ny\rz'\r>p\rq\r\nr</a\r>"), "<a b='x y z' >p\nq\nr</a >");
         assert_eq!(

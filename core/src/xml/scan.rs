@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::names::is_portable_namespace;
+use super::names::{is_portable_namespace, is_space};
 use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
 use super::text::{self, Oddities};
 use super::{XmlError, XmlFault, rewrite};
@@ -183,7 +183,7 @@ impl Scan {
             None => Ok(Step::Last(Progress::Partial)),
             Some(b'/') => self.end_tag(input),
             Some(b'!') => self.exclamation(input),
-            Some(b'?') => Err(XmlFault::Restricted("a processing instruction")),
+            Some(b'?') => self.question(input),
             Some(_) => self.start_tag(input, limits, header),
         }
     }
@@ -208,6 +208,19 @@ impl Scan {
         Ok(Step::Token)
     }
 
+    /// `<?`: nothing that may be here, but what exactly is told apart.
+    fn question(&self, input: &[u8]) -> Result<Step, XmlFault> {
+        const DECLARATION: &[u8] = b"<?xml";
+        let there = &input[self.at..input.len().min(self.at + DECLARATION.len() + 1)];
+        if there.len() <= DECLARATION.len() && DECLARATION.starts_with(there) {
+            return Ok(Step::Last(Progress::Partial));
+        }
+        if there.starts_with(DECLARATION) && there.last().is_some_and(|&byte| is_space(byte)) {
+            return Err(XmlFault::NotWellFormed("an XML declaration inside the stream"));
+        }
+        Err(XmlFault::Restricted("a processing instruction"))
+    }
+
     fn end_tag(&mut self, input: &[u8]) -> Result<Step, XmlFault> {
         let start = self.at;
         let Some(&name) = self.open.last() else {
@@ -225,7 +238,7 @@ impl Scan {
             if !matches {
                 return Err(XmlFault::NotWellFormed("an end tag that does not match its start tag"));
             }
-            let blanks = input[behind..].iter().take_while(|&&byte| super::names::is_space(byte)).count();
+            let blanks = input[behind..].iter().take_while(|&&byte| is_space(byte)).count();
             if input[behind..behind + blanks].contains(&b'\r') {
                 self.head.odd |= Oddities::CARRIAGE_RETURN;
             }

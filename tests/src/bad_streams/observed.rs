@@ -107,7 +107,8 @@ impl fmt::Display for Observed {
         words.extend(flag(self.header, "header"));
         words.extend(flag(self.handshake, "handshake"));
         words.extend(flag(self.trailer, "trailer"));
-        words.extend(self.delivered.as_ref().map(|got| format!("delivered {got:.160?}")));
+        let short = |got: &String| format!("delivered {:?}", got.chars().take(160).collect::<String>());
+        words.extend(self.delivered.as_ref().map(short));
         words.extend(flag(self.receiver_closed, "RECEIVER CLOSED"));
         words.extend(self.receiver_poisoned.as_ref().map(|fault| format!("RECEIVER POISONED: {fault}")));
         let end = if self.closed { "closed" } else { "open" };
