@@ -4,6 +4,7 @@
 //! resource are checked for what may never stand in them, and handed on as they were sent.
 
 mod domain;
+mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -102,6 +103,13 @@ impl<'a> Jid<'a> {
     ///
     /// Says which part breaks which rule of RFC 7622.
     pub fn parse(text: &'a str) -> Result<Self, JidError> {
+        if let Some((domain_start, domain_end)) = plain::parts(text.as_bytes()) {
+            return Ok(Self { text: Cow::Borrowed(text), domain_start, domain_end });
+        }
+        Self::parse_any(text)
+    }
+
+    fn parse_any(text: &'a str) -> Result<Self, JidError> {
         let slash = memchr::memchr(b'/', text.as_bytes());
         let bare = &text[..slash.unwrap_or(text.len())];
         let at = memchr::memchr(b'@', bare.as_bytes());

@@ -8,6 +8,8 @@ pub(super) const NAME: u8 = 2;
 pub(super) const SPACE: u8 = 4;
 /// May stand in an attribute value without a closer look.
 pub(super) const VALUE: u8 = 8;
+/// May stand in a namespace name.
+const NAMESPACE: u8 = 16;
 
 pub(super) static CLASS: [u8; 256] = classes();
 
@@ -29,6 +31,10 @@ const fn classes() -> [u8; 256] {
         if b >= b' ' && !matches!(b, b'<' | b'&' | b'"' | b'\'') {
             class |= VALUE;
         }
+        if b.is_ascii_graphic() && !matches!(b, b'{' | b'}' | b'|' | b'<' | b'>' | b'"' | b'\\' | b'^' | b'`')
+        {
+            class |= NAMESPACE;
+        }
         table[byte] = class;
         byte += 1;
     }
@@ -44,18 +50,32 @@ pub(super) fn is_char(c: char) -> bool {
     !matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// The character that begins at `bytes[0]`, with its length; `None` where `bytes` ends inside it.
+/// The character that begins at `bytes[0]`, which is not ASCII, with its length; `None` where `bytes` ends
+/// inside it. (RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF.)
+#[inline]
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<(char, usize)>, XmlFault> {
-    let head = &bytes[..bytes.len().min(4)];
-    let valid = match core::str::from_utf8(head) {
-        Ok(text) => text,
-        Err(error) if error.valid_up_to() > 0 => {
-            core::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
-        }
-        Err(error) if error.error_len().is_none() => return Ok(None),
-        Err(_) => return Err(XmlFault::NotUtf8),
+    // How many bytes follow the first, and what the first of those may be.
+    let (following, second) = match bytes[0] {
+        0xc2..=0xdf => (1, 0x80..=0xbf),
+        0xe0 => (2, 0xa0..=0xbf),
+        0xed => (2, 0x80..=0x9f),
+        0xe1..=0xef => (2, 0x80..=0xbf),
+        0xf0 => (3, 0x90..=0xbf),
+        0xf4 => (3, 0x80..=0x8f),
+        0xf1..=0xf3 => (3, 0x80..=0xbf),
+        _ => return Err(XmlFault::NotUtf8),
     };
-    Ok(valid.chars().next().map(|c| (c, c.len_utf8())))
+    let mut code = u32::from(bytes[0]) & (0x3f >> following);
+    for place in 1..=following {
+        let Some(&byte) = bytes.get(place) else { return Ok(None) };
+        let fits = if place == 1 { second.contains(&byte) } else { byte & 0xc0 == 0x80 };
+        if !fits {
+            return Err(XmlFault::NotUtf8);
+        }
+        code = (code << 6) | u32::from(byte & 0x3f);
+    }
+    let c = char::from_u32(code).ok_or(XmlFault::NotUtf8)?;
+    Ok(Some((c, following + 1)))
 }
 
 /// May `c`, which is not ASCII, stand in a name (`first`: begin one)?
@@ -94,10 +114,15 @@ fn is_fifth_edition_name_char(c: char) -> bool {
 
 /// Is this a namespace name that every parser and every receiver reads alike? (Printable ASCII but for what
 /// RFC 3986 keeps out of any URI: a blank or a control in it has been used to split names elsewhere.)
-pub(super) fn is_portable_namespace(name: &str) -> bool {
-    name.bytes().all(|b| {
-        b.is_ascii_graphic() && !matches!(b, b'{' | b'}' | b'|' | b'<' | b'>' | b'"' | b'\\' | b'^' | b'`')
-    })
+pub(super) fn is_portable_namespace(name: &[u8]) -> bool {
+    name.iter().all(|&byte| CLASS[byte as usize] & NAMESPACE != 0)
+}
+
+/// The offset of the first byte from `at` on that is not of this class; the length if all are.
+#[inline]
+pub(super) fn skip_class(bytes: &[u8], at: usize, class: u8) -> usize {
+    let rest = &bytes[at..];
+    at + rest.iter().position(|&byte| CLASS[byte as usize] & class == 0).unwrap_or(rest.len())
 }
 
 /// May start a name, beyond ASCII.
@@ -193,6 +218,23 @@ mod tests {
         assert_eq!(check_name_char('€', false), Err(XmlFault::UnportableName));
         assert_eq!(check_name_char('😀', true), Err(XmlFault::UnportableName));
         assert!(matches!(check_name_char('\u{d7}', true), Err(XmlFault::NotWellFormed(_))));
+    }
+
+    #[test]
+    fn decoding_agrees_with_the_standard_library() {
+        let mut text = [0; 4];
+        for c in ('\u{80}'..=char::MAX).step_by(7).chain(['\u{7ff}', '\u{800}', '\u{ffff}', '\u{10000}']) {
+            let bytes = c.encode_utf8(&mut text).as_bytes();
+            assert_eq!(decode(bytes), Ok(Some((c, bytes.len()))));
+        }
+        // Every lead byte with every second byte, and two good ones behind them.
+        for lead in 0x80..=0xff {
+            for second in 0..=0xff {
+                let bytes = [lead, second, 0x80, 0x80];
+                let valid = (2..=4).any(|length| core::str::from_utf8(&bytes[..length]).is_ok());
+                assert_eq!(decode(&bytes).is_ok(), valid, "{bytes:x?}");
+            }
+        }
     }
 
     #[test]

@@ -384,6 +384,11 @@ impl Scan {
                 _ => {}
             }
         }
+        if !name.has_prefix() && head.xmlns.is_none() {
+            // As nearly all are: in the stream's own namespace.
+            head.top = top_level(name.local(input));
+            return None;
+        }
         let own = if name.has_prefix() {
             // Declared, or the tag would have been refused.
             resolve(&self.declared, input, header, name.prefix(input)).map_or(&[][..], |found| found.uri)
@@ -400,14 +405,18 @@ impl Scan {
         }
         // A prefixed stanza whose children would change their namespace with the prefix gone is none.
         if is_content_namespace(own) && is_content_namespace(default) {
-            head.top = match local {
-                b"iq" => TopLevel::Iq,
-                b"message" => TopLevel::Message,
-                b"presence" => TopLevel::Presence,
-                _ => TopLevel::Other,
-            };
+            head.top = top_level(local);
         }
         None
+    }
+}
+
+fn top_level(local: &[u8]) -> TopLevel {
+    match local {
+        b"iq" => TopLevel::Iq,
+        b"message" => TopLevel::Message,
+        b"presence" => TopLevel::Presence,
+        _ => TopLevel::Other,
     }
 }
 
@@ -472,9 +481,5 @@ pub(super) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault>
     if uri.is_empty() && !prefix.is_empty() {
         return Err(XmlFault::NotWellFormed("a prefix bound to no namespace"));
     }
-    if core::str::from_utf8(uri).is_ok_and(is_portable_namespace) {
-        Ok(())
-    } else {
-        Err(XmlFault::UnportableNamespace)
-    }
+    if is_portable_namespace(uri) { Ok(()) } else { Err(XmlFault::UnportableNamespace) }
 }

@@ -200,9 +200,7 @@ fn value(
 ) -> Result<Option<(usize, bool)>, XmlFault> {
     let mut plain = true;
     loop {
-        while at < bytes.len() && CLASS[bytes[at] as usize] & VALUE != 0 {
-            at += 1;
-        }
+        at = names::skip_class(bytes, at, VALUE);
         let Some(&byte) = bytes.get(at) else { return Ok(None) };
         let next = match byte {
             _ if byte == quote => return Ok(Some((at, plain))),
@@ -231,32 +229,38 @@ fn value(
 
 /// Checks the name that begins at `start`; `None` where `bytes` ends in it.
 fn name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Name>, XmlFault> {
-    let mut at = start;
+    let Some(mut end) = name_part(bytes, start)? else { return Ok(None) };
     let mut prefix = 0;
-    // Set at the start and behind a colon: both parts begin like a name.
-    let mut first = true;
+    if bytes[end] == b':' {
+        prefix = end - start;
+        let Some(local) = name_part(bytes, end + 1)? else { return Ok(None) };
+        end = local;
+        if bytes[end] == b':' {
+            return Err(XmlFault::NotWellFormed("a name with two colons"));
+        }
+    }
+    let len = end - start;
+    if len > limits.name.min(usize::from(u16::MAX)) {
+        return Err(XmlFault::LongName { limit: limits.name });
+    }
+    Ok(Some(Name { start: start as u32, len: len as u16, prefix: prefix as u16 }))
+}
+
+/// Checks a name without a colon; gives the offset of the byte behind it, `None` where `bytes` ends first.
+fn name_part(bytes: &[u8], start: usize) -> Result<Option<usize>, XmlFault> {
+    let mut at = start;
     loop {
         let Some(&byte) = bytes.get(at) else { return Ok(None) };
-        let class = CLASS[byte as usize];
-        if class & if first { NAME_START } else { NAME } != 0 {
-            at += 1;
-            first = false;
-        } else if byte >= 0x80 {
+        if byte >= 0x80 {
             let Some((c, length)) = names::decode(&bytes[at..])? else { return Ok(None) };
-            names::check_name_char(c, first)?;
+            names::check_name_char(c, at == start)?;
             at += length;
-            first = false;
-        } else if byte == b':' && !first && prefix == 0 {
-            prefix = at - start;
-            at += 1;
-            first = true;
-        } else if first || byte == b':' {
+        } else if at > start && CLASS[byte as usize] & NAME == 0 {
+            return Ok(Some(at));
+        } else if at == start && CLASS[byte as usize] & NAME_START == 0 {
             return Err(XmlFault::NotWellFormed("a name that is none"));
         } else {
-            return Ok(Some(Name { start: start as u32, len: (at - start) as u16, prefix: prefix as u16 }));
-        }
-        if at - start > limits.name.min(usize::from(u16::MAX)) {
-            return Err(XmlFault::LongName { limit: limits.name });
+            at = names::skip_class(bytes, at + 1, NAME);
         }
     }
 }

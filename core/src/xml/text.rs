@@ -92,24 +92,19 @@ pub(super) fn check_cdata(
 /// The first byte from `at` on that needs a look: markup, a reference, `>`, a control, anything but ASCII.
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     const LANES: usize = 16;
-    fn plain(byte: u8) -> bool {
-        (byte >= b' ' || byte == b'\n' || byte == b'\t')
-            & (byte < 0x80)
-            & (byte != b'<')
-            & (byte != b'&')
-            & (byte != b'>')
+    // No branch inside, so that the compiler looks at a whole group with vector instructions.
+    fn special(byte: u8) -> u8 {
+        let outside = (byte.wrapping_sub(b' ') >= 0x60) & (byte != b'\n') & (byte != b'\t');
+        u8::from(outside | (byte == b'<') | (byte == b'&') | (byte == b'>'))
     }
-    // Whole groups without a branch in between, so that the compiler uses vector instructions.
-    while let Some(group) = bytes.get(at..at + LANES) {
-        if !group.iter().fold(true, |all, &byte| all & plain(byte)) {
+    while let Some(group) = bytes[at..].first_chunk::<LANES>() {
+        if group.iter().fold(0, |any, &byte| any | special(byte)) != 0 {
             break;
         }
         at += LANES;
     }
-    while at < bytes.len() && plain(bytes[at]) {
-        at += 1;
-    }
-    at
+    let rest = &bytes[at..];
+    at + rest.iter().position(|&byte| special(byte) != 0).unwrap_or(rest.len())
 }
 
 /// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.

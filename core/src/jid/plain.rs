@@ -1,0 +1,122 @@
+//! The common case of an address, in one pass: ASCII, its domain canonical already.
+
+use super::MAX_PART;
+
+const LOCAL: u8 = 1;
+const DOMAIN: u8 = 2;
+const RESOURCE: u8 = 4;
+
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = b' ';
+    while byte < 0x7f {
+        let mut class = RESOURCE;
+        if byte != b' ' && !matches!(byte, b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@') {
+            class |= LOCAL;
+        }
+        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_') {
+            class |= DOMAIN;
+        }
+        table[byte as usize] = class;
+        byte += 1;
+    }
+    table
+}
+
+fn skip(bytes: &[u8], at: usize, class: u8) -> usize {
+    let rest = &bytes[at..];
+    at + rest.iter().position(|&byte| CLASS[byte as usize] & class == 0).unwrap_or(rest.len())
+}
+
+/// Where the domain of a plain address begins and ends; `None` says nothing: the address needs a closer look.
+pub(super) fn parts(text: &[u8]) -> Option<(usize, usize)> {
+    let first = skip(text, 0, LOCAL);
+    let start = if text.get(first) == Some(&b'@') { first + 1 } else { 0 };
+    let end = skip(text, start, DOMAIN);
+    let rest = &text[end..];
+    let resource_fits = match rest.first() {
+        None => true,
+        Some(b'/') => (2..=MAX_PART + 1).contains(&rest.len()) && skip(rest, 1, RESOURCE) == rest.len(),
+        Some(_) => false,
+    };
+    let local_fits = start == 0 || (2..=MAX_PART + 1).contains(&start);
+    (local_fits && resource_fits && is_canonical(&text[start..end])).then_some((start, end))
+}
+
+/// Is a name of the letters above a canonical domain without doubt? Hyphens where they may mean something are
+/// left to the closer look.
+fn is_canonical(domain: &[u8]) -> bool {
+    let mut label = 0;
+    for (at, &byte) in domain.iter().enumerate() {
+        match byte {
+            b'.' if at == label || at - label > 63 || domain[at - 1] == b'-' => return false,
+            b'.' => label = at + 1,
+            b'-' if at == label || at - label == 2 || at - label == 3 => return false,
+            _ => {}
+        }
+    }
+    let last = domain.len() - label.min(domain.len());
+    domain.len() <= MAX_PART && (1..=63).contains(&last) && domain.last() != Some(&b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::jid::Jid;
+
+    #[test]
+    fn what_passes_here_is_what_the_closer_look_finds() {
+        let long = ["a".repeat(63), "b".repeat(64), "c".repeat(1023), "d".repeat(1024)];
+        let mut texts: alloc::vec::Vec<alloc::string::String> = [
+            "",
+            "a",
+            "a.b",
+            "a@b.c/d",
+            "@b",
+            "a@",
+            "a/",
+            "/a",
+            "a@b/",
+            "a..b",
+            ".a",
+            "a.",
+            "-a",
+            "a-",
+            "a-.b",
+            "a.-b",
+            "xn--a",
+            "ab--c",
+            "abc-d",
+            "a-b",
+            "a@b@c",
+            "a:b@c",
+            "a b@c",
+            "a@b/c d",
+            "a@b/\u{7f}",
+            "a@b/é",
+            "é@b",
+            "A",
+            "a_b",
+            "127.0.0.1",
+            "[::1]",
+            "a'b",
+            "a@b.c/@/",
+            "a/b@c",
+        ]
+        .map(Into::into)
+        .into();
+        for part in &long {
+            texts.extend([part.clone(), alloc::format!("{part}@b"), alloc::format!("a@b/{part}")]);
+        }
+        for text in &texts {
+            let closer = Jid::parse_any(text);
+            if let Some((start, end)) = super::parts(text.as_bytes()) {
+                let jid = closer.unwrap_or_else(|error| panic!("{text}: {error}"));
+                assert_eq!((jid.domain(), jid.is_verbatim()), (&text[start..end], true), "{text}");
+            }
+        }
+        assert!(super::parts(b"alice@a.example/desktop").is_some());
+        assert!(super::parts(b"a.b").is_some());
+    }
+}
