@@ -213,10 +213,13 @@ impl<'b> Stanza<'b> {
         let mut at = head.name.end();
         for (span, address) in edits.iter().flatten() {
             self.push_piece(out, &self.bytes[at..span.start as usize], true);
+            at = span.end as usize;
             if let Some(address) = address {
                 push_value(out, address.as_str());
+                // With its closing quote, so that the next piece begins between attributes.
+                out.push(self.bytes[at]);
+                at += 1;
             }
-            at = span.end as usize;
         }
         self.push_piece(out, &self.bytes[at..head.end as usize], true);
     }

@@ -90,6 +90,11 @@ fn what_may_not_be_handed_on_is_written_anew() {
     ] {
         assert_eq!(all_cuts(HEADER, input.as_bytes()).0, delivered, "{input}");
     }
+    let around_an_edit = "<message from='comp.example' to='P.example' a='>\r>' b='>'>x\r</message>";
+    assert_eq!(
+        all_cuts(HEADER, around_an_edit.as_bytes()).0,
+        "<message from='comp.example' to='p.example' a='> >' b='>'>x\n</message>"
+    );
     let header = b"<s:stream xmlns:foo='urn:foo' xmlns='jabber:component:accept' xmlns:s='http://etherx.jabber.org/streams' to='comp.example'>";
     assert_eq!(
         all_cuts(header, b"<message from='comp.example' to='p.example'><foo:x s:a='1'/></message></s:stream>"),

@@ -38,6 +38,12 @@ pub(crate) fn copy(out: &mut Vec<u8>, bytes: &[u8], in_tag: bool) {
                 }
             }
             (b'<', Place::Text) => place = Place::Tag,
+            // The brackets before it may have come out of a CDATA section: ']]>' must not come about.
+            (b'>', Place::Text) => {
+                out.extend_from_slice(b"&gt;");
+                at += 1;
+                continue;
+            }
             (b'>', Place::Tag) => place = Place::Text,
             (b'\'' | b'"', Place::Tag) => place = Place::Value(byte),
             (_, Place::Value(quote)) if byte == quote => place = Place::Tag,
@@ -133,6 +139,9 @@ mod tests {
     #[test]
     fn cdata_cr_and_long_references_are_written_plainly() {
         assert_eq!(copied("<a>x<![CDATA[<b>&\r\nc]]>y</a>"), "<a>x&lt;b&gt;&amp;\ncy</a>");
+        for joined in ["<a><![CDATA[]]]]>></a>", "<a>]<![CDATA[]]]>></a>", "<a><![CDATA[]]]>]></a>"] {
+            assert_eq!(copied(joined), "<a>]]&gt;</a>", "{joined}: brackets of a section before a '>' of the text");
+        }
         assert_eq!(copied("<a b='x\r\ny\rz'\r>p\rq\r\nr</a\r>"), "<a b='x y z' >p\nq\nr</a >");
         assert_eq!(copied("<a b='&#x0000000041;'>&#000000000;&#0000000128512;</a>"), "<a b='&#x41;'>&#000000000;&#x1F600;</a>");
     }
