@@ -9,6 +9,7 @@ use crate::jid::Domain;
 use crate::namespaces as ns;
 use crate::stanza::Stanza;
 use crate::xml::escape::{push_attribute, push_text};
+use crate::xml::rewrite;
 
 conditions! {
     /// The conditions of a stanza error (RFC 6120, 8.3.3).
@@ -147,7 +148,7 @@ impl Answer<'_> {
         out.push(b'<');
         out.extend_from_slice(self.name.as_bytes());
         if let Some(namespace) = self.namespace {
-            out.extend_from_slice(namespace);
+            rewrite::copy(out, namespace, true);
         }
         if !self.from.is_empty() {
             push_attribute(out, "from", self.from);

@@ -99,7 +99,10 @@ impl Open {
         if let Some(found) = self.closing_tag(element)? {
             return Ok(match found {
                 Some(length) => (blanks + length, Some(First::ClosingTag)),
-                None => (blanks, None),
+                None => {
+                    self.start_clock(now);
+                    (blanks, None)
+                }
             });
         }
         let window = &element[..element.len().min(self.limits.stanza)];
@@ -116,13 +119,17 @@ impl Open {
                 Err(Cause::BigStanza { limit: self.limits.stanza }.into())
             }
             Progress::Partial => {
-                if matches!(self.stanza_clock, Clock::Idle) {
-                    let time = self.limits.stanza_time;
-                    self.stanza_clock =
-                        if self.reading { Clock::Running(now + time) } else { Clock::Stopped(time) };
-                }
+                self.start_clock(now);
                 Ok((blanks, None))
             }
+        }
+    }
+
+    /// Something has begun, be it by a lone '<': its time runs from its first byte on, however it is cut.
+    fn start_clock(&mut self, now: Instant) {
+        if matches!(self.stanza_clock, Clock::Idle) {
+            let time = self.limits.stanza_time;
+            self.stanza_clock = if self.reading { Clock::Running(now + time) } else { Clock::Stopped(time) };
         }
     }
 
@@ -158,10 +165,12 @@ impl Open {
             return Err(not_well_formed("an end tag that closes nothing"));
         }
         let blanks = leading_blanks(&name[common..]);
+        if blanks > MOST_BLANKS {
+            return Err(not_well_formed("an end tag with too many blanks"));
+        }
         match name.get(common + blanks) {
             Some(b'>') if common == root.len() => Ok(Some(Some(2 + common + blanks + 1))),
             Some(_) => Err(not_well_formed("an end tag that holds more than a name")),
-            None if blanks > MOST_BLANKS => Err(not_well_formed("an end tag with too many blanks")),
             None => Ok(Some(None)),
         }
     }

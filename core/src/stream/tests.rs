@@ -113,6 +113,33 @@ fn refused_stanzas_are_answered_and_the_stream_lives_on() {
 }
 
 #[test]
+fn blanks_in_the_closing_tag_are_bounded_however_they_are_cut() {
+    for (blanks, closes) in [(0, true), (1024, true), (1025, false), (4000, false)] {
+        let tag = [b"</stream:stream", &b" ".repeat(blanks)[..], b">"].concat();
+        let (_, out) = all_cuts(HEADER, &tag);
+        assert_eq!(out == "</stream:stream>", closes, "{blanks} blanks: {out}");
+    }
+}
+
+#[test]
+fn the_answer_to_an_odd_element_has_its_namespace_as_every_parser_takes_it() {
+    let (_, out) = all_cuts(HEADER, b"<x\rxmlns='urn:&#000000000120;'/>");
+    assert!(out.starts_with("<x xmlns='urn:&#x78;' from='host.example' to='comp.example' type='error'>"), "{out}");
+}
+
+#[test]
+fn the_time_of_a_stanza_runs_from_its_first_byte() {
+    for begin in ["<", "<!", "</", "<m", " <message to='"] {
+        let mut stream = established(HEADER);
+        let mut out = Vec::new();
+        assert!(stream.process(T, begin.as_bytes(), &mut out).unwrap().event.is_none());
+        let overdue = T + stream.limits().stanza_time;
+        let error = stream.handle_timeout(overdue, &mut out).unwrap_err();
+        assert_eq!(error.condition, crate::StreamCondition::ConnectionTimeout, "{begin}");
+    }
+}
+
+#[test]
 fn a_stanza_that_was_put_back_is_given_again() {
     let mut stream = established(HEADER);
     let mut out = Vec::new();
