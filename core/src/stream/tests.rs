@@ -113,6 +113,25 @@ fn refused_stanzas_are_answered_and_the_stream_lives_on() {
 }
 
 #[test]
+fn an_attribute_given_twice_under_two_prefixes_is_seen_however_its_namespace_is_written() {
+    let header = b"<s:stream xmlns:h='urn:h' xmlns:i='urn:h' xmlns='jabber:component:accept' xmlns:s='http://etherx.jabber.org/streams' to='comp.example'>";
+    for (attributes, refused) in [
+        ("xmlns:p='urn:x' xmlns:q='urn:x' p:a='' q:a=''", true),
+        ("xmlns:p='urn:x' xmlns:q='urn:&#120;' p:a='' q:a=''", true),
+        ("xmlns:p='urn:x' xmlns:q='urn:y' p:a='' q:a=''", false),
+        ("xmlns:p='urn:x' xmlns:q='urn:x' p:a='' q:b='' a=''", false),
+        ("xmlns:p='urn:&#104;' p:a='' h:a=''", true),
+        ("h:a='' i:a=''", true),
+        ("i:a='' xmlns:h='urn:z' h:a='' s:a=''", false),
+        ("xml:lang='en' xmlns:xml='http://www.w3.org/XML/1998/namespace' h:lang=''", false),
+    ] {
+        let stanza = alloc::format!("<message to='p.example'><x {attributes}/></message>");
+        let (_, out) = all_cuts(header, stanza.as_bytes());
+        assert_eq!(out.contains("<not-well-formed"), refused, "{attributes}: {out}");
+    }
+}
+
+#[test]
 fn blanks_in_the_closing_tag_are_bounded_however_they_are_cut() {
     for (blanks, closes) in [(0, true), (1024, true), (1025, false), (4000, false)] {
         let tag = [b"</stream:stream", &b" ".repeat(blanks)[..], b">"].concat();

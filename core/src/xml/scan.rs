@@ -21,6 +21,11 @@ impl HeaderPrefixes {
     /// A header may declare so many: a stanza marks those it uses in 32 bits.
     pub(crate) const MOST: usize = 32;
 
+    /// The same number for all declarations of one namespace here.
+    fn key(&self, uri: &[u8]) -> Option<u64> {
+        self.0.iter().position(|(_, declared)| declared.as_bytes() == uri).map(|index| index as u64)
+    }
+
     fn find(&self, prefix: &[u8]) -> Option<(usize, &str)> {
         let (index, (_, uri)) =
             self.0.iter().enumerate().find(|(_, (declared, _))| declared.as_bytes() == prefix)?;
@@ -95,6 +100,8 @@ pub(crate) struct Value {
 struct Declared {
     prefix: Span,
     uri: Span,
+    /// The same for the same namespace, so that attributes are told apart without looking at it again.
+    key: u64,
     depth: u16,
 }
 
@@ -276,7 +283,7 @@ impl Scan {
         if depth > limits.depth {
             return Err(XmlFault::TooDeep { limit: limits.depth });
         }
-        self.declare(input, depth as u16, limits)?;
+        self.declare(input, depth as u16, limits, header)?;
         self.check_prefixes(input, tag.name, header)?;
         self.at = tag.end;
         match depth {
@@ -293,7 +300,13 @@ impl Scan {
     }
 
     /// Takes in the namespace declarations of the tag whose attributes are noted.
-    fn declare(&mut self, input: &[u8], depth: u16, limits: &Limits) -> Result<(), XmlFault> {
+    fn declare(
+        &mut self,
+        input: &[u8],
+        depth: u16,
+        limits: &Limits,
+        header: &HeaderPrefixes,
+    ) -> Result<(), XmlFault> {
         for attribute in &self.attributes {
             let default = attribute.name.whole(input) == b"xmlns";
             if !default && attribute.name.prefix(input) != b"xmlns" {
@@ -301,18 +314,18 @@ impl Scan {
             }
             let prefix = attribute.name.local_span();
             let prefix_name = if default { &[][..] } else { prefix.of(input) };
-            if attribute.plain {
-                check_namespace(prefix_name, attribute.value.of(input))?;
-            } else {
-                check_namespace(prefix_name, rewrite::value(attribute.value.of(input)).as_bytes())?;
-            }
+            let written = attribute.value.of(input);
+            let unescaped = (!attribute.plain).then(|| rewrite::value(written));
+            let uri = unescaped.as_ref().map_or(written, String::as_bytes);
+            check_namespace(prefix_name, uri)?;
             if default {
                 continue;
             }
             if self.declared.len() == limits.namespaces {
                 return Err(XmlFault::ManyNamespaces { limit: limits.namespaces });
             }
-            self.declared.push(Declared { prefix, uri: attribute.value, depth });
+            let key = header.key(uri).unwrap_or_else(|| namespace_key(uri));
+            self.declared.push(Declared { prefix, uri: attribute.value, key, depth });
         }
         Ok(())
     }
@@ -326,28 +339,19 @@ impl Scan {
             }
             self.head.inherited |= resolve(&self.declared, input, header, prefix)?.inherited;
         }
-        for (index, attribute) in self.attributes.iter().enumerate() {
-            if !attribute.name.has_prefix() {
+        for index in 0..self.attributes.len() {
+            let name = self.attributes[index].name;
+            if !name.has_prefix() || name.prefix(input) == b"xmlns" {
                 continue;
             }
-            let prefix = attribute.name.prefix(input);
-            if prefix == b"xmlns" {
-                continue;
-            }
-            let found = resolve(&self.declared, input, header, prefix)?;
+            let found = resolve(&self.declared, input, header, name.prefix(input))?;
             self.head.inherited |= found.inherited;
-            let local = attribute.name.local(input);
-            for other in &self.attributes[..index] {
-                if other.name.has_prefix()
-                    && other.name.local(input) == local
-                    && other.name.prefix(input) != b"xmlns"
-                    && rewrite::same_value(
-                        resolve(&self.declared, input, header, other.name.prefix(input))?.uri,
-                        found.uri,
-                    )
-                {
-                    return Err(XmlFault::NotWellFormed("an attribute given twice under two prefixes"));
-                }
+            self.attributes[index].namespace = Some(found.key);
+            let same = |other: &Attribute| {
+                other.namespace == Some(found.key) && other.name.local(input) == name.local(input)
+            };
+            if self.attributes[..index].iter().any(same) {
+                return Err(XmlFault::NotWellFormed("an attribute given twice under two prefixes"));
             }
         }
         Ok(())
@@ -410,8 +414,19 @@ fn is_content_namespace(uri: &[u8]) -> bool {
     [ns::COMPONENT, ns::CLIENT, ns::SERVER].iter().any(|known| rewrite::same_value(uri, known.as_bytes()))
 }
 
+/// A number that stands for a namespace name: FNV-1a. Whoever finds two names with one number can only make
+/// stanzas that are refused, so its weakness opens nothing.
+fn namespace_key(uri: &[u8]) -> u64 {
+    let hash = uri.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    // Apart from the small numbers of the header's.
+    hash | (1 << 63)
+}
+
 struct Resolved<'a> {
     uri: &'a [u8],
+    key: u64,
     /// The bit of the stream header's declaration, if it is one of those.
     inherited: u32,
 }
@@ -423,13 +438,17 @@ fn resolve<'a>(
     prefix: &[u8],
 ) -> Result<Resolved<'a>, XmlFault> {
     if prefix == b"xml" {
-        return Ok(Resolved { uri: ns::XML.as_bytes(), inherited: 0 });
+        let uri = ns::XML.as_bytes();
+        return Ok(Resolved { uri, key: namespace_key(uri), inherited: 0 });
     }
     if let Some(inner) = declared.iter().rev().find(|declared| declared.prefix.of(input) == prefix) {
-        return Ok(Resolved { uri: inner.uri.of(input), inherited: 0 });
+        return Ok(Resolved { uri: inner.uri.of(input), key: inner.key, inherited: 0 });
     }
     match header.find(prefix) {
-        Some((index, uri)) => Ok(Resolved { uri: uri.as_bytes(), inherited: 1 << index }),
+        Some((index, uri)) => {
+            let key = header.key(uri.as_bytes()).unwrap_or(index as u64);
+            Ok(Resolved { uri: uri.as_bytes(), key, inherited: 1 << index })
+        }
         None => Err(XmlFault::NotWellFormed("a namespace prefix that is not declared")),
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Attribute {
     pub(crate) value: Span,
     /// The value as written is the value: no reference, no TAB, LF or CR in it.
     pub(crate) plain: bool,
+    /// The key of its prefix's namespace, once that is looked up.
+    pub(crate) namespace: Option<u64>,
 }
 
 /// A checked start tag; its attributes are in the list that was passed in.
@@ -185,7 +187,8 @@ fn attribute(
     };
     let start = at + 1;
     let Some((end, plain)) = value(bytes, start, quote, odd)? else { return Ok(None) };
-    Ok(Some(Attribute { whole: Span::new(before, end + 1), name, value: Span::new(start, end), plain }))
+    let (whole, value) = (Span::new(before, end + 1), Span::new(start, end));
+    Ok(Some(Attribute { whole, name, value, plain, namespace: None }))
 }
 
 /// Checks a value up to its closing quote; gives that quote's offset and whether the value is plain.
