@@ -132,6 +132,33 @@ fn an_attribute_given_twice_under_two_prefixes_is_seen_however_its_namespace_is_
 }
 
 #[test]
+fn a_carriage_return_in_the_header_is_a_blank_as_everywhere() {
+    let header = |to: &str| {
+        alloc::format!("<?xml version='1.0'?>\r\n<stream:stream\rxmlns='jabber:component:accept'\r\n xmlns:stream='http://etherx.jabber.org/streams' note='a\rb' to='{to}'>")
+    };
+    established(header("comp.example").as_bytes());
+    for bad in ["comp.example\r", "comp.example\r\n", "comp\r.example", "\rcomp.example"] {
+        let id = StreamId::from_text("abc").unwrap();
+        let acceptor = Acceptor::new(domain("host.example"), id, Arc::new(Limits::default()), T);
+        let (_, next) = acceptor.process(header(bad).as_bytes(), &mut Vec::new());
+        let Accepting::Failed(error) = next else { panic!("{bad:?}") };
+        assert_eq!(error.condition, crate::StreamCondition::HostUnknown, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_wrong_default_namespace_is_invalid_however_odd() {
+    for namespace in ["jabber:component:accept ", "jabber:client", "", "a|b"] {
+        let id = StreamId::from_text("abc").unwrap();
+        let acceptor = Acceptor::new(domain("host.example"), id, Arc::new(Limits::default()), T);
+        let header = alloc::format!("<s:stream xmlns='{namespace}' xmlns:s='http://etherx.jabber.org/streams' to='a.example'>");
+        let (_, next) = acceptor.process(header.as_bytes(), &mut Vec::new());
+        let Accepting::Failed(error) = next else { panic!("{namespace:?}") };
+        assert_eq!(error.condition, crate::StreamCondition::InvalidNamespace, "{namespace:?}");
+    }
+}
+
+#[test]
 fn blanks_in_the_closing_tag_are_bounded_however_they_are_cut() {
     for (blanks, closes) in [(0, true), (1024, true), (1025, false), (4000, false)] {
         let tag = [b"</stream:stream", &b" ".repeat(blanks)[..], b">"].concat();

@@ -3,6 +3,7 @@
 //! rxml reads characters, entities and tags strictly; what its raw parser leaves out (attributes given twice,
 //! namespaces) is checked here, with the rules of the scan.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -49,6 +50,8 @@ pub(crate) struct Prologue {
     blank_first: bool,
     /// Something else than white space has come.
     begun: bool,
+    /// A `&` has come, which the XML declaration may not hold.
+    ampersand: bool,
     depth: usize,
     tag: RawTag,
     header: Option<HeaderPrefixes>,
@@ -86,6 +89,7 @@ impl Prologue {
             taken: 0,
             blank_first: false,
             begun: false,
+            ampersand: false,
             depth: 0,
             tag: RawTag::default(),
             header: None,
@@ -104,12 +108,14 @@ impl Prologue {
         input: &[u8],
         limits: &Limits,
     ) -> Result<(usize, Option<Early>), StreamError> {
-        let mut taken = self.skip_blanks(&input[..input.len().min(self.room(limits))]);
+        let input = with_line_ends(&input[..input.len().min(self.room(limits))]);
+        let mut taken = self.skip_blanks(&input);
         loop {
-            let window = &input[taken..input.len().min(taken + self.room(limits))];
+            let window = &input[taken..];
             let mut rest = window;
             let result = self.parser.parse(&mut rest, false);
             let read = window.len() - rest.len();
+            self.ampersand |= window[..read].contains(&b'&');
             taken += read;
             self.taken += read;
             match result {
@@ -122,8 +128,7 @@ impl Prologue {
                 Err(EndOrError::NeedMoreData) if self.room(limits) == 0 => {
                     return Err(self.over_limit(limits));
                 }
-                Err(EndOrError::NeedMoreData) if taken == input.len() => return Ok((taken, None)),
-                Err(EndOrError::NeedMoreData) => {}
+                Err(EndOrError::NeedMoreData) => return Ok((taken, None)),
                 Err(EndOrError::Error(error)) => return Err(Cause::EarlyXml(fault_of(error)).into()),
             }
         }
@@ -159,6 +164,9 @@ impl Prologue {
             RawEvent::XmlDeclaration(..) if self.blank_first => {
                 let fault = XmlFault::NotWellFormed("white space before the XML declaration");
                 return Err(Cause::EarlyXml(fault).into());
+            }
+            RawEvent::XmlDeclaration(..) if self.ampersand => {
+                return Err(early(XmlFault::NotWellFormed("a reference in the XML declaration")));
             }
             RawEvent::XmlDeclaration(..) => {}
             RawEvent::ElementHeadOpen(_, name) => {
@@ -249,7 +257,11 @@ impl RawTag {
             }
             let is_default = name.prefix.is_empty() && name.local == "xmlns";
             if is_default {
-                check_namespace(b"", value.as_bytes()).map_err(early)?;
+                match check_namespace(b"", value.as_bytes()) {
+                    // Nothing is handed on of it, and it is compared with the one that it must be.
+                    Ok(()) | Err(XmlFault::UnportableNamespace) => {}
+                    Err(fault) => return Err(early(fault)),
+                }
             } else if name.prefix == "xmlns" {
                 check_namespace(name.local.as_bytes(), value.as_bytes()).map_err(early)?;
                 check_portable_name(&name.local).map_err(early)?;
@@ -302,6 +314,15 @@ impl RawName {
     fn written(&self) -> String {
         if self.prefix.is_empty() { self.local.clone() } else { [&*self.prefix, ":", &*self.local].concat() }
     }
+}
+
+/// Line ends as XML 1.0 section 2.11 makes them, but for CR LF, of which both stay, to keep the length: rxml
+/// loses a CR at the end of an attribute value, and `to` would be read as another domain.
+fn with_line_ends(input: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'\r', input).is_none() {
+        return Cow::Borrowed(input);
+    }
+    input.iter().map(|&byte| if byte == b'\r' { b'\n' } else { byte }).collect()
 }
 
 fn early(fault: XmlFault) -> StreamError {
