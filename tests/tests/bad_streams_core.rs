@@ -111,7 +111,8 @@ fn play(case: &Case) -> Seen {
     seen.delivered = !delivered.is_empty();
     received += &delivered;
     received += "</stream:stream>";
-    Document::parse(&received).unwrap_or_else(|error| panic!("{}: the receiver is poisoned: {error}", case.id));
+    Document::parse(&received)
+        .unwrap_or_else(|error| panic!("{}: the receiver is poisoned: {error}", case.id));
     if !sent.is_empty() {
         if seen.ended && !case.half_close {
             assert!(sent.ends_with("</stream:stream>"), "{}: {sent}", case.id);
@@ -137,7 +138,9 @@ fn conditions(document: &Document<'_>, namespace: &str) -> Vec<String> {
         })
         .collect();
     let conditions = errors.iter().flat_map(Node::children).filter(|node| {
-        node.is_element() && node.tag_name().namespace() == Some(namespace) && node.tag_name().name() != "text"
+        node.is_element()
+            && node.tag_name().namespace() == Some(namespace)
+            && node.tag_name().name() != "text"
     });
     conditions.map(|node| node.tag_name().name().to_owned()).collect()
 }
