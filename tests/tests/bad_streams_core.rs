@@ -1,4 +1,5 @@
 //! The hostile and odd streams of `data/bad-streams` against the core and its router, without a socket.
+#![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
