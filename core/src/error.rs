@@ -153,8 +153,13 @@ pub enum Cause {
     #[error("the stream header has no 'to': it must name the component's domain")]
     NoDomain,
     /// What the header names is no domain.
-    #[error("the 'to' of the stream header is no domain: {0}")]
-    BadDomain(JidError),
+    #[error("the 'to' of the stream header, \"{asked}\", is no domain: {error}")]
+    BadDomain {
+        /// What was asked for, escaped, and cut after 80 characters.
+        asked: String,
+        /// Which rule it breaks.
+        error: JidError,
+    },
     /// The domain is not in the list of those that may connect.
     #[error("no component may connect as '{domain}' here: it is not among the listener's domains")]
     DomainNotListed {
@@ -275,7 +280,7 @@ fn condition_of(cause: &Cause) -> StreamCondition {
         | Cause::ManyPrefixes { .. } => StreamCondition::PolicyViolation,
         Cause::NoStream | Cause::WrongNamespace => StreamCondition::InvalidNamespace,
         Cause::NoDomain => StreamCondition::ImproperAddressing,
-        Cause::BadDomain(_) | Cause::DomainNotListed { .. } => StreamCondition::HostUnknown,
+        Cause::BadDomain { .. } | Cause::DomainNotListed { .. } => StreamCondition::HostUnknown,
         Cause::WrongHandshake | Cause::NoHandshake => StreamCondition::NotAuthorized,
         Cause::TextBetween => StreamCondition::BadFormat,
         Cause::NestedStream => StreamCondition::InvalidXml,

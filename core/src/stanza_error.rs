@@ -8,7 +8,6 @@ use crate::error::conditions;
 use crate::namespaces as ns;
 use crate::stanza::Stanza;
 use crate::xml::escape::{push_attribute, push_text};
-use crate::xml::rewrite;
 
 conditions! {
     /// The conditions of a stanza error (RFC 6120, 8.3.3).
@@ -135,8 +134,8 @@ impl fmt::Display for StanzaError {
 /// The addresses and the name of an error reply.
 pub(crate) struct Answer<'a> {
     pub(crate) name: &'a str,
-    /// An `xmlns` attribute as it was written, for an element that is no stanza.
-    pub(crate) namespace: Option<&'a [u8]>,
+    /// Its namespace, for an element that is no stanza of the stream's own.
+    pub(crate) namespace: Option<&'a str>,
     pub(crate) from: &'a str,
     pub(crate) to: &'a str,
     pub(crate) id: Option<&'a str>,
@@ -147,7 +146,7 @@ impl Answer<'_> {
         out.push(b'<');
         out.extend_from_slice(self.name.as_bytes());
         if let Some(namespace) = self.namespace {
-            rewrite::copy(out, namespace, true);
+            push_attribute(out, "xmlns", namespace);
         }
         if !self.from.is_empty() {
             push_attribute(out, "from", self.from);

@@ -3,7 +3,13 @@
 
 pub mod bad_streams;
 pub mod component;
+pub mod corpus;
+pub mod cuts;
 pub mod env;
 pub mod expat;
+pub mod hostile;
+pub mod mini_server;
+pub mod mutants;
 pub mod server;
+pub mod tree;
 pub mod wire;

@@ -63,12 +63,15 @@ fn is_canonical(domain: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
     use crate::jid::Jid;
 
     #[test]
     fn what_passes_here_is_what_the_closer_look_finds() {
         let long = ["a".repeat(63), "b".repeat(64), "c".repeat(1023), "d".repeat(1024)];
-        let mut texts: alloc::vec::Vec<alloc::string::String> = [
+        let mut texts: Vec<String> = [
             "",
             "a",
             "a.b",

@@ -106,7 +106,10 @@ impl Acceptor {
     fn open(mut self, header: StreamHeader, out: &mut Vec<u8>) -> Result<Accepting, StreamError> {
         let domain = match header.to.as_deref() {
             None => Err(StreamError::from(Cause::NoDomain)),
-            Some(to) => Domain::parse(to).map_err(|error| Cause::BadDomain(error).into()),
+            Some(to) => Domain::parse(to).map_err(|error| {
+                let asked = to.escape_debug().take(80).collect();
+                Cause::BadDomain { asked, error }.into()
+            }),
         };
         match domain {
             Ok(domain) => Ok(Accepting::Opened(Opened { negotiation: self.negotiation, header, domain })),

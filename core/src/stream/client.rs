@@ -176,6 +176,7 @@ pub struct ClientStream {
 /// What came from the server.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for every stanza")]
 pub enum ClientEvent<'b> {
     /// A stanza.
     Stanza(Stanza<'b>),

@@ -86,11 +86,14 @@ impl Open {
             Phase::Closed => return Ok((input.len(), None)),
             Phase::Failed(error) => return Err(error.clone()),
         }
-        if core::mem::take(&mut self.put_back)
+        if self.put_back
             && let Some((length, head)) = self.last
         {
-            return Ok((length, Some(First::Element(&input[..length], head))));
+            let Some(element) = input.get(..length) else { return Ok((0, None)) };
+            self.put_back = false;
+            return Ok((length, Some(First::Element(element, head))));
         }
+        self.last = None;
         let blanks = if self.scan.is_inside() { 0 } else { leading_blanks(input) };
         let element = &input[blanks..];
         if element.is_empty() {

@@ -10,10 +10,12 @@ use super::open::{First, Open};
 use crate::error::{Cause, StreamError};
 use crate::jid::{Domain, Jid, JidError};
 use crate::limits::Limits;
+use crate::namespaces as ns;
 use crate::stanza::{AddressFault, Stanza, text_of};
 use crate::stanza_error::{Answer, ErrorType, StanzaCondition, StanzaError};
 use crate::time::Instant;
-use crate::xml::scan::{Head, StreamElement};
+use crate::xml::rewrite;
+use crate::xml::scan::{Head, Namespace, StreamElement};
 
 /// The stream of a component that is authenticated and bound.
 ///
@@ -207,10 +209,11 @@ impl ServerStream {
             };
             let (to, from) = (valid(to), valid(from).filter(|_| reason != Refusal::ForeignFrom));
             let id = head.id.map(text);
-            let namespace = head.xmlns.filter(|_| reason == Refusal::NoStanza && !head.name.has_prefix());
+            let namespace = head.namespace.filter(|_| reason == Refusal::NoStanza);
+            let namespace = namespace.map(|namespace| self.namespace(bytes, namespace));
             Answer {
                 name,
-                namespace: namespace.map(|span| span.of(bytes)),
+                namespace: namespace.as_deref(),
                 from: to.as_ref().map_or(self.host.as_str(), Jid::as_str),
                 to: from.as_ref().map_or(&own, Jid::as_str),
                 id: id.as_deref(),
@@ -218,6 +221,14 @@ impl ServerStream {
             .append(&error, out);
         }
         Event::Refused(Refused { reason, answered })
+    }
+
+    fn namespace<'b>(&self, bytes: &'b [u8], declared: Namespace) -> Cow<'b, str> {
+        match declared {
+            Namespace::Inner(span) => rewrite::value(span.of(bytes)).into(),
+            Namespace::Header(index) => self.open.prefixes.0[index].1.clone().into(),
+            Namespace::Xml => ns::XML.into(),
+        }
     }
 
     /// Refuses a stanza of this stream after all: its `from` is not the component's, as the router knows.

@@ -77,6 +77,8 @@ pub(crate) struct Head {
     pub(crate) type_: Option<Value>,
     /// The `xmlns` attribute, white space before it included.
     pub(crate) xmlns: Option<Span>,
+    /// The element's own namespace, where it is not the stream's default one.
+    pub(crate) namespace: Option<Namespace>,
     /// Behind the start tag's `>`.
     pub(crate) end: u32,
     /// Where the end tag begins; the element's length if it has none.
@@ -86,6 +88,17 @@ pub(crate) struct Head {
     /// Prefixes of the stream header that are used and not declared inside, one bit each.
     pub(crate) inherited: u32,
     pub(crate) odd: Oddities,
+}
+
+/// Where a namespace is declared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Namespace {
+    /// In the element: the namespace name as written.
+    Inner(Span),
+    /// In the stream header: which of its declarations.
+    Header(usize),
+    /// It is `xml`.
+    Xml,
 }
 
 /// A value and how it is written.
@@ -288,7 +301,7 @@ impl Scan {
         self.tag_end = TagEnd::default();
         self.open.push(tag.name);
         let depth = self.open.len();
-        if depth > limits.depth {
+        if depth > limits.depth.min(usize::from(u16::MAX)) {
             return Err(XmlFault::TooDeep { limit: limits.depth });
         }
         self.declare(input, depth as u16, limits, header)?;
@@ -379,6 +392,7 @@ impl Scan {
                 b"type" => head.type_ = Some(value),
                 b"xmlns" => {
                     head.xmlns = Some(attribute.whole);
+                    head.namespace = Some(Namespace::Inner(attribute.value));
                     default = attribute.value.of(input);
                 }
                 _ => {}
@@ -391,7 +405,9 @@ impl Scan {
         }
         let own = if name.has_prefix() {
             // Declared, or the tag would have been refused.
-            resolve(&self.declared, input, header, name.prefix(input)).map_or(&[][..], |found| found.uri)
+            let found = resolve(&self.declared, input, header, name.prefix(input)).ok();
+            head.namespace = found.as_ref().map(|found| found.declared);
+            found.map_or(&[][..], |found| found.uri)
         } else {
             default
         };
@@ -446,6 +462,7 @@ struct Resolved<'a> {
     key: u64,
     /// The bit of the stream header's declaration, if it is one of those.
     inherited: u32,
+    declared: Namespace,
 }
 
 fn resolve<'a>(
@@ -456,15 +473,17 @@ fn resolve<'a>(
 ) -> Result<Resolved<'a>, XmlFault> {
     if prefix == b"xml" {
         let uri = ns::XML.as_bytes();
-        return Ok(Resolved { uri, key: namespace_key(uri), inherited: 0 });
+        return Ok(Resolved { uri, key: namespace_key(uri), inherited: 0, declared: Namespace::Xml });
     }
     if let Some(inner) = declared.iter().rev().find(|declared| declared.prefix.of(input) == prefix) {
-        return Ok(Resolved { uri: inner.uri.of(input), key: inner.key, inherited: 0 });
+        let declared = Namespace::Inner(inner.uri);
+        return Ok(Resolved { uri: inner.uri.of(input), key: inner.key, inherited: 0, declared });
     }
     match header.find(prefix) {
         Some((index, uri)) => {
             let key = header.key(uri.as_bytes()).unwrap_or(index as u64);
-            Ok(Resolved { uri: uri.as_bytes(), key, inherited: 1 << index })
+            let declared = Namespace::Header(index);
+            Ok(Resolved { uri: uri.as_bytes(), key, inherited: 1 << index, declared })
         }
         None => Err(XmlFault::NotWellFormed("a namespace prefix that is not declared")),
     }

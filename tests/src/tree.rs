@@ -1,0 +1,190 @@
+//! What XML says, in one form for all parsers: expanded names, attributes in order, neighbouring text in one.
+
+use std::borrow::Cow;
+
+use enjamb_core::Kind;
+use roxmltree::{Document, Node};
+use rxml::error::EndOrError;
+use rxml::{Parse, Parser};
+
+/// What stands inside the root of a stream, in document order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree(pub Vec<Event>);
+
+/// One step of a walk through a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A start tag.
+    Start(Element),
+    /// Character data, never two in a row and never empty.
+    Text(String),
+    /// An end tag.
+    End,
+}
+
+/// A start tag; each name is a namespace and a local part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Its name.
+    pub name: (String, String),
+    /// Its attributes but the namespace declarations, sorted.
+    pub attributes: Vec<((String, String), String)>,
+}
+
+impl Tree {
+    fn start(&mut self, name: (String, String), mut attributes: Vec<((String, String), String)>) {
+        attributes.sort();
+        self.0.push(Event::Start(Element { name, attributes }));
+    }
+
+    fn text(&mut self, text: &str) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Event::Text(before)) => before.push_str(text),
+            _ => self.0.push(Event::Text(text.into())),
+        }
+    }
+
+    /// What roxmltree makes of a whole document.
+    ///
+    /// # Errors
+    /// Why it refuses it.
+    pub fn by_roxmltree(document: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(document).map_err(|error| error.to_string())?;
+        let document = Document::parse(text).map_err(|error| error.to_string())?;
+        let mut tree = Self::default();
+        tree.roxmltree_children(document.root_element());
+        Ok(tree)
+    }
+
+    fn roxmltree_children(&mut self, node: Node<'_, '_>) {
+        for child in node.children() {
+            if child.is_element() {
+                let name = |namespace: Option<&str>, local: &str| {
+                    (namespace.unwrap_or_default().to_owned(), local.to_owned())
+                };
+                let attributes = child.attributes().map(|attribute| {
+                    (name(attribute.namespace(), attribute.name()), attribute.value().to_owned())
+                });
+                let tag = child.tag_name();
+                self.start(name(tag.namespace(), tag.name()), attributes.collect());
+                self.roxmltree_children(child);
+                self.0.push(Event::End);
+            } else {
+                self.text(child.text().unwrap_or_default());
+            }
+        }
+    }
+
+    /// What rxml makes of a whole document.
+    ///
+    /// # Errors
+    /// Why it refuses it.
+    pub fn by_rxml(document: &[u8]) -> Result<Self, String> {
+        let mut parser = Parser::new();
+        let mut rest = document;
+        let (mut tree, mut depth) = (Self::default(), 0);
+        loop {
+            match parser.parse(&mut rest, true) {
+                Ok(Some(rxml::Event::XmlDeclaration(..))) => {}
+                Ok(Some(rxml::Event::StartElement(_, (namespace, local), attributes))) => {
+                    depth += 1;
+                    if depth > 1 {
+                        let attributes = attributes.into_iter().map(|((namespace, local), value)| {
+                            ((namespace.as_str().to_owned(), local.as_str().to_owned()), value)
+                        });
+                        tree.start((namespace.as_str().into(), local.as_str().into()), attributes.collect());
+                    }
+                }
+                Ok(Some(rxml::Event::EndElement(_))) => {
+                    depth -= 1;
+                    if depth > 0 {
+                        tree.0.push(Event::End);
+                    }
+                }
+                Ok(Some(rxml::Event::Text(_, text))) => tree.text(&text),
+                Ok(None) => return Ok(tree),
+                Err(EndOrError::NeedMoreData) => return Err("it ends early".into()),
+                Err(EndOrError::Error(error)) => return Err(format!("{error:?}")),
+            }
+        }
+    }
+
+    /// The first-level elements, each with what it holds.
+    #[must_use]
+    pub fn elements(&self) -> Vec<Self> {
+        let (mut elements, mut depth): (Vec<Self>, _) = (Vec::new(), 0);
+        for event in &self.0 {
+            match event {
+                Event::Start(_) if depth == 0 => elements.push(Self::default()),
+                Event::Text(_) if depth == 0 => continue,
+                _ => {}
+            }
+            depth = match event {
+                Event::Start(_) => depth + 1,
+                Event::Text(_) => depth,
+                Event::End => depth - 1,
+            };
+            elements.last_mut().expect("an end follows a start").0.push(event.clone());
+        }
+        elements
+    }
+
+    /// The value of an attribute without a namespace, of the first element.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let Some(Event::Start(element)) = self.0.first() else { return None };
+        let found =
+            element.attributes.iter().find(|((namespace, local), _)| namespace.is_empty() && local == name);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// The same stanza as it is to be delivered: with these addresses, at the top in the component's namespace,
+    /// and with it whatever inherits its namespace from there.
+    #[must_use]
+    pub fn delivered(mut self, kind: Kind, from: &str, to: &str) -> Self {
+        const CONTENT: [&str; 3] = ["jabber:component:accept", "jabber:client", "jabber:server"];
+        for (index, event) in self.0.iter_mut().enumerate() {
+            let Event::Start(element) = event else { continue };
+            if index == 0 {
+                assert_eq!(element.name.1, kind.as_str());
+                let address = |(namespace, local): &(String, String)| {
+                    namespace.is_empty() && matches!(&**local, "from" | "to")
+                };
+                element.attributes.retain(|(name, _)| !address(name));
+                for (name, value) in [("from", from), ("to", to)] {
+                    element.attributes.push(((String::new(), name.into()), value.into()));
+                }
+                element.attributes.sort();
+            }
+            if CONTENT.contains(&&*element.name.0) {
+                element.name.0 = CONTENT[0].into();
+            }
+        }
+        self
+    }
+
+    /// The same, as the script for Python's expat writes it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut fields: Vec<Cow<'_, str>> = Vec::new();
+        for event in &self.0 {
+            match event {
+                Event::Start(element) => {
+                    fields.extend(["S".into(), (&*element.name.0).into(), (&*element.name.1).into()]);
+                    for ((namespace, local), value) in &element.attributes {
+                        fields.extend([
+                            "A".into(),
+                            (&**namespace).into(),
+                            (&**local).into(),
+                            (&**value).into(),
+                        ]);
+                    }
+                }
+                Event::Text(text) => fields.extend(["T".into(), (&**text).into()]),
+                Event::End => fields.push("E".into()),
+            }
+        }
+        fields.join("\0").into_bytes()
+    }
+}

@@ -1,0 +1,165 @@
+//! How a stream is cut into reads makes no difference: the same stanzas are delivered, the same answers and
+//! errors written, byte for byte.
+
+use std::sync::Arc;
+
+use enjamb_core::Limits;
+use enjamb_core::router::{ConnId, DomainPattern, Terms};
+use enjamb_tests::corpus::{self, proof};
+use enjamb_tests::cuts::Cut;
+use enjamb_tests::hostile::{self, Case, Phase};
+use enjamb_tests::mini_server::{MiniServer, domain};
+
+/// Everything that can be seen of a session from outside.
+#[derive(Debug, PartialEq, Eq)]
+struct Session {
+    log: Vec<String>,
+    sent: Vec<u8>,
+    delivered: Vec<u8>,
+    ended: bool,
+}
+
+const ID: &str = "6d2f1c0e";
+
+fn login(server: &mut MiniServer, name: &str, secret: &str) -> ConnId {
+    let conn = server.connect(ID);
+    server.receive(conn, &hostile::header(name));
+    server.receive(conn, format!("<handshake>{}</handshake>", proof(ID, secret)).as_bytes());
+    assert!(server.is_open(conn), "{name} logs in");
+    conn
+}
+
+fn play(server: &mut MiniServer, receiver: ConnId, id: &str, bytes: &[u8], cut: &Cut) -> Session {
+    let conn = server.connect(id);
+    server.take_out(receiver);
+    for piece in cut.pieces(bytes) {
+        server.receive(conn, piece);
+        if server.has_ended(conn) {
+            break;
+        }
+    }
+    let session = Session {
+        log: server.log(conn).to_vec(),
+        sent: server.take_out(conn),
+        delivered: server.take_out(receiver),
+        ended: server.has_ended(conn),
+    };
+    server.receive_eof(conn);
+    session
+}
+
+fn test_server() -> (MiniServer, ConnId) {
+    let mut server = MiniServer::new(&["host.example"], "s3cret");
+    let mut limits = Limits::default();
+    limits.stanza = 262_144;
+    server.limits = Arc::new(limits);
+    server.router.set_known(vec![DomainPattern::Exact(domain("down.example"))]);
+    let receiver = login(&mut server, "peer.example", "s3cret");
+    (server, receiver)
+}
+
+/// The whole connection of a case: header and handshake, where they belong to it, and its bytes.
+fn connection(case: &Case) -> Vec<u8> {
+    let proof = proof(ID, "s3cret");
+    let mut bytes = Vec::new();
+    if case.phase != Phase::PreOpen {
+        bytes.extend_from_slice(&case.header);
+    }
+    if case.phase == Phase::Authed {
+        bytes.extend_from_slice(format!("<handshake>{proof}</handshake>").as_bytes());
+    }
+    bytes.extend(case.bytes_for(ID, &proof));
+    bytes
+}
+
+#[test]
+fn bad_streams_end_alike_however_they_are_cut() {
+    let (mut server, receiver) = test_server();
+    let mut failures = Vec::new();
+    for case in hostile::cases() {
+        let bytes = connection(&case);
+        let whole = play(&mut server, receiver, ID, &bytes, &Cut::Whole);
+        let cuts = if bytes.len() > 50_000 { vec![Cut::Every(1), Cut::Random(1)] } else { Cut::many(20) };
+        for cut in cuts {
+            let cut_up = play(&mut server, receiver, ID, &bytes, &cut);
+            if cut_up != whole {
+                failures.push(format!("{} {} {cut:?}:\n  {cut_up:?}\n  {whole:?}", case.id, case.name));
+                break;
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn stanzas_of_the_xeps_come_out_alike_however_they_are_cut() {
+    let (mut server, receiver) = test_server();
+    server.terms = Arc::new(Terms { check_from: false, ..Terms::default() });
+    let opening = connection(&Case {
+        bytes: Vec::new(),
+        phase: Phase::Authed,
+        ..hostile::cases().pop().expect("there are cases")
+    });
+    let mut delivered = 0;
+    // In batches, since each takes its place behind another stanza that way; each with its own random cuts.
+    for (batch, stanzas) in corpus::xep_stanzas().chunks(30).enumerate() {
+        let mut bytes = opening.clone();
+        for stanza in stanzas {
+            bytes.extend_from_slice(corpus::addressed(&stanza.xml, "", "peer.example").as_bytes());
+            bytes.push(b'\n');
+        }
+        bytes.extend_from_slice(b"</stream:stream>");
+        let whole = play(&mut server, receiver, ID, &bytes, &Cut::Whole);
+        assert_eq!(whole.log.last().map(String::as_str), Some("closed"), "{} ff.", stanzas[0].name);
+        assert_eq!(whole.log.len(), stanzas.len() + 2, "each stanza gives one event");
+        delivered += whole.log.iter().filter(|line| line.starts_with("delivered")).count();
+        let sizes = [1, 2, 3, 5, 7, 16].map(Cut::Every).into_iter();
+        let random = (0..20).map(|index| Cut::Random(batch as u64 * 20 + index));
+        for cut in sizes.chain(random) {
+            let cut_up = play(&mut server, receiver, ID, &bytes, &cut);
+            assert_eq!(cut_up, whole, "{} ff. in {cut:?}", stanzas[0].name);
+        }
+    }
+    assert_eq!(delivered, 4457, "all but the 126 iqs that RFC 6120 does not allow");
+}
+
+#[test]
+fn sessions_of_real_clients_come_out_alike_however_they_are_cut() {
+    let streams = corpus::client_streams();
+    assert_eq!(streams.len(), 22);
+    for stream in &streams {
+        let mut server = MiniServer::new(&["localhost"], "s3cr3t");
+        // They talked to both other components of their recording.
+        let others =
+            ["a.localhost", "b.localhost", "c.localhost"].iter().filter(|name| **name != stream.domain);
+        let others: Vec<ConnId> = others.map(|name| login(&mut server, name, "s3cr3t")).collect();
+        let reads = Cut::Sizes(stream.reads.clone());
+        let whole = play(&mut server, others[0], &stream.id, &stream.bytes, &Cut::Whole);
+        assert_eq!(whole.log[0], "bound", "{}: the handshake is right", stream.file);
+        let closed = whole.log.last().is_some_and(|line| line == "closed");
+        assert_eq!(closed, stream.closes, "{}: {:?}", stream.file, whole.log.last());
+        assert_eq!(whole.ended, stream.closes);
+        let stanzas = stanzas_in(&stream.bytes);
+        let events = whole.log.len() - 1 - usize::from(closed);
+        assert_eq!(events, stanzas, "{}: {:#?}", stream.file, whole.log);
+        let refused: Vec<_> = whole.log.iter().filter(|line| line.starts_with("refused")).collect();
+        assert!(refused.is_empty(), "{}: {refused:#?}", stream.file);
+        for cut in Cut::many(20).into_iter().chain([reads]) {
+            for other in &others {
+                server.take_out(*other);
+            }
+            let cut_up = play(&mut server, others[0], &stream.id, &stream.bytes, &cut);
+            assert_eq!(cut_up, whole, "{} in {cut:?}", stream.file);
+        }
+    }
+}
+
+/// First-level elements behind the handshake, as an independent parser counts them.
+fn stanzas_in(bytes: &[u8]) -> usize {
+    let mut text = String::from_utf8(bytes.to_vec()).expect("the recordings are UTF-8");
+    if !text.trim_end().ends_with("</stream:stream>") {
+        text.push_str("</stream:stream>");
+    }
+    let document = roxmltree::Document::parse(&text).expect("the recordings are well-formed");
+    document.root_element().children().filter(roxmltree::Node::is_element).count() - 1
+}
