@@ -294,7 +294,7 @@ impl MiniServer {
             Route::Host => {
                 StanzaError::new(StanzaCondition::ServiceUnavailable, ErrorType::Cancel, "no such service")
             }
-            Route::Refused => StanzaError::access_denied(&domain(to.domain())),
+            Route::Refused => StanzaError::access_denied(to.domain()),
             Route::Away => StanzaError::component_away(to.domain()),
             Route::Unknown => StanzaError::no_such_domain(to.domain()),
         };

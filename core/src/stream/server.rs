@@ -10,7 +10,6 @@ use super::open::{First, Open};
 use crate::error::{Cause, StreamError};
 use crate::jid::{Domain, Jid, JidError};
 use crate::limits::Limits;
-use crate::namespaces as ns;
 use crate::stanza::{AddressFault, Stanza, text_of};
 use crate::stanza_error::{Answer, ErrorType, StanzaCondition, StanzaError};
 use crate::time::Instant;
@@ -210,7 +209,10 @@ impl ServerStream {
             let (to, from) = (valid(to), valid(from).filter(|_| reason != Refusal::ForeignFrom));
             let id = head.id.map(text);
             let namespace = head.namespace.filter(|_| reason == Refusal::NoStanza);
-            let namespace = namespace.map(|namespace| self.namespace(bytes, namespace));
+            let namespace = namespace.and_then(|namespace| self.namespace(bytes, namespace));
+            // The namespace of 'xml' has no other prefix, and can't be the default one.
+            let written = core::str::from_utf8(head.name.whole(bytes)).unwrap_or_default();
+            let name = if written.starts_with("xml:") { written } else { name };
             Answer {
                 name,
                 namespace: namespace.as_deref(),
@@ -223,11 +225,11 @@ impl ServerStream {
         Event::Refused(Refused { reason, answered })
     }
 
-    fn namespace<'b>(&self, bytes: &'b [u8], declared: Namespace) -> Cow<'b, str> {
+    fn namespace(&self, bytes: &[u8], declared: Namespace) -> Option<String> {
         match declared {
-            Namespace::Inner(span) => rewrite::value(span.of(bytes)).into(),
-            Namespace::Header(index) => self.open.prefixes.0[index].1.clone().into(),
-            Namespace::Xml => ns::XML.into(),
+            Namespace::Inner(span) => Some(rewrite::value(span.of(bytes))),
+            Namespace::Header(index) => self.open.prefixes.0.get(index).map(|(_, uri)| uri.clone()),
+            Namespace::Xml => None,
         }
     }
 
