@@ -210,9 +210,6 @@ impl ServerStream {
             let id = head.id.map(text);
             let namespace = head.namespace.filter(|_| reason == Refusal::NoStanza);
             let namespace = namespace.and_then(|namespace| self.namespace(bytes, namespace));
-            // The namespace of 'xml' has no other prefix, and can't be the default one.
-            let written = core::str::from_utf8(head.name.whole(bytes)).unwrap_or_default();
-            let name = if written.starts_with("xml:") { written } else { name };
             Answer {
                 name,
                 namespace: namespace.as_deref(),
@@ -229,7 +226,8 @@ impl ServerStream {
         match declared {
             Namespace::Inner(span) => Some(rewrite::value(span.of(bytes))),
             Namespace::Header(index) => self.open.prefixes.0.get(index).map(|(_, uri)| uri.clone()),
-            Namespace::Xml => None,
+            // It can't be the default one, and not every parser takes an element with its prefix.
+            Namespace::Xml => Some(String::new()),
         }
     }
 
