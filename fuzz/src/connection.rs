@@ -53,7 +53,7 @@ pub(crate) enum Happened {
 enum Stage {
     Accepting(Acceptor),
     Handshaking(Handshaking),
-    Open(ServerStream),
+    Open(Box<ServerStream>),
     Ended,
 }
 
@@ -115,14 +115,14 @@ impl Connection {
             Shaking::Proved(proved) => {
                 self.events.push(Happened::Advanced);
                 let stream = proved.bind(Instant::ORIGIN, self.check_from, &mut self.out);
-                (consumed, Stage::Open(stream), true)
+                (consumed, Stage::Open(Box::new(stream)), true)
             }
             Shaking::Closed => (consumed, self.end("closed".into()), false),
             Shaking::Failed(error) => (consumed, self.fail_early(&error), false),
         }
     }
 
-    fn take(&mut self, mut stream: ServerStream) -> (usize, Stage, bool) {
+    fn take(&mut self, mut stream: Box<ServerStream>) -> (usize, Stage, bool) {
         let step = match stream.process(Instant::ORIGIN, &self.input, &mut self.out) {
             Ok(step) => step,
             Err(error) => return (self.input.len(), self.end(error.to_string()), false),

@@ -79,7 +79,7 @@ fn our_scan_agrees(event: &Happened, delivered: &[u8]) {
     receiver.feed(delivered);
     assert_eq!(
         receiver.events[before..],
-        [event.clone()],
+        *std::slice::from_ref(event),
         "delivered again, it is another: {}",
         String::from_utf8_lossy(delivered)
     );
