@@ -216,7 +216,7 @@ pub enum Cause {
         /// The limit, in stanzas.
         limit: usize,
     },
-    /// The server asked for more than it has.
+    /// A reason in words, where none of the others fits; `undefined-condition`.
     #[error("{0}")]
     Other(&'static str),
     /// The peer ended the stream with an error of its own; the text is the peer's, with controls taken out.

@@ -1,4 +1,124 @@
-//! XEP-0114 as sans-IO state machines.
+//! XMPP components (XEP-0114) as state machines: bytes and the time go in, bytes and events come out.
+//!
+//! There is no socket in here, no clock, no task, no log and no random number; those are the caller's. What it
+//! is like to be the caller is shown by this program: a server of one host in memory, with two components, and
+//! a message that goes from one stream to the other.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use enjamb_core::jid::Domain;
+//! use enjamb_core::router::{Claim, ConnId, Destination, Router, Terms};
+//! use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
+//! use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
+//!
+//! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+//!
+//! /// One connection: what came and is not consumed yet, and what is to be sent.
+//! #[derive(Default)]
+//! struct Wire {
+//!     input: Vec<u8>,
+//!     out: Vec<u8>,
+//! }
+//!
+//! /// Negotiation, phase by phase. A server would read more where this one gives up.
+//! fn negotiate(wire: &mut Wire, router: &mut Router, conn: ConnId, now: Instant) -> Result<ServerStream> {
+//!     let host = Domain::parse("localhost")?;
+//!     // A server draws 128 random bits for each stream.
+//!     let id = StreamId::from_text("3BF96D32").ok_or("an id of letters and digits")?;
+//!     let acceptor = Acceptor::new(host, id, Arc::new(Limits::default()), now);
+//!
+//!     let (consumed, next) = acceptor.process(&wire.input, &mut wire.out);
+//!     wire.input.drain(..consumed);
+//!     let Accepting::Opened(opened) = next else { return Err("no stream header".into()) };
+//!
+//!     // Here the secret is looked up, for as long as it takes. `Opened::refuse` says no.
+//!     let secret = Secret::new("test");
+//!     let handshaking = opened.accept(now, secret, &mut wire.out);
+//!
+//!     let (consumed, next) = handshaking.process(&wire.input, &mut wire.out);
+//!     wire.input.drain(..consumed);
+//!     let Shaking::Proved(proved) = next else { return Err("no proof of the secret".into()) };
+//!
+//!     // Who is bound to what is decided now, and not before. `Proved::refuse` says no.
+//!     router.bind(conn, Claim::Domain(proved.domain().clone()), Arc::new(Terms::default()))?;
+//!     Ok(proved.bind(now, true, &mut wire.out))
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let now = Instant::ORIGIN;
+//! let mut router = Router::new([Domain::parse("localhost")?]);
+//! let mut wires = [Wire::default(), Wire::default()];
+//! let mut streams = Vec::new();
+//!
+//! // What two components send: header and handshake, and the first a message at once.
+//! for (index, name) in ["bot.localhost", "weather.localhost"].into_iter().enumerate() {
+//!     wires[index].input.extend_from_slice(
+//!         format!(
+//!             "<stream:stream xmlns='jabber:component:accept' \
+//!              xmlns:stream='http://etherx.jabber.org/streams' to='{name}'>\
+//!              <handshake>aaee83c26aeeafcbabeabfcbcd50df997e0a2a1e</handshake>"
+//!         )
+//!         .as_bytes(),
+//!     );
+//!     let stream = negotiate(&mut wires[index], &mut router, ConnId(index as u64), now)?;
+//!     assert!(wires[index].out.ends_with(b"<handshake/>"));
+//!     streams.push(stream);
+//!     wires[index].out.clear(); // Sent.
+//! }
+//! wires[0].input.extend_from_slice(
+//!     b"<message from='lena@bot.localhost' to='weather.localhost'><body>Rain?</body></message>",
+//! );
+//!
+//! // The run loop: take events until there are none, and give each stanza to the stream that it is for.
+//! let [bot, weather] = &mut wires;
+//! let mut consumed = 0;
+//! loop {
+//!     let step = streams[0].process(now, &bot.input[consumed..], &mut bot.out)?;
+//!     consumed += step.consumed;
+//!     match step.event {
+//!         Some(Event::Stanza(stanza)) => {
+//!             let to = stanza.to().ok_or("a server's stream gives no stanza without")?;
+//!             match router.route_domain(to.domain()) {
+//!                 // One copy: out of the input, into what the receiver is sent.
+//!                 Destination::Component(ConnId(1), _) => stanza.append_to(&mut weather.out),
+//!                 _ => {
+//!                     let error = StanzaError::no_such_domain(to.domain());
+//!                     let _answered = streams[0].answer(&stanza, &error, &mut bot.out);
+//!                 }
+//!             }
+//!         }
+//!         Some(_refused_or_closed) => {}
+//!         None => break,
+//!     }
+//! }
+//! bot.input.drain(..consumed);
+//!
+//! assert_eq!(weather.out, b"<message from='lena@bot.localhost' to='weather.localhost'><body>Rain?</body></message>");
+//! // When to come back if nothing arrives, here for the keepalive after 30 s.
+//! assert_eq!(streams[0].poll_timeout(), Some(now + std::time::Duration::from_secs(30)));
+//! # Ok(()) }
+//! ```
+//!
+//! Who has a runtime at hand need not write that loop: [`rt`] has it, with backpressure, rates and orderly
+//! ends, over two small traits. `enjamb-tokio` and `enjamb-async-std` implement them.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`stream`] | the streams of both sides, from the header to the closing tag |
+//! | [`router`] | who is bound to what, and who may send to whom |
+//! | [`host`] | what a host answers itself: service discovery, ping, version, time |
+//! | [`jid`] | addresses, their domain in canonical form |
+//! | [`shaper`] | how fast a component may send |
+//! | [`rt`] | the one drive loop for all runtimes, and the switch that connections deliver through |
+//!
+//! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
+//! log; [`StanzaError`] answers a single stanza.
+//!
+//! # Features
+//!
+//! * `std` (on): the module [`rt`], which needs locks and I/O errors. Without it the crate is `no_std` and
+//!   needs `alloc` alone.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 extern crate alloc;

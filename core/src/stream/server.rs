@@ -20,8 +20,8 @@ use crate::xml::scan::{Head, Namespace, StreamElement};
 ///
 /// | kind | methods |
 /// | --- | --- |
-/// | reads | [`process`](Self::process), [`put_back`](Self::put_back), [`set_reading`](Self::set_reading) |
-/// | writes | [`answer`](Self::answer), [`close`](Self::close), [`fail`](Self::fail) |
+/// | reads | [`process`](Self::process), [`put_back`](Self::put_back), [`set_reading`](Self::set_reading), [`handle_eof`](Self::handle_eof) |
+/// | writes | [`answer`](Self::answer), [`refuse_sender`](Self::refuse_sender), [`close`](Self::close), [`fail`](Self::fail) |
 /// | time | [`poll_timeout`](Self::poll_timeout), [`handle_timeout`](Self::handle_timeout), [`wrote`](Self::wrote) |
 ///
 /// Any of them may be called at any time, also while a [`Stanza`] is held: it borrows the input only. What
@@ -231,7 +231,8 @@ impl ServerStream {
         }
     }
 
-    /// Refuses a stanza of this stream after all: its `from` is not the component's, as the router knows.
+    /// Refuses a stanza of this stream after all: its `from` is not the component's, as the router knows. The
+    /// answer, where one may be given, goes to `out`.
     pub fn refuse_sender(&mut self, stanza: &Stanza<'_>, out: &mut Vec<u8>) -> Refused {
         let answered = stanza.may_be_answered();
         if answered {
@@ -322,8 +323,7 @@ impl ServerStream {
         self.open.release();
     }
 
-    /// Shared by what is written for this component and by what it wrote: the header's prefixes stay alive
-    /// while a stanza that uses them is held.
+    /// What the stream may cost.
     #[must_use]
     pub fn limits(&self) -> &Arc<Limits> {
         &self.open.limits
