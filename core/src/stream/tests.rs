@@ -263,3 +263,15 @@ fn a_header_that_names_no_domain_is_told_what_it_asked_for() {
     let out = String::from_utf8(out).unwrap();
     assert!(out.contains("<host-unknown") && out.contains("\"a b\\n\""), "{out}");
 }
+
+#[test]
+fn of_two_faults_in_one_text_the_first_is_told() {
+    let input = [
+        b"<message from='comp.example' to='p.example'><body>",
+        "é\u{fffe}é".as_bytes(),
+        b"\xff</body></message>",
+    ]
+    .concat();
+    let (_, out) = all_cuts(HEADER, &input);
+    assert!(out.contains("<not-well-formed"), "{out}");
+}

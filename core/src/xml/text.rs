@@ -108,7 +108,7 @@ fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.
-pub(super) fn check_other(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Result<Run, (XmlFault, usize)> {
+pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result<Run, (XmlFault, usize)> {
     if bytes[at] < 0x80 {
         if bytes[at] != b'\r' {
             return Err((XmlFault::NotWellFormed("a control character"), at));
@@ -116,14 +116,39 @@ pub(super) fn check_other(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Re
         *odd |= Oddities::CARRIAGE_RETURN;
         return Ok(Run { end: at + 1, complete: true });
     }
-    while at < bytes.len() && bytes[at] >= 0x80 {
-        match names::decode(&bytes[at..]).map_err(|fault| (fault, at))? {
-            None => return Ok(Run { end: at, complete: false }),
-            Some((c, length)) if is_char(c) => at += length,
-            Some(_) => return Err((XmlFault::NotWellFormed("U+FFFE or U+FFFF"), at)),
+    let rest = &bytes[at..];
+    let stretch = &rest[..rest.iter().position(|byte| byte.is_ascii()).unwrap_or(rest.len())];
+    let (valid, rest_is) = match core::str::from_utf8(stretch) {
+        Ok(_) => (stretch.len(), Rest::Fine),
+        Err(error) if error.error_len().is_none() && stretch.len() == rest.len() => {
+            (error.valid_up_to(), Rest::Cut)
         }
+        Err(error) => (error.valid_up_to(), Rest::Broken),
+    };
+    // What comes first is said first, however the bytes were cut.
+    if let Some(offset) = noncharacter(&stretch[..valid]) {
+        return Err((XmlFault::NotWellFormed("U+FFFE or U+FFFF"), at + offset));
     }
-    Ok(Run { end: at, complete: true })
+    match rest_is {
+        Rest::Broken => Err((XmlFault::NotUtf8, at + valid)),
+        Rest::Fine => Ok(Run { end: at + valid, complete: true }),
+        Rest::Cut => Ok(Run { end: at + valid, complete: false }),
+    }
+}
+
+/// What follows the valid part of a stretch that is not ASCII.
+enum Rest {
+    /// Nothing: all of it is valid.
+    Fine,
+    /// The beginning of a character, of which more may come.
+    Cut,
+    /// No UTF-8.
+    Broken,
+}
+
+/// Where U+FFFE or U+FFFF stands, the two that UTF-8 can hold and XML can't.
+fn noncharacter(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(0xef, text).find(|&at| matches!(text[at..], [_, 0xbf, 0xbe | 0xbf, ..]))
 }
 
 /// Checks the reference whose `&` is at `at`; gives the offset behind its `;`, `None` where it is cut.
