@@ -91,20 +91,51 @@ pub(super) fn check_cdata(
 
 /// The first byte from `at` on that needs a look: markup, a reference, `>`, a control, anything but ASCII.
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
-    const LANES: usize = 16;
-    // No branch inside, so that the compiler looks at a whole group with vector instructions.
-    fn special(byte: u8) -> u8 {
-        let outside = (byte.wrapping_sub(b' ') >= 0x60) & (byte != b'\n') & (byte != b'\t');
-        u8::from(outside | (byte == b'<') | (byte == b'&') | (byte == b'>'))
+    loop {
+        at = skip_groups(bytes, at);
+        let rest = &bytes[at..];
+        let head = &rest[..rest.len().min(GROUP)];
+        let Some(offset) = head.iter().position(|&byte| is_special(byte)) else {
+            at += head.len();
+            if head.len() < GROUP {
+                return at;
+            }
+            continue;
+        };
+        return at + offset;
     }
-    while let Some(group) = bytes[at..].first_chunk::<LANES>() {
-        if group.iter().fold(0, |any, &byte| any | special(byte)) != 0 {
+}
+
+/// Bytes looked at in one go: two words.
+const GROUP: usize = 16;
+
+fn is_special(byte: u8) -> bool {
+    !matches!(byte, b'\n' | b'\t' | b' '..0x80) || matches!(byte, b'<' | b'&' | b'>')
+}
+
+/// Skips groups in which nothing is special and no line ends.
+fn skip_groups(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(group) = bytes[at..].first_chunk::<GROUP>() {
+        let (low, high) = group.split_at(GROUP / 2);
+        let word = |half: &[u8]| half.try_into().map_or(u64::MAX, u64::from_le_bytes);
+        if (suspects(word(low)) | suspects(word(high))) != 0 {
             break;
         }
-        at += LANES;
+        at += GROUP;
     }
-    let rest = &bytes[at..];
-    at + rest.iter().position(|&byte| special(byte) != 0).unwrap_or(rest.len())
+    at
+}
+
+/// Not zero if one of the word's eight bytes is a control, `&`, `<`, `>` or not ASCII. (It may be more than
+/// those that are marked behind the first, which does not matter here.)
+fn suspects(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES * 0x80;
+    // Each is zero at the byte that is looked for; '<' and '>' differ in one bit.
+    let ampersand = word ^ (ONES * b'&' as u64);
+    let angle = (word | (ONES * 2)) ^ (ONES * b'>' as u64);
+    let control = word.wrapping_sub(ONES * 0x20);
+    (control | ampersand.wrapping_sub(ONES) | angle.wrapping_sub(ONES) | word) & HIGHS
 }
 
 /// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.
@@ -232,5 +263,25 @@ fn numeric_reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFa
     match char::from_u32(value).filter(|&c| is_char(c)) {
         Some(stands_for) => Ok(Some(Reference { stands_for, end: end + 1, digits: end - start })),
         None => Err(XmlFault::NotWellFormed("a reference to no XML character")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_that_needs_a_look_is_found_wherever_it_stands() {
+        for byte in 0..=255 {
+            for place in 0..40 {
+                let mut text = [b'x'; 40];
+                text[place] = byte;
+                let expected = if is_special(byte) { place } else { text.len() };
+                assert_eq!(skip_plain(&text, 0), expected, "{byte:#x} at {place}");
+            }
+        }
+        let lines = b"a line\n\tand another one that is longer than a group\n";
+        assert_eq!(skip_plain(lines, 0), lines.len());
+        assert_eq!(skip_plain(lines, lines.len()), lines.len());
     }
 }
