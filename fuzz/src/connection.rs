@@ -26,9 +26,9 @@ pub(crate) struct Connection {
     input: Vec<u8>,
     /// What was to be sent.
     pub(crate) out: Vec<u8>,
-    /// Where in `out` an error begins that rxml found before the handshake: where there is more than one fault,
-    /// which of them it names depends on how much it sees at once.
-    pub(crate) early_fault_at: Option<usize>,
+    /// rxml refused something before the handshake. When it does and which of several faults it names depends
+    /// on how much it sees at once.
+    pub(crate) refused_early: bool,
     /// What happened, in order.
     pub(crate) events: Vec<Happened>,
 }
@@ -69,7 +69,7 @@ impl Connection {
             check_from,
             input: Vec::new(),
             out: Vec::new(),
-            early_fault_at: None,
+            refused_early: false,
             events: Vec::new(),
         }
     }
@@ -148,11 +148,7 @@ impl Connection {
     }
 
     fn fail_early(&mut self, error: &StreamError) -> Stage {
-        if matches!(error.cause, Cause::EarlyXml(_)) {
-            let start = self.out.windows(14).rposition(|window| window == b"<stream:error>");
-            self.early_fault_at = Some(start.expect("the error is in the output"));
-            return self.end("XML that is none, before the handshake".into());
-        }
+        self.refused_early = matches!(error.cause, Cause::EarlyXml(_));
         self.end(error.to_string())
     }
 
