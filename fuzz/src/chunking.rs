@@ -22,9 +22,6 @@ pub fn cuts_are_invisible(data: &[u8]) {
         cut.feed(piece);
         left = rest;
     }
-    if whole.refused_early || cut.refused_early {
-        return;
-    }
     assert_eq!(whole.events, cut.events, "other events");
     assert_eq!(String::from_utf8_lossy(&whole.out), String::from_utf8_lossy(&cut.out), "other output");
 }
