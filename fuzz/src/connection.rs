@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::stream::{Accepting, Acceptor, Event, Handshaking, ServerStream, Shaking};
-use enjamb_core::{Cause, Instant, Limits, Secret, StreamError, StreamId};
+use enjamb_core::{Instant, Limits, Secret, StreamId};
 
 /// What a component sends before its first stanza. The header declares a prefix that stanzas may use.
 pub(crate) const NEGOTIATION: &[u8] = b"<stream:stream xmlns='jabber:component:accept' \
@@ -26,9 +26,6 @@ pub(crate) struct Connection {
     input: Vec<u8>,
     /// What was to be sent.
     pub(crate) out: Vec<u8>,
-    /// Where in `out` an error begins that rxml found before the handshake: where there is more than one fault,
-    /// which of them it names depends on how much it sees at once.
-    pub(crate) early_fault_at: Option<usize>,
     /// What happened, in order.
     pub(crate) events: Vec<Happened>,
 }
@@ -64,14 +61,7 @@ impl Connection {
         let id = StreamId::from_text("3BF96D32").expect("letters and digits");
         let acceptor = Acceptor::new(host, id, Arc::new(limits), Instant::ORIGIN);
         let stage = Stage::Accepting(acceptor);
-        Self {
-            stage,
-            check_from,
-            input: Vec::new(),
-            out: Vec::new(),
-            early_fault_at: None,
-            events: Vec::new(),
-        }
+        Self { stage, check_from, input: Vec::new(), out: Vec::new(), events: Vec::new() }
     }
 
     /// Gives it a piece more and takes all events.
@@ -104,7 +94,7 @@ impl Connection {
                 (consumed, Stage::Handshaking(handshaking), true)
             }
             Accepting::Closed => (consumed, self.end("closed".into()), false),
-            Accepting::Failed(error) => (consumed, self.fail_early(&error), false),
+            Accepting::Failed(error) => (consumed, self.end(error.to_string()), false),
         }
     }
 
@@ -118,7 +108,7 @@ impl Connection {
                 (consumed, Stage::Open(Box::new(stream)), true)
             }
             Shaking::Closed => (consumed, self.end("closed".into()), false),
-            Shaking::Failed(error) => (consumed, self.fail_early(&error), false),
+            Shaking::Failed(error) => (consumed, self.end(error.to_string()), false),
         }
     }
 
@@ -145,15 +135,6 @@ impl Connection {
             Some(other) => self.events.push(Happened::Other(format!("{other:?}"))),
         }
         (step.consumed, Stage::Open(stream), goes_on)
-    }
-
-    fn fail_early(&mut self, error: &StreamError) -> Stage {
-        if matches!(error.cause, Cause::EarlyXml(_)) {
-            let start = self.out.windows(14).rposition(|window| window == b"<stream:error>");
-            self.early_fault_at = Some(start.expect("the error is in the output"));
-            return self.end("XML that is none, before the handshake".into());
-        }
-        self.end(error.to_string())
     }
 
     fn end(&mut self, why: String) -> Stage {

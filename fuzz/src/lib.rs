@@ -2,7 +2,7 @@
 //!
 //! | target | property |
 //! | --- | --- |
-//! | `frame_chunking` | however bytes are cut into reads, a connection gives the same events, in order, and the same output (of XML that is none, before the handshake, only that it is refused) |
+//! | `frame_chunking` | however bytes are cut into reads, a connection gives the same events, in order, and the same output |
 //! | `scan_vs_rxml` | what is delivered of an accepted stanza is taken by rxml as exactly one stanza with the same addresses, and by our own scan unchanged |
 
 mod chunking;

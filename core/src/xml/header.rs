@@ -111,7 +111,8 @@ impl Prologue {
         let input = with_line_ends(&input[..input.len().min(self.room(limits))]);
         let mut taken = self.skip_blanks(&input);
         loop {
-            let window = &input[taken..];
+            // One byte at a time: of several faults, which one rxml names depends on how much it sees at once.
+            let window = &input[taken..input.len().min(taken + 1)];
             let mut rest = window;
             let result = self.parser.parse(&mut rest, false);
             let read = window.len() - rest.len();
@@ -125,6 +126,7 @@ impl Prologue {
                     }
                 }
                 Ok(None) => return Ok((taken, Some(Early::Closed))),
+                Err(EndOrError::NeedMoreData) if taken < input.len() => {}
                 Err(EndOrError::NeedMoreData) if self.room(limits) == 0 => {
                     return Err(self.over_limit(limits));
                 }
