@@ -26,7 +26,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -34,7 +33,8 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, ComponentSettings, Connection, End, Listener, Switch, Timer, Transport};
+pub use enjamb_core::rt::ConnectError;
+use enjamb_core::rt::{Component, ComponentSettings, Connection, Listener, Switch, Timer, Transport};
 use enjamb_core::{Instant, Secret, StreamId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -147,40 +147,4 @@ where
     tokio::spawn(connection.run());
     component.established().await.map_err(ConnectError::Refused)?;
     Ok(component)
-}
-
-/// Why a component is not connected.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The server can't be reached.
-    Unreachable(io::Error),
-    /// The stream ended before the server had accepted the component.
-    Refused(End),
-}
-
-impl From<io::Error> for ConnectError {
-    fn from(error: io::Error) -> Self {
-        Self::Unreachable(error)
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(error) => write!(f, "the server can't be reached: {error}"),
-            Self::Refused(end) => write!(f, "the server refused the component: {end}"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-/// The examples of the documents, compiled and run as documentation tests.
-#[cfg(doctest)]
-mod documents {
-    #[doc = include_str!("../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../docs/embedding.md")]
-    struct Embedding;
 }

@@ -90,6 +90,18 @@ pub enum SendError {
     Ended,
 }
 
+/// Why a component is not connected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The server can't be reached.
+    #[error("the server can't be reached: {0}")]
+    Unreachable(#[from] io::Error),
+    /// The stream ended before the server had accepted the component.
+    #[error("the server refused the component: {0}")]
+    Refused(End),
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No method leaves the state half changed.

@@ -25,7 +25,7 @@ mod session;
 mod switch;
 mod transport;
 
-pub use component::{Component, ComponentConnection, ComponentSettings, Received, SendError};
+pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};
 pub use counters::{Count, Counters};
 pub use driver::Connection;
 pub use listener::Listener;

@@ -1,0 +1,41 @@
+//! On smol: its sockets, its tasks.
+
+use std::io;
+use std::sync::Arc;
+
+use enjamb_core::Secret;
+use enjamb_core::jid::Domain;
+use enjamb_core::rt::{Component, ComponentSettings, Listener, Switch};
+use smol::net::{AsyncToSocketAddrs, TcpListener, TcpStream};
+
+use crate::{ConnectError, accept, connect_over};
+
+/// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
+/// [`Switch::shut_down`] ends the connections.
+///
+/// # Errors
+/// The socket accepts no more connections.
+pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> io::Result<()> {
+    loop {
+        let (stream, _) = socket.accept().await?;
+        stream.set_nodelay(true)?;
+        let mut connection = accept(stream, Arc::clone(&switch), Arc::clone(&listener))?;
+        let task = async move { while connection.next_notice().await.is_some() {} };
+        smol::spawn(task).detach();
+    }
+}
+
+/// Connects a component and waits until the server has accepted it. The connection is driven in a task of its
+/// own, which ends with it.
+///
+/// # Errors
+/// The server can't be reached, or refuses the component.
+pub async fn connect(
+    address: impl AsyncToSocketAddrs,
+    domain: Domain,
+    secret: Secret,
+) -> Result<Component, ConnectError> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    connect_over(stream, ComponentSettings::new(domain, secret), |task| smol::spawn(task).detach()).await
+}
