@@ -6,4 +6,5 @@ pub mod component;
 pub mod env;
 pub mod expat;
 pub mod server;
+pub mod sim;
 pub mod wire;
