@@ -212,8 +212,13 @@ impl Executor {
         }
     }
 
+    /// Polls one task that is ready at this instant, or lets what is due happen.
+    pub(super) fn step_now(&mut self) -> bool {
+        self.step() || self.clock.advance(self.clock.now())
+    }
+
     /// Polls one task that is ready.
-    pub(super) fn step(&mut self) -> bool {
+    fn step(&mut self) -> bool {
         let id = {
             let mut ready = self.queue.ready.lock().unwrap_or_else(PoisonError::into_inner);
             let place = match (ready.len(), self.restless) {

@@ -38,7 +38,10 @@ pub struct Peer {
 
 impl Peer {
     /// The handle, and the task that moves its bytes.
-    pub(super) fn new(transport: SimTransport, clock: &Rc<Clock>) -> (Self, impl Future<Output = ()> + use<>) {
+    pub(super) fn new(
+        transport: SimTransport,
+        clock: &Rc<Clock>,
+    ) -> (Self, impl Future<Output = ()> + use<>) {
         let pipes = transport.pipes();
         let state = Rc::new(RefCell::new(State {
             transport: Some(transport),

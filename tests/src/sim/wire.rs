@@ -163,7 +163,11 @@ impl Transport for SimTransport {
         if !pipe.dead {
             let at = self.clock.now() + pipe.latency;
             pipe.travelling.push_back((at, bytes[..n].to_vec()));
-            self.clock.at(at, Event::Arrive(Rc::clone(&output)));
+            if pipe.latency.is_zero() {
+                pipe.wake_reader();
+            } else {
+                self.clock.at(at, Event::Arrive(Rc::clone(&output)));
+            }
         }
         self.clock.cause();
         Poll::Ready(Ok(n))

@@ -9,9 +9,7 @@ use std::time::Duration;
 use enjamb_core::StreamId;
 use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{
-    Component, ComponentSettings, Connection, Count, End, Listener, Notice, Switch,
-};
+use enjamb_core::rt::{Component, ComponentSettings, Connection, Count, End, Listener, Notice, Switch};
 use sha1::{Digest, Sha1};
 
 use super::executor::{Executor, SimTimer, TaskId};
@@ -109,7 +107,11 @@ impl World {
     }
 
     /// Tasks run in any order, and for nothing after one in `n` polls.
+    ///
+    /// # Panics
+    /// `n` is below 2: it would never end.
     pub fn be_restless(&mut self, n: usize) {
+        assert!(n > 1, "every poll would make another");
         self.executor.restless = Some(n);
     }
 
@@ -129,10 +131,10 @@ impl World {
         self.run(Duration::from_millis(ms));
     }
 
-    /// Polls so many tasks at most, at this instant.
-    pub fn step(&mut self, polls: usize) {
-        for _ in 0..polls {
-            if !self.executor.step() {
+    /// Takes so many steps at most at this instant: a task is polled, or what is due happens.
+    pub fn step(&mut self, steps: usize) {
+        for _ in 0..steps {
+            if !self.executor.step_now() {
                 return;
             }
         }
@@ -165,7 +167,7 @@ impl World {
         let clock = Rc::clone(&self.executor.clock);
         let (ours, theirs) = SimTransport::pair(&clock, &self.wire, &mut self.random);
         self.ids += 1;
-        let id = StreamId::from_random(self.ids << 64 | u128::from(self.random.next()));
+        let id = StreamId::from_random(self.ids << 64 | u128::from(self.random.number()));
         let timer = SimTimer::new(&clock, self.wire.late);
         let listener = Arc::new(self.listener.clone());
         let mut connection = Connection::new(Arc::clone(&self.switch), listener, id, ours, timer);
