@@ -18,6 +18,8 @@ struct State {
     transport: Option<SimTransport>,
     backlog: VecDeque<u8>,
     shut: bool,
+    /// It has shut its side: what it is told to send goes nowhere.
+    has_shut: bool,
     /// Bytes that it reads before it stops.
     appetite: usize,
     received: Vec<u8>,
@@ -47,6 +49,7 @@ impl Peer {
             transport: Some(transport),
             backlog: VecDeque::new(),
             shut: false,
+            has_shut: false,
             appetite: usize::MAX,
             received: Vec::new(),
             arrivals: Vec::new(),
@@ -173,6 +176,9 @@ impl Peer {
 impl State {
     fn work(&mut self, cx: &mut Context<'_>, clock: &Clock) {
         let Some(transport) = &mut self.transport else { return };
+        if self.has_shut {
+            self.backlog.clear();
+        }
         while !self.backlog.is_empty() && self.error.is_none() {
             match transport.poll_write(cx, self.backlog.make_contiguous()) {
                 Poll::Ready(Ok(n)) => drop(self.backlog.drain(..n)),
@@ -181,8 +187,8 @@ impl State {
                 Poll::Pending => break,
             }
         }
-        if self.shut && self.backlog.is_empty() {
-            self.shut = false;
+        if self.shut && !self.has_shut && self.backlog.is_empty() {
+            self.has_shut = true;
             let _ = transport.poll_shutdown(cx);
         }
         let mut buffer = [0; 8192];
