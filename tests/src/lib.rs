@@ -11,5 +11,6 @@ pub mod hostile;
 pub mod mini_server;
 pub mod mutants;
 pub mod server;
+pub mod sim;
 pub mod tree;
 pub mod wire;

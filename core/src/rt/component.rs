@@ -49,8 +49,8 @@ impl ComponentSettings {
 pub type Received = StanzaBuf;
 
 /// The application's handle to a component's connection. Clones share the connection; each stanza is taken by
-/// one of them. The connection itself is a [`ComponentConnection`], which has to be polled somewhere.
-#[derive(Clone)]
+/// one of them. The connection itself is a [`ComponentConnection`], which has to be polled somewhere. Once the
+/// last handle is dropped the connection is [closed](Component::close).
 pub struct Component {
     shared: Arc<Shared>,
 }
@@ -66,6 +66,8 @@ struct State {
     established: bool,
     ended: Option<End>,
     closing: bool,
+    /// Of the application.
+    handles: usize,
     inbox: VecDeque<StanzaBuf>,
     inbox_bytes: usize,
     outbox: Vec<u8>,
@@ -138,7 +140,7 @@ impl Component {
         timer: C,
     ) -> (Self, ComponentConnection<T, C>) {
         let limits = Arc::clone(&settings.limits);
-        let state = Mutex::default();
+        let state = Mutex::new(State { handles: 1, ..State::default() });
         let shared = Arc::new(Shared { state, limits: Arc::clone(&limits), mark: settings.mark });
         let mut outgoing = Vec::new();
         let initiator = Initiator::connect(
@@ -153,6 +155,7 @@ impl Component {
             shared: Arc::clone(&shared),
             stage: Stage::Initiating(initiator),
             greeting: outgoing,
+            close_by: None,
         };
         let hibernate_after = core::time::Duration::from_secs(1);
         let driver = Driver::new(transport, timer, session, limits, hibernate_after);
@@ -219,7 +222,8 @@ impl Component {
         .await
     }
 
-    /// Ends the stream in good order once everything is sent.
+    /// Ends the stream in good order once everything is sent, or once the server has taken nothing for
+    /// [`Limits::flush`].
     pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closing = true;
@@ -230,6 +234,24 @@ impl Component {
     #[must_use]
     pub fn end(&self) -> Option<End> {
         self.shared.lock().ended.clone()
+    }
+}
+
+impl Clone for Component {
+    fn clone(&self) -> Self {
+        self.shared.lock().handles += 1;
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.handles -= 1;
+        if state.handles == 0 {
+            state.closing = true;
+            state.wake_driver();
+        }
     }
 }
 
@@ -278,6 +300,8 @@ struct ComponentSession {
     stage: Stage,
     /// Our header, until it is written.
     greeting: Vec<u8>,
+    /// The application wants to close: when to give up on a server that takes nothing.
+    close_by: Option<Instant>,
 }
 
 enum Stage {
@@ -359,7 +383,7 @@ impl Session for ComponentSession {
 
     fn end_batch(&mut self) {}
 
-    fn collect(&mut self, cx: &Context<'_>, _now: Instant, outgoing: &mut Outgoing) {
+    fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing) {
         if !self.greeting.is_empty() {
             outgoing.append(|out| out.append(&mut self.greeting));
         }
@@ -372,11 +396,15 @@ impl Session for ComponentSession {
             return;
         };
         if outgoing.is_empty() && !state.outbox.is_empty() {
-            let outbox = &mut state.outbox;
-            outgoing.append(|out| core::mem::swap(out, outbox));
+            // Not words of the stream's own: reading goes on while they wait for the socket.
+            outgoing.put(&mut state.outbox);
             state.wake_waiting();
         }
-        if state.closing && state.outbox.is_empty() && state.ended.is_none() {
+        if !state.closing || state.ended.is_some() {
+            return;
+        }
+        let close_by = *self.close_by.get_or_insert(now + self.shared.limits.flush);
+        if outgoing.is_empty() || close_by <= now {
             outgoing.append(|out| stream.close(out));
             state.ended = Some(End::ByUs);
             state.wake_waiting();
@@ -388,6 +416,9 @@ impl Session for ComponentSession {
     fn wrote(&mut self, now: Instant) {
         if let Stage::Open(stream) = &mut self.stage {
             stream.wrote(now);
+        }
+        if let Some(close_by) = &mut self.close_by {
+            *close_by = now + self.shared.limits.flush;
         }
     }
 
@@ -425,7 +456,7 @@ impl Session for ComponentSession {
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Initiating(initiator) => Some(initiator.poll_timeout()),
-            Stage::Open(stream) => stream.poll_timeout(),
+            Stage::Open(stream) => [stream.poll_timeout(), self.close_by].into_iter().flatten().min(),
             Stage::Ended => None,
         }
     }

@@ -148,11 +148,16 @@ impl Outbox {
         core::mem::take(&mut self.senders)
     }
 
+    /// The senders that wait for room, if there will never be any.
+    pub(super) fn take_senders(&mut self) -> Vec<(ConnId, Waker)> {
+        core::mem::take(&mut self.senders)
+    }
+
     /// The connection is over: gives the stanzas that nobody took and the senders that waited.
     pub(super) fn close(&mut self) -> (Batch, Vec<(ConnId, Waker)>) {
         self.open = false;
         self.receiver = None;
-        (core::mem::take(&mut self.queue), core::mem::take(&mut self.senders))
+        (core::mem::take(&mut self.queue), self.take_senders())
     }
 
     pub(super) fn release(&mut self) {

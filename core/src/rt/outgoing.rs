@@ -14,12 +14,12 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    /// The stanzas of which nothing is within the first `written` bytes.
-    pub(super) fn unsent_after(&self, written: usize) -> impl Iterator<Item = &[u8]> {
+    /// The stanzas of which nothing is within the first `written` bytes; `own_end` ends what is none.
+    pub(super) fn unsent_after(&self, written: usize, own_end: Option<u32>) -> impl Iterator<Item = &[u8]> {
         let starts = core::iter::once(0).chain(self.ends.iter().copied());
         let pairs = starts.zip(self.ends.iter().copied());
         pairs
-            .filter(move |&(start, _)| start as usize >= written)
+            .filter(move |&(start, end)| start as usize >= written && Some(end) != own_end)
             .map(|(start, end)| &self.bytes[start as usize..end as usize])
     }
 
@@ -43,6 +43,8 @@ pub(super) struct Outgoing {
     written: usize,
     /// Bytes of our own making that are not out yet, at most.
     own: usize,
+    /// Where the stream's own words end, if stanzas follow them.
+    own_end: Option<u32>,
 }
 
 impl Outgoing {
@@ -74,12 +76,32 @@ impl Outgoing {
             self.batch.clear();
             self.written = 0;
             self.own = 0;
+            self.own_end = None;
         }
+    }
+
+    /// Takes bytes that are not of the stream's own making, while there is nothing else to write.
+    pub(super) fn put(&mut self, bytes: &mut Vec<u8>) {
+        debug_assert!(self.is_empty(), "they would stand in the middle of a batch");
+        self.batch.clear();
+        self.written = 0;
+        core::mem::swap(&mut self.batch.bytes, bytes);
+    }
+
+    /// Puts a batch behind all that is to be written; no other may have been joined.
+    pub(super) fn join(&mut self, batch: &Batch) {
+        let before = self.batch.bytes.len() as u32;
+        if self.batch.ends.back().map_or(before > 0, |&last| last < before) {
+            self.batch.ends.push_back(before);
+            self.own_end = Some(before);
+        }
+        self.batch.bytes.extend_from_slice(&batch.bytes);
+        self.batch.ends.extend(batch.ends.iter().map(|end| before + end));
     }
 
     /// Stanzas of others of which nothing is written.
     pub(super) fn unsent(&self) -> impl Iterator<Item = &[u8]> {
-        self.batch.unsent_after(self.written)
+        self.batch.unsent_after(self.written, self.own_end)
     }
 
     /// Stanzas of others that are not out whole.
@@ -132,6 +154,23 @@ mod tests {
             assert_eq!(outgoing.unsent().count(), unsent, "after {written} bytes");
             outgoing.cut();
             assert_eq!(outgoing.pending(), left.as_bytes(), "after {written} bytes");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_joins_the_streams_own_words_is_counted_without_them() {
+        let mut outgoing = outgoing(&["<a/>"]);
+        outgoing.append(|out| out.extend_from_slice(b"<own/>"));
+        let mut batch = Batch::default();
+        batch.bytes.extend_from_slice(b"<b/><c/>");
+        batch.ends.extend([4, 8]);
+        outgoing.join(&batch);
+        outgoing.append(|out| out.extend_from_slice(b"<end/>"));
+        let mut written = 0;
+        for (to, unsent) in [(0, 3), (1, 2), (4, 2), (5, 2), (10, 2), (11, 1), (14, 1), (15, 0)] {
+            outgoing.advance(to - written);
+            written = to;
+            assert_eq!(outgoing.unsent().count(), unsent, "after {to} bytes");
         }
     }
 

@@ -87,6 +87,8 @@ pub(super) struct ServerSession {
     waits: Option<Instant>,
     notices: VecDeque<Notice>,
     domain: Option<Domain>,
+    /// It was bound; the stage does not tell while an event is taken, and after the end.
+    bound: bool,
     end: Option<End>,
     changes: Vec<Change>,
     unsent: u64,
@@ -118,6 +120,7 @@ impl ServerSession {
             waits: None,
             notices: VecDeque::new(),
             domain: None,
+            bound: false,
             end: None,
             changes: Vec::new(),
             unsent: 0,
@@ -149,6 +152,7 @@ impl ServerSession {
         let claim = claim_of(proved.domain(), proved.is_subdomain());
         match self.switch.bind(&self.port, claim) {
             Ok(bound) => {
+                self.bound = true;
                 self.notices.push_back(Notice::Bound {
                     domain: proved.domain().clone(),
                     is_subdomain: proved.is_subdomain(),
@@ -214,13 +218,20 @@ impl ServerSession {
 
     fn end_with(&mut self, end: End) {
         if self.end.is_none() {
-            if self.shaper.is_none() && !matches!(self.stage, Stage::Open(_)) && matches!(end, End::Error(_))
-            {
+            if !self.bound && matches!(end, End::Error(_)) {
                 self.switch.counters().add(Count::FailedNegotiations, 1);
             }
             self.end = Some(end);
             self.changes = self.switch.disconnect(&self.port);
-            self.port.outbox().set_open(false);
+            let senders = {
+                let mut outbox = self.port.outbox();
+                outbox.set_open(false);
+                outbox.take_senders()
+            };
+            // Their stanzas go elsewhere now, or come back: no need to wait until this one is written out.
+            for (_, sender) in senders {
+                sender.wake();
+            }
         }
     }
 
@@ -229,10 +240,10 @@ impl ServerSession {
         let (queue, senders) = self.port.outbox().close();
         if matches!(cause, Cause::Shutdown) {
             // What was taken is still sent.
-            outgoing.append(|out| out.extend_from_slice(&queue.bytes));
+            outgoing.join(&queue);
         } else {
             self.unsent += bounce_unsent(&self.switch, now, Some(&cause), outgoing.unsent());
-            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.unsent_after(0));
+            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.unsent_after(0, None));
             outgoing.cut();
         }
         for (_, sender) in senders {
@@ -324,6 +335,8 @@ impl Session for ServerSession {
 
     fn read_budget(&mut self, now: Instant) -> usize {
         match &mut self.shaper {
+            // What comes behind the handshake in the same read is not shaped any more.
+            None if !self.bound => self.port.listener.limits.negotiation,
             None => usize::MAX,
             Some(shaper) => match (shaper.allowance(now), shaper.poll_timeout()) {
                 (_, Some(_)) => 0,
@@ -390,12 +403,16 @@ impl Session for ServerSession {
 
     fn finish(&mut self, now: Instant, outgoing: &Outgoing) {
         self.end_batch();
-        let (queue, senders) = self.port.outbox().close();
+        let (order, (queue, senders)) = {
+            let mut outbox = self.port.outbox();
+            // One that it did not live to obey, if it was dropped.
+            (outbox.take_order(), outbox.close())
+        };
         for (_, sender) in senders {
             sender.wake();
         }
-        self.unsent += bounce_unsent(&self.switch, now, None, outgoing.unsent());
-        self.unsent += bounce_unsent(&self.switch, now, None, queue.unsent_after(0));
+        self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), outgoing.unsent());
+        self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), queue.unsent_after(0, None));
         self.notices.push_back(Notice::Ended {
             domain: self.domain.take(),
             end: self.end.clone().unwrap_or(End::ByPeer),

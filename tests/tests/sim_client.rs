@@ -1,0 +1,172 @@
+//! The project's own component on the other end of the wire.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use enjamb_core::jid::Domain;
+use enjamb_core::rt::{Component, ComponentSettings, Count, End};
+use enjamb_core::{Secret, StreamCondition};
+use enjamb_tests::sim::{Wire, World, header};
+
+/// Sends `n` stanzas of about a KiB to `to`.
+fn sender(world: &mut World, component: &Component, to: &'static str, n: usize) -> Rc<Cell<usize>> {
+    let (component, sent) = (component.clone(), Rc::new(Cell::new(0)));
+    let count = Rc::clone(&sent);
+    world.spawn(async move {
+        for number in 0..n {
+            let body = "x".repeat(1000);
+            let stanza = format!("<message to='{to}' id='{number}'><body>{body}</body></message>");
+            if component.send(stanza).await.is_err() {
+                return;
+            }
+            count.set(number + 1);
+        }
+    });
+    sent
+}
+
+/// Takes stanzas until the end: the id of each, with a '!' for an error.
+fn taker(world: &mut World, component: &Component) -> Rc<RefCell<Vec<String>>> {
+    let (component, taken) = (component.clone(), Rc::new(RefCell::new(Vec::new())));
+    let list = Rc::clone(&taken);
+    world.spawn(async move {
+        while let Some(stanza) = component.next().await {
+            let stanza = stanza.as_stanza();
+            let mark = if stanza.type_().as_deref() == Some("error") { "!" } else { "" };
+            list.borrow_mut().push(format!("{mark}{}", stanza.id().unwrap_or_default()));
+        }
+        list.borrow_mut().push("end".into());
+    });
+    taken
+}
+
+fn numbers(n: usize) -> Vec<String> {
+    (0..n).map(|number| number.to_string()).collect()
+}
+
+#[test]
+fn five_megabytes_go_both_ways_at_once_without_a_stall() {
+    for (seed, targets) in [["b.example", "a.example"], ["a.example", "b.example"]].into_iter().enumerate() {
+        let mut world = World::new(seed as u64, &["host.example"]);
+        world.wire = Wire { capacity: 16 * 1024, latency: Duration::from_millis(1), ..Wire::default() };
+        let ends = ["a.example", "b.example"].map(|name| world.component(name).0);
+        world.run_ms(100);
+        let all: Vec<_> = ends
+            .iter()
+            .zip(targets)
+            .map(|(end, to)| (sender(&mut world, end, to, 5000), taker(&mut world, end)))
+            .collect();
+        world.run(Duration::from_secs(20));
+        for (sent, taken) in all {
+            assert_eq!(sent.get(), 5000);
+            assert_eq!(*taken.borrow(), numbers(5000), "to {targets:?}");
+        }
+        assert_eq!(world.count(Count::Bounced), 0);
+    }
+}
+
+#[test]
+fn a_close_comes_after_everything_that_was_sent_however_slow_the_server_reads() {
+    let mut world = World::new(3, &["host.example"]);
+    world.listener.rate = std::num::NonZeroU64::new(20_000);
+    let receiver = world.component("b.example").0;
+    world.run_ms(100);
+    let taken = taker(&mut world, &receiver);
+    world.wire.capacity = 4096;
+    let (component, client, server) = world.component("a.example");
+    world.run_ms(100);
+    let sent = sender(&mut world, &component, "b.example", 500);
+    world.run_ms(10);
+    assert_eq!(sent.get(), 500);
+    component.close();
+    world.run(Duration::from_secs(40));
+    assert_eq!(*taken.borrow(), numbers(500));
+    assert!(matches!(component.end(), Some(End::ByUs)));
+    assert!(!world.is_running(client) && !world.is_running(server));
+}
+
+#[test]
+fn a_close_does_not_wait_for_ever_for_a_server_that_does_not_read() {
+    let mut world = World::new(4, &["host.example"]);
+    let mut settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+    settings.mark = 1 << 20;
+    world.wire.capacity = 8192;
+    let (component, client, peer) = world.component_alone(settings);
+    peer.send(header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>");
+    world.run_ms(10);
+    peer.set_reading(false);
+    let sent = sender(&mut world, &component, "b.example", 500);
+    world.run_ms(10);
+    assert_eq!(sent.get(), 500);
+    component.close();
+    world.run(Duration::from_secs(20));
+    assert!(component.end().is_some() && !world.is_running(client));
+}
+
+#[test]
+fn a_refusal_says_why() {
+    let mut world = World::new(5, &["host.example"]);
+    let held = world.bind("a.example");
+    let (component, client, _) = world.component("a.example");
+    let heard = Rc::new(RefCell::new(None));
+    let slot = Rc::clone(&heard);
+    world.spawn(async move { *slot.borrow_mut() = Some(component.established().await) });
+    world.run(Duration::from_secs(3));
+    let heard = heard.borrow_mut().take();
+    let Some(Err(End::Error(error))) = heard else { panic!("{heard:?}") };
+    assert_eq!(error.condition, StreamCondition::Conflict);
+    assert!(!world.is_running(client));
+    assert!(!held.peer.is_over());
+    assert_eq!(world.count(Count::FailedNegotiations), 1);
+}
+
+#[test]
+fn a_server_that_vanishes_ends_all_that_waits() {
+    let mut world = World::new(6, &["host.example"]);
+    world.wire = Wire { capacity: 4096, latency: Duration::from_millis(1), ..Wire::default() };
+    let (component, client, server) = world.component("a.example");
+    world.run_ms(100);
+    let taken = taker(&mut world, &component);
+    let sent = sender(&mut world, &component, "a.example", 50_000);
+    world.run_ms(20);
+    world.cancel(server);
+    world.run(Duration::from_secs(10));
+    assert!(sent.get() < 50_000 && !world.is_running(client));
+    assert_eq!(taken.borrow().last().map(String::as_str), Some("end"));
+    assert!(component.end().is_some());
+    let unbound = world.bind("a.example");
+    assert!(!unbound.peer.is_over(), "the name is free");
+}
+
+#[test]
+fn an_application_that_takes_nothing_stops_the_stream_at_its_mark() {
+    let mut world = World::new(7, &["host.example"]);
+    let link = world.bind("b.example");
+    let (component, _, _) = world.component("a.example");
+    world.run_ms(100);
+    let body = "y".repeat(1000);
+    let stanzas: String = (0..4000)
+        .map(|n| format!("<message to='a.example' id='{n}'><body>{body}</body></message>"))
+        .collect();
+    link.peer.send(stanzas);
+    world.run(Duration::from_secs(2));
+    assert!(link.peer.backlog() > 1_000_000, "{} are left", link.peer.backlog());
+    let taken = taker(&mut world, &component);
+    world.run(Duration::from_secs(2));
+    assert_eq!(*taken.borrow(), numbers(4000));
+}
+
+#[test]
+fn the_stream_ends_once_no_handle_is_left() {
+    let mut world = World::new(8, &["host.example"]);
+    let (component, client, server) = world.component("a.example");
+    world.run_ms(100);
+    let other = component.clone();
+    drop(component);
+    world.run(Duration::from_secs(10));
+    assert!(world.is_running(client));
+    drop(other);
+    world.run(Duration::from_secs(10));
+    assert!(!world.is_running(client) && !world.is_running(server), "nobody can use it any more");
+}
