@@ -5,5 +5,7 @@ pub mod bad_streams;
 pub mod component;
 pub mod env;
 pub mod expat;
+pub mod peer;
+pub mod proc;
 pub mod server;
 pub mod wire;

@@ -39,7 +39,13 @@ pub fn header(domain: &str) -> String {
 /// XEP-0114 section 3: the handshake's text for a stream id, in lower-case hex.
 #[must_use]
 pub fn digest(stream_id: &str) -> String {
-    Sha1::digest(format!("{stream_id}{SECRET}")).iter().map(|b| format!("{b:02x}")).collect()
+    digest_of(stream_id, SECRET)
+}
+
+/// The handshake's text for a stream id and a secret.
+#[must_use]
+pub fn digest_of(stream_id: &str, secret: &str) -> String {
+    Sha1::digest(format!("{stream_id}{secret}")).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Is the server's stream header in these bytes?
@@ -52,6 +58,12 @@ pub fn has_header(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn has_handshake(bytes: &[u8]) -> bool {
     HANDSHAKE.is_match(bytes)
+}
+
+/// Where the server's consent to the handshake ends in these bytes.
+#[must_use]
+pub fn handshake_end(bytes: &[u8]) -> Option<usize> {
+    HANDSHAKE.find(bytes).map(|found| found.end())
 }
 
 /// A connection and all that came over it.
