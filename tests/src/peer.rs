@@ -314,16 +314,19 @@ impl Drop for Peer {
 }
 
 /// The error with which the server ended this connection: after its header, before its closing tag, and closed.
+///
+/// # Panics
+/// When expat refuses what came.
 #[must_use]
 pub fn stream_fault(wire: &Wire) -> Option<Fault> {
     let received = wire.received();
-    let whole = wire.closed() && received.ends_with(b"</stream:error></stream:stream>");
-    let events = whole.then(|| judge().events(received))?;
-    let last = elements(&received[handshake_end(received).unwrap_or(received.len())..]);
-    match last.iter().find(|xml| xml.starts_with("<stream:error")) {
-        Some(error) => Element::new(error).fault(),
-        None => fault_in(&events),
+    if !wire.closed() || !received.ends_with(b"</stream:error></stream:stream>") {
+        return None;
     }
+    assert_eq!(judge().check(received), Ok(()), "{}", wire.text());
+    let start = received.windows(13).rposition(|bytes| bytes == b"<stream:error")?;
+    let end = received.len() - "</stream:stream>".len();
+    Element::new(std::str::from_utf8(&received[start..end]).ok()?).fault()
 }
 
 /// Opens a stream with this header, sends the right handshake if it gets so far, and gives the error that ends it.
