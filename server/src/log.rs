@@ -60,6 +60,7 @@ impl ConnectionLog {
                 log_changes(changes);
             }
             Notice::Refused(refused) => self.refused(refused),
+            Notice::MoreRefused(number) => self.refusals.suppressed += number,
             Notice::Ended { domain, end, unsent, changes } => {
                 self.refusals.flush(conn);
                 let domain = domain.as_ref().map_or("-", |domain| domain.as_str());
