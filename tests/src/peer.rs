@@ -333,7 +333,6 @@ pub fn stream_fault(wire: &Wire) -> Option<Fault> {
 ///
 /// # Panics
 /// When the server does not refuse it.
-#[must_use]
 pub fn refused(addr: SocketAddr, header: &str) -> Fault {
     let mut wire = Wire::connect(addr);
     if let Ok(id) = wire.open(header.as_bytes()) {

@@ -1,5 +1,6 @@
 //! A component's connection byte by byte, for what no library would send.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
@@ -155,6 +156,20 @@ impl Wire {
         sent
     }
 
+    /// Sends these bytes and reads nothing meanwhile. Stops when the other side takes nothing for as long as `limit`,
+    /// or has closed; gives how many were sent.
+    pub fn push(&mut self, bytes: &[u8], limit: Duration) -> usize {
+        let (mut sent, mut since) = (0, Instant::now());
+        while sent < bytes.len() && since.elapsed() < limit {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(n) => (sent, since) = (sent + n, Instant::now()),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => thread::sleep(NAP),
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+
     /// Ends our sending side of the connection, without a trailer.
     pub fn half_close(&mut self) {
         // The server may have closed first; the test sees that in what it reads.
@@ -178,6 +193,15 @@ impl Wire {
                 thread::sleep(NAP);
             }
         }
+    }
+
+    /// Reads until these bytes are in all that was received, each looked at once.
+    pub fn wait_for(&mut self, limit: Duration, what: &str) -> bool {
+        let seen = Cell::new(0_usize);
+        self.wait(limit, |bytes| {
+            let from = seen.replace(bytes.len()).saturating_sub(what.len());
+            bytes[from..].windows(what.len()).any(|window| window == what.as_bytes())
+        })
     }
 
     /// Ends our side and waits until the server ended its own, so that its domain is free again.

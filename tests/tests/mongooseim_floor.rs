@@ -18,7 +18,8 @@ fn items(asker: &mut Peer, host: &str) -> Vec<String> {
     let answer = asker.stanza("items");
     assert_eq!(answer.attribute("type"), Some("result"), "{}", answer.xml);
     let events = answer.events.as_array().expect("events are a list");
-    let starts = events.iter().filter(|e| e[0] == "start" && e[1] == "{http://jabber.org/protocol/disco#items}item");
+    let starts =
+        events.iter().filter(|e| e[0] == "start" && e[1] == "{http://jabber.org/protocol/disco#items}item");
     starts
         .map(|item| {
             let pairs = item[2].as_array().expect("attributes are a list");
@@ -132,7 +133,9 @@ fn kick_old_replaces_the_first_one() {
 fn an_unexpected_stanza_name_is_a_bad_request_and_the_stream_lives() {
     let server = start("");
     let mut comp = Peer::online(server.addr(0), "comp.example");
-    comp.send("<unexpected from='a@comp.example' to='b@other.example' id='u'><x xmlns='urn:x'/></unexpected>");
+    comp.send(
+        "<unexpected from='a@comp.example' to='b@other.example' id='u'><x xmlns='urn:x'/></unexpected>",
+    );
     let answer = comp.stanza("u");
     let fault = answer.fault().expect("an error");
     assert_eq!((answer.name(), &*fault.condition, &*fault.kind), ("unexpected", "bad-request", "modify"));
@@ -174,7 +177,8 @@ fn a_from_of_another_domain_is_a_bad_request_and_the_stream_lives() {
     let server = start("");
     let mut comp = Peer::online(server.addr(0), "comp.example");
     let mut other = Peer::online(server.addr(0), "other.example");
-    let foreign = ["elsewhere.example", "evil-comp.example", "sub.comp.example", "a@example", "other.example"];
+    let foreign =
+        ["elsewhere.example", "evil-comp.example", "sub.comp.example", "a@example", "other.example"];
     for from in foreign {
         comp.send(&format!("<message from='{from}' to='other.example' id='from'/>"));
         assert_eq!(comp.fault("from").condition, "bad-request", "{from}");
@@ -243,7 +247,9 @@ fn a_subdomain_must_send_from_prefix_and_host() {
     let server = Config::new(&[HOST, "host.example"]).listener("").start();
     let mut muc = Peer::subdomain(server.addr(0), "muc", HOST);
     let mut comp = Peer::online(server.addr(0), "comp.example");
-    for from in ["muc", "localhost", "muc.elsewhere.example", "muc.comp.example", "amuc.localhost", "comp.example"] {
+    for from in
+        ["muc", "localhost", "muc.elsewhere.example", "muc.comp.example", "amuc.localhost", "comp.example"]
+    {
         muc.send(&format!("<message from='{from}' to='comp.example' id='bad'/>"));
         assert_eq!(muc.fault("bad").condition, "bad-request", "{from}");
     }

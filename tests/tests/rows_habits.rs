@@ -20,10 +20,18 @@ fn headers_come_in_every_shape() {
     let server = start();
     for header in [
         format!("<stream:stream xmlns='jabber:component:accept' xmlns:stream='{STREAMS}' to='c.example'>"),
-        format!("<?xml version='1.0' encoding='UTF-8'?>\n<stream:stream to='c.example' xmlns:stream='{STREAMS}' xmlns='jabber:component:accept'>"),
-        format!("<?xml version=\"1.0\"?> <stream:stream xmlns:stream=\"{STREAMS}\" to=\"c.example\" xmlns=\"jabber:component:accept\" >"),
-        format!("<?xml version='1.0' encoding='utf-8' standalone='yes'?><stream:stream xmlns=\"jabber:component:accept\" to='c.example' xmlns:stream='{STREAMS}' version='1.0' xml:lang='de' from='who knows'\n>"),
-        format!("<s:stream xmlns='jabber:component:accept' xmlns:s='{STREAMS}' to='c.example' id='mine' from='' unknown='x'>"),
+        format!(
+            "<?xml version='1.0' encoding='UTF-8'?>\n<stream:stream to='c.example' xmlns:stream='{STREAMS}' xmlns='jabber:component:accept'>"
+        ),
+        format!(
+            "<?xml version=\"1.0\"?> <stream:stream xmlns:stream=\"{STREAMS}\" to=\"c.example\" xmlns=\"jabber:component:accept\" >"
+        ),
+        format!(
+            "<?xml version='1.0' encoding='utf-8' standalone='yes'?><stream:stream xmlns=\"jabber:component:accept\" to='c.example' xmlns:stream='{STREAMS}' version='1.0' xml:lang='de' from='who knows'\n>"
+        ),
+        format!(
+            "<s:stream xmlns='jabber:component:accept' xmlns:s='{STREAMS}' to='c.example' id='mine' from='' unknown='x'>"
+        ),
         format!("<stream xmlns='{STREAMS}' xmlns:c='jabber:component:accept' to='c.example'>"),
     ] {
         let mut wire = Wire::connect(server.addr(0));
@@ -97,7 +105,8 @@ fn our_header_has_from_id_and_the_namespaces_and_nothing_else() {
 fn every_header_has_an_id_of_its_own_a_refusing_one_too() {
     let server = start();
     let mut ids = BTreeSet::new();
-    let headers = [header("c.example"), header("not a domain"), header("c.example").replace("accept", "connect")];
+    let headers =
+        [header("c.example"), header("not a domain"), header("c.example").replace("accept", "connect")];
     for header in headers.iter().cycle().take(30) {
         let mut wire = Wire::connect(server.addr(0));
         wire.send(header.as_bytes(), None);
@@ -118,7 +127,8 @@ fn delivered_stanzas_inherit_the_default_namespace() {
     let mut comp = Peer::online(server.addr(0), "c.example");
     for xmlns in ["", "jabber:component:accept", "jabber:client", "jabber:server"] {
         for quote in ['\'', '"'] {
-            let xmlns = if xmlns.is_empty() { String::new() } else { format!(" xmlns={quote}{xmlns}{quote}") };
+            let xmlns =
+                if xmlns.is_empty() { String::new() } else { format!(" xmlns={quote}{xmlns}{quote}") };
             comp.send(&format!("<message{xmlns} to='c.example' id='m' from='c.example'/>"));
             let got = comp.stanza("m");
             assert!(!got.xml.contains("xmlns"), "{}", got.xml);
@@ -126,7 +136,9 @@ fn delivered_stanzas_inherit_the_default_namespace() {
         }
     }
     // Normalised at the top only: inside, what was another namespace stays one.
-    comp.send("<message to='c.example' id='m'><f xmlns='urn:f'><message xmlns='jabber:client'/></f></message>");
+    comp.send(
+        "<message to='c.example' id='m'><f xmlns='urn:f'><message xmlns='jabber:client'/></f></message>",
+    );
     assert!(comp.stanza("m").xml.contains("<message xmlns='jabber:client'/>"));
     comp.send("<message xmlns='urn:other' to='c.example' id='m'/>");
     assert_eq!(comp.fault("m").condition, "bad-request");

@@ -53,7 +53,9 @@ fn bytes_of_16_kib_before_authentication_blanks_included() {
     let server = start();
     let opening = header("comp.example");
     let handshake_length = "<handshake></handshake>".len() + 40;
-    for (blanks, accepted) in [(16_384 - opening.len() - handshake_length, true), (16_384 - opening.len(), false)] {
+    for (blanks, accepted) in
+        [(16_384 - opening.len() - handshake_length, true), (16_384 - opening.len(), false)]
+    {
         let mut wire = Wire::connect(server.addr(0));
         let id = wire.open(opening.as_bytes()).expect("a header");
         wire.send(" ".repeat(blanks).as_bytes(), None);

@@ -31,7 +31,8 @@ struct Sent {
 }
 
 fn corpus() -> Vec<Sent> {
-    let text = std::fs::read_to_string(env::data().join("xep-stanzas/stanzas.jsonl")).expect("it is committed");
+    let text =
+        std::fs::read_to_string(env::data().join("xep-stanzas/stanzas.jsonl")).expect("it is committed");
     let examples: Vec<Example> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(examples.len(), 4583);
     assert_eq!(examples.iter().filter(|example| example.invalid.is_some()).count(), 126);
@@ -40,7 +41,8 @@ fn corpus() -> Vec<Sent> {
         .map(|example| {
             let (attributes, rest) = start_tag(&example.xml, &example.kind);
             let with = |keep: &dyn Fn(&str) -> bool| {
-                let kept: String = attributes.iter().filter(|(n, _)| keep(n)).map(|(_, written)| *written).collect();
+                let kept: String =
+                    attributes.iter().filter(|(n, _)| keep(n)).map(|(_, written)| *written).collect();
                 format!("<{}{kept} to='b.example' from='a.example'{rest}", example.kind)
             };
             let kind = attributes.iter().find(|(name, _)| *name == "type").map_or("", |(_, written)| written);
@@ -57,7 +59,8 @@ fn corpus() -> Vec<Sent> {
 
 /// The attributes of a stanza's start tag, each as it is written with the blanks before it, and what follows them.
 fn start_tag<'x>(xml: &'x str, name: &str) -> (Vec<(&'x str, &'x str)>, &'x str) {
-    let mut rest = xml.strip_prefix('<').and_then(|xml| xml.strip_prefix(name)).expect("no example has a prefix");
+    let mut rest =
+        xml.strip_prefix('<').and_then(|xml| xml.strip_prefix(name)).expect("no example has a prefix");
     let mut attributes = Vec::new();
     loop {
         let blanks = rest.len() - rest.trim_start().len();
@@ -90,14 +93,18 @@ fn assert_all_arrive(sent: &[Sent], mut pieces: impl FnMut() -> usize + Send) {
             let mut rest = bytes.as_bytes();
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(pieces().min(rest.len()));
-                assert_eq!(sender.wire.send(now, None), now.len(), "the stream ended: {}", sender.wire.text());
+                assert_eq!(
+                    sender.wire.send(now, None),
+                    now.len(),
+                    "the stream ended: {}",
+                    sender.wire.text()
+                );
                 rest = later;
             }
             sender.send("<message to='b.example' id='the-end'/>");
         });
         let limit = Duration::from_secs(60);
-        let ended = |bytes: &[u8]| bytes.windows(9).rev().take(200).any(|nine| nine == b"'the-end'");
-        assert!(receiver.wire.wait(limit, ended), "the last one does not come");
+        assert!(receiver.wire.wait_for(limit, "'the-end'"), "the last one does not come");
     });
     let received = receiver.wire.received()[before..].to_vec();
     let mut got = trees(&received);
