@@ -63,11 +63,16 @@ impl ConnectionLog {
             Notice::MoreRefused(number) => self.refusals.suppressed += number,
             Notice::Ended { domain, end, unsent, changes } => {
                 self.refusals.flush(conn);
+                let is_known = domain.is_some();
                 let domain = domain.as_ref().map_or("-", |domain| domain.as_str());
                 let unsent = *unsent;
                 match end {
                     End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
                         warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
+                    }
+                    // A port scan or a health check is no news.
+                    end if !is_known => {
+                        debug!(conn = conn.0, %peer, "connection ended before its stream began: {end}");
                     }
                     end => info!(conn = conn.0, %peer, domain, unsent, "connection ended: {end}"),
                 }
