@@ -220,7 +220,7 @@ impl Peer {
     ///
     /// # Panics
     /// When none comes, or the stream ends.
-    pub fn next(&mut self) -> Element {
+    pub fn element(&mut self) -> Element {
         match self.next_xml(WAIT) {
             Some(xml) if !xml.starts_with("</") => Element::new(&xml),
             other => panic!("{} got no stanza but {other:?}; before: {}", self.domain, self.tail()),
@@ -232,7 +232,7 @@ impl Peer {
     /// # Panics
     /// When another comes, or none.
     pub fn stanza(&mut self, id: &str) -> Element {
-        let element = self.next();
+        let element = self.element();
         assert_eq!(element.attribute("id"), Some(id), "{}", element.xml);
         element
     }
@@ -261,7 +261,7 @@ impl Peer {
         self.send(&ping);
         let mut came = Vec::new();
         loop {
-            let element = self.next();
+            let element = self.element();
             if element.attribute("id") == Some(&id) {
                 return came;
             }

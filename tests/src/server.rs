@@ -24,6 +24,9 @@ const STOP: Duration = Duration::from_secs(5);
 /// stays free while the server on it restarts.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
+/// Writes a configuration file for these ports.
+pub type Text = fn(&[u16]) -> String;
+
 /// A configuration in MongooseIM's TOML, put together by a test.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -31,7 +34,7 @@ pub struct Config {
     listeners: Vec<String>,
     more: String,
     /// A text of the test's own instead of all that, with how many ports it takes.
-    text: Option<(usize, fn(&[u16]) -> String)>,
+    text: Option<(usize, Text)>,
     args: Vec<String>,
     files: Option<u32>,
 }
@@ -52,7 +55,7 @@ impl Config {
 
     /// A file of the test's own, for which so many free ports are found.
     #[must_use]
-    pub fn of_text(ports: usize, text: fn(&[u16]) -> String) -> Self {
+    pub fn of_text(ports: usize, text: Text) -> Self {
         Self { text: Some((ports, text)), ..Self::new(&[]) }
     }
 

@@ -134,7 +134,7 @@ fn assert_served(session: &Session, mut cuts: impl Iterator<Item = usize>) {
     let to = |tree: &Vec<Value>| domain_of(attribute(tree, "to").expect("all have one")).to_owned();
 
     let delivered: Vec<_> = sent.iter().filter(|tree| to(tree) == other).collect();
-    let got: Vec<_> = delivered.iter().map(|_| peer.next()).collect();
+    let got: Vec<_> = delivered.iter().map(|_| peer.element()).collect();
     for (got, sent) in got.iter().zip(&delivered) {
         assert_eq!(got.events, Value::Array(sent.to_vec()), "{name}");
     }
