@@ -13,10 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error};
+use tracing::debug;
 
 use crate::config;
-use crate::log::ConnectionLog;
+use crate::log::{AcceptLog, ConnectionLog};
 
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -69,6 +69,7 @@ pub(crate) struct Acceptor {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
     pub(crate) stop: CancellationToken,
+    failures: Arc<AcceptLog>,
 }
 
 impl Acceptor {
@@ -84,6 +85,7 @@ impl Acceptor {
             room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             connections: connections.clone(),
             stop: stop.clone(),
+            failures: Arc::default(),
         }
     }
 
@@ -102,7 +104,7 @@ impl Acceptor {
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    error!("no connection can be accepted for the moment: {error}");
+                    self.failures.failed(&error);
                     // Without file descriptors the socket stays readable: trying on at once would spin.
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }

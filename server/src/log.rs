@@ -1,16 +1,19 @@
 //! Log lines: what a connection does, in words, without secrets and without what stanzas say.
 
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use enjamb_core::StreamCondition;
-use enjamb_core::router::{Change, ConnId};
+use enjamb_core::router::{Change, ConflictBehaviour, ConnId};
 use enjamb_core::rt::{End, Notice};
 use enjamb_core::stream::Refused;
-use tracing::{Level, debug, event, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, ServeOptions};
+use crate::config::Listener;
 
 /// Starts logging to standard error.
 ///
@@ -20,10 +23,10 @@ pub fn start(options: &ServeOptions) -> Result<(), String> {
     let filter = EnvFilter::try_new(&options.log).map_err(|error| {
         format!("--log '{}' is no level or directive: {error}; try 'info' or 'debug'", options.log)
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match options.log_format {
         LogFormat::Human => {
-            let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let colour = io::stderr().is_terminal();
             builder.with_target(false).with_ansi(colour).init();
         }
         LogFormat::Json => builder.json().flatten_event(true).init(),
@@ -57,13 +60,19 @@ impl ConnectionLog {
                 log_changes(changes);
             }
             Notice::Refused(refused) => self.refused(refused),
+            Notice::MoreRefused(number) => self.refusals.suppressed += number,
             Notice::Ended { domain, end, unsent, changes } => {
                 self.refusals.flush(conn);
+                let is_known = domain.is_some();
                 let domain = domain.as_ref().map_or("-", |domain| domain.as_str());
                 let unsent = *unsent;
                 match end {
                     End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
                         warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
+                    }
+                    // A port scan or a health check is no news.
+                    end if !is_known => {
+                        debug!(conn = conn.0, %peer, "connection ended before its stream began: {end}");
                     }
                     end => info!(conn = conn.0, %peer, domain, unsent, "connection ended: {end}"),
                 }
@@ -81,6 +90,37 @@ impl ConnectionLog {
     }
 }
 
+/// A listener accepts: all that an operator may want to know of it, in one line.
+pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
+    let domains = listener.domains.as_ref().map_or_else(
+        || "any".to_owned(),
+        |domains| domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    );
+    info!(
+        %address,
+        access = %listener.access_name,
+        shaper = %or_none(listener.shaper, " bytes/s"),
+        check_from = listener.check_from,
+        hidden_components = listener.hidden_components,
+        conflict_behaviour = match listener.conflict_behaviour {
+            ConflictBehaviour::Disconnect => "disconnect",
+            ConflictBehaviour::KickOld => "kick_old",
+        },
+        max_fsm_queue = %or_none(listener.max_fsm_queue, " stanzas"),
+        max_stanza_size = %format_args!("{} bytes", listener.max_stanza_size),
+        max_connections = listener.max_connections,
+        %domains,
+        "listening for components"
+    );
+    if !listener.check_from {
+        warn!(%address, "check_from is off: components of this listener may send as anybody");
+    }
+}
+
+fn or_none(number: Option<impl ToString>, unit: &str) -> String {
+    number.map_or_else(|| "none".to_owned(), |number| number.to_string() + unit)
+}
+
 /// Names that others got or lost.
 pub(crate) fn log_changes(changes: &[Change]) {
     for change in changes {
@@ -95,6 +135,20 @@ pub(crate) fn log_changes(changes: &[Change]) {
             Change::Lost { name, conn } => {
                 info!(%name, conn = conn.0, "name lost by a subdomain component");
             }
+        }
+    }
+}
+
+/// Says once a minute, for all accept tasks, that no connection can be accepted.
+#[derive(Default)]
+pub(crate) struct AcceptLog(Mutex<Option<Instant>>);
+
+impl AcceptLog {
+    pub(crate) fn failed(&self, error: &io::Error) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
+            *last = Some(Instant::now());
+            error!("no connection can be accepted for the moment, others wait (said once a minute): {error}");
         }
     }
 }
@@ -125,7 +179,7 @@ impl Refusals {
     fn flush(&mut self, conn: ConnId) {
         let suppressed = std::mem::take(&mut self.suppressed);
         if suppressed > 0 {
-            event!(Level::WARN, conn = conn.0, suppressed, "more stanzas were refused than are logged");
+            warn!(conn = conn.0, suppressed, "more stanzas were refused than are logged");
         }
     }
 }

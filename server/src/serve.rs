@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use enjamb_core::host::HostInfo;
 use enjamb_core::rt::Switch;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -87,26 +88,20 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     let connections = TaskTracker::new();
     let stop = CancellationToken::new();
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
-    let mut addresses = Vec::new();
-    for listener in &config.listeners {
-        let socket = match listen::open(listener) {
-            Ok(socket) => Arc::new(socket),
-            Err(error) => {
-                error!("{} can't be listened on: {error}", listener.address);
-                return ExitCode::FAILURE;
-            }
-        };
+    let Some(sockets) = open_all(&config.listeners) else { return ExitCode::FAILURE };
+    let mut first = None;
+    for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
         let address = socket.local_addr().unwrap_or(listener.address);
-        addresses.push(address);
-        info!(%address, "listening for components");
-        let acceptor = Acceptor::new(listener, &switch, &connections, &stop);
+        first.get_or_insert(address);
+        log::listening(address, listener);
+        let (socket, acceptor) = (Arc::new(socket), Acceptor::new(listener, &switch, &connections, &stop));
         // More accept tasks than threads would only wake each other.
         for _ in 0..listener.num_acceptors.get().min(threads) {
             connections.spawn(acceptor.clone().run(Arc::clone(&socket)));
         }
     }
-    if is_default {
-        greet(&config, addresses[0]);
+    if let Some(address) = first.filter(|_| is_default) {
+        greet(&config, address);
     }
     let name = signals.next().await;
     info!("{name}: telling {} connections, then stopping", switch.connections());
@@ -119,6 +114,18 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
         name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
     }
     ExitCode::SUCCESS
+}
+
+/// Opens all sockets before any connection is accepted; says of each that can't be opened why.
+fn open_all(listeners: &[config::Listener]) -> Option<Vec<TcpListener>> {
+    let mut sockets = Vec::new();
+    for listener in listeners {
+        match listen::open(listener) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => error!("{} can't be listened on: {error}", listener.address),
+        }
+    }
+    (sockets.len() == listeners.len()).then_some(sockets)
 }
 
 /// The switch that a configuration describes.

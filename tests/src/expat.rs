@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -14,6 +14,16 @@ use crate::env;
 /// The header of a component's stream, as the server writes it: what delivered stanzas inherit their namespaces from.
 pub const STREAM: &str =
     "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// The judge that the tests of one process share.
+///
+/// # Panics
+/// As [`Expat::start`].
+#[must_use]
+pub fn judge() -> &'static Expat {
+    static JUDGE: LazyLock<Expat> = LazyLock::new(Expat::start);
+    &JUDGE
+}
 
 /// A running judge. Threads may share it; they take turns.
 #[derive(Debug)]

@@ -10,6 +10,8 @@ pub mod expat;
 pub mod hostile;
 pub mod mini_server;
 pub mod mutants;
+pub mod peer;
+pub mod proc;
 pub mod server;
 pub mod sim;
 pub mod tree;

@@ -24,12 +24,19 @@ const STOP: Duration = Duration::from_secs(5);
 /// stays free while the server on it restarts.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
+/// Writes a configuration file for these ports.
+pub type Text = fn(&[u16]) -> String;
+
 /// A configuration in MongooseIM's TOML, put together by a test.
 #[derive(Debug, Clone)]
 pub struct Config {
     hosts: Vec<String>,
     listeners: Vec<String>,
     more: String,
+    /// A text of the test's own instead of all that, with how many ports it takes.
+    text: Option<(usize, Text)>,
+    args: Vec<String>,
+    files: Option<u32>,
 }
 
 impl Config {
@@ -40,7 +47,30 @@ impl Config {
             hosts: hosts.iter().map(ToString::to_string).collect(),
             listeners: Vec::new(),
             more: String::new(),
+            text: None,
+            args: Vec::new(),
+            files: None,
         }
+    }
+
+    /// A file of the test's own, for which so many free ports are found.
+    #[must_use]
+    pub fn of_text(ports: usize, text: Text) -> Self {
+        Self { text: Some((ports, text)), ..Self::new(&[]) }
+    }
+
+    /// Further arguments of `enjamb serve`.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// A hard limit of open files, which the server can't raise.
+    #[must_use]
+    pub fn files(mut self, limit: u32) -> Self {
+        self.files = Some(limit);
+        self
     }
 
     /// Adds a `[[listen.service]]` on a free loopback port, with [`SECRET`] as its password and these lines.
@@ -63,15 +93,33 @@ impl Config {
     /// When the server can't be built or doesn't start; the message holds what it logged.
     #[must_use]
     pub fn start(&self) -> Server {
-        let ports: Vec<Port> = self.listeners.iter().map(|_| Port::claim()).collect();
+        let number = self.text.map_or(self.listeners.len(), |(ports, _)| ports);
+        let ports: Vec<Port> = (0..number).map(|_| Port::claim()).collect();
         let dir = TempDir::new();
         let path = dir.0.join("enjamb.toml");
         fs::write(&path, self.text(&ports)).expect("target/ is writable");
-        let process = Process::start(&path, &ports);
-        Server { ports, path, process, _dir: dir }
+        let process = Process::start(self.command(&path), &ports);
+        Server { ports, path, process, config: self.clone(), _dir: dir }
+    }
+
+    fn command(&self, path: &Path) -> Command {
+        let mut command = match self.files {
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "ulimit -S -n \"$0\" && ulimit -H -n \"$0\" && exec \"$@\""]);
+                shell.arg(limit.to_string()).arg(binary());
+                shell
+            }
+            None => Command::new(binary()),
+        };
+        command.arg("serve").arg("--config").arg(path).args(&self.args);
+        command
     }
 
     fn text(&self, ports: &[Port]) -> String {
+        if let Some((_, text)) = self.text {
+            return text(&ports.iter().map(|port| port.number).collect::<Vec<_>>());
+        }
         let mut text = format!("[general]\nhosts = {:?}\n", self.hosts);
         for (lines, port) in self.listeners.iter().zip(ports) {
             let number = port.number;
@@ -89,6 +137,7 @@ pub struct Server {
     ports: Vec<Port>,
     path: PathBuf,
     process: Process,
+    config: Config,
     _dir: TempDir,
 }
 
@@ -105,7 +154,7 @@ impl Server {
     /// When it doesn't stop or start.
     pub fn restart(&mut self) {
         self.process.stop();
-        self.process = Process::start(&self.path, &self.ports);
+        self.process = Process::start(self.config.command(&self.path), &self.ports);
     }
 
     /// Sends SIGTERM, as an operator would, and waits for the end.
@@ -114,6 +163,45 @@ impl Server {
     /// When the server doesn't end in time.
     pub fn stop(&mut self) -> ExitStatus {
         self.process.stop()
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the server is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.child), signal).expect("the server runs");
+    }
+
+    /// Waits for the server to end by itself; `None` when it does not in that time.
+    ///
+    /// # Panics
+    /// When the child is not ours.
+    pub fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let ended = self.process.child.try_wait().expect("the child is ours to wait for");
+            if ended.is_some() || Instant::now() >= deadline {
+                return ended;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until the log says this, and gives all of it.
+    ///
+    /// # Panics
+    /// When it doesn't within 5 s.
+    pub fn wait_for_log(&self, what: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let log = self.log();
+            if log.contains(what) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "{what:?} is not in the log:\n{log}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// What the server wrote to its standard output and error so far.
@@ -142,11 +230,8 @@ struct Process {
 }
 
 impl Process {
-    fn start(config: &Path, ports: &[Port]) -> Self {
-        let mut child = Command::new(binary())
-            .arg("serve")
-            .arg("--config")
-            .arg(config)
+    fn start(mut command: Command, ports: &[Port]) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

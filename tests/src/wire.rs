@@ -1,5 +1,6 @@
 //! A component's connection byte by byte, for what no library would send.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
@@ -39,7 +40,13 @@ pub fn header(domain: &str) -> String {
 /// XEP-0114 section 3: the handshake's text for a stream id, in lower-case hex.
 #[must_use]
 pub fn digest(stream_id: &str) -> String {
-    Sha1::digest(format!("{stream_id}{SECRET}")).iter().map(|b| format!("{b:02x}")).collect()
+    digest_of(stream_id, SECRET)
+}
+
+/// The handshake's text for a stream id and a secret.
+#[must_use]
+pub fn digest_of(stream_id: &str, secret: &str) -> String {
+    Sha1::digest(format!("{stream_id}{secret}")).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Is the server's stream header in these bytes?
@@ -52,6 +59,12 @@ pub fn has_header(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn has_handshake(bytes: &[u8]) -> bool {
     HANDSHAKE.is_match(bytes)
+}
+
+/// Where the server's consent to the handshake ends in these bytes.
+#[must_use]
+pub fn handshake_end(bytes: &[u8]) -> Option<usize> {
+    HANDSHAKE.find(bytes).map(|found| found.end())
 }
 
 /// A connection and all that came over it.
@@ -143,6 +156,20 @@ impl Wire {
         sent
     }
 
+    /// Sends these bytes and reads nothing meanwhile. Stops when the other side takes nothing for as long as `limit`,
+    /// or has closed; gives how many were sent.
+    pub fn push(&mut self, bytes: &[u8], limit: Duration) -> usize {
+        let (mut sent, mut since) = (0, Instant::now());
+        while sent < bytes.len() && since.elapsed() < limit {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(n) => (sent, since) = (sent + n, Instant::now()),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => thread::sleep(NAP),
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+
     /// Ends our sending side of the connection, without a trailer.
     pub fn half_close(&mut self) {
         // The server may have closed first; the test sees that in what it reads.
@@ -166,6 +193,15 @@ impl Wire {
                 thread::sleep(NAP);
             }
         }
+    }
+
+    /// Reads until these bytes are in all that was received, each looked at once.
+    pub fn wait_for(&mut self, limit: Duration, what: &str) -> bool {
+        let seen = Cell::new(0_usize);
+        self.wait(limit, |bytes| {
+            let from = seen.replace(bytes.len()).saturating_sub(what.len());
+            bytes[from..].windows(what.len()).any(|window| window == what.as_bytes())
+        })
     }
 
     /// Ends our side and waits until the server ended its own, so that its domain is free again.

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::router::{Destination, Route};
 use crate::stanza::Stanza;
 use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError};
-use crate::stream::ServerStream;
+use crate::stream::{Refused, ServerStream};
 use crate::time::Instant;
 use crate::xml::scan::{HeaderPrefixes, Progress, Scan};
 
@@ -22,6 +22,8 @@ use crate::xml::scan::{HeaderPrefixes, Progress, Scan};
 pub(super) enum Delivery {
     /// It is dealt with: delivered, answered, or counted.
     Done,
+    /// Its `from` is not the component's, as only the router knows; that is neither counted nor logged yet.
+    Refused(Refused),
     /// Its receiver is full: offer it again when woken, or at that time.
     Wait(Instant),
 }
@@ -94,10 +96,7 @@ impl Deliverer {
                     return Delivery::Done;
                 }
                 Target::ForeignFrom => {
-                    let refused = stream.refuse_sender(stanza, out);
-                    let count = if refused.answered { Count::Refused } else { Count::DroppedRefused };
-                    way.switch.counters().add(count, 1);
-                    return Delivery::Done;
+                    return Delivery::Refused(stream.refuse_sender(stanza, out));
                 }
                 Target::Nobody(error) => error,
                 Target::Port(port) => match self.offer(way, &port, stanza) {

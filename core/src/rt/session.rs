@@ -39,6 +39,8 @@ pub enum Notice {
     },
     /// An element that it sent was refused.
     Refused(Refused),
+    /// So many more were, for which there was no notice: a log needs no line for each.
+    MoreRefused(u64),
     /// The connection is over.
     Ended {
         /// Its domain, if it got as far.
@@ -86,6 +88,8 @@ pub(super) struct ServerSession {
     /// The stanza that is next waits for room until then.
     waits: Option<Instant>,
     notices: VecDeque<Notice>,
+    /// Elements refused without a notice of their own.
+    unnoticed: u64,
     domain: Option<Domain>,
     /// It was bound; the stage does not tell while an event is taken, and after the end.
     bound: bool,
@@ -119,6 +123,7 @@ impl ServerSession {
             deliverer: Deliverer::default(),
             waits: None,
             notices: VecDeque::new(),
+            unnoticed: 0,
             domain: None,
             bound: false,
             end: None,
@@ -197,23 +202,31 @@ impl ServerSession {
                 let way = Way { waker: cx.waker(), now, switch: &self.switch, own: &self.port };
                 match self.deliverer.deliver(&way, stream, &stanza, out) {
                     Delivery::Done => self.waits = None,
+                    Delivery::Refused(refused) => {
+                        self.waits = None;
+                        self.refused(refused);
+                    }
                     Delivery::Wait(until) => {
                         self.waits = Some(until);
                         return Progress::Blocked(step.consumed - stream.put_back());
                     }
                 }
             }
-            Some(Event::Refused(refused)) => {
-                let count = if refused.answered { Count::Refused } else { Count::DroppedRefused };
-                self.switch.counters().add(count, 1);
-                // The log needs no more of them than it can show.
-                if self.notices.len() < 8 {
-                    self.notices.push_back(Notice::Refused(refused));
-                }
-            }
+            Some(Event::Refused(refused)) => self.refused(refused),
             Some(Event::Closed) => self.end_with(End::ByPeer),
         }
         Progress::More(step.consumed)
+    }
+
+    fn refused(&mut self, refused: Refused) {
+        let count = if refused.answered { Count::Refused } else { Count::DroppedRefused };
+        self.switch.counters().add(count, 1);
+        // The log needs no more of them than it can show.
+        if self.notices.len() < 8 {
+            self.notices.push_back(Notice::Refused(refused));
+        } else {
+            self.unnoticed += 1;
+        }
     }
 
     fn end_with(&mut self, end: End) {
@@ -422,6 +435,9 @@ impl Session for ServerSession {
     }
 
     fn next_notice(&mut self) -> Option<Notice> {
+        if self.unnoticed > 0 && !matches!(self.notices.front(), Some(Notice::Refused(_))) {
+            return Some(Notice::MoreRefused(core::mem::take(&mut self.unnoticed)));
+        }
         self.notices.pop_front()
     }
 

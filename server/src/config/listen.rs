@@ -108,6 +108,7 @@ fn listener<'t>(
     listener.reuse_port = reuse_port;
     if let Some((name, value)) = section.string("access", faults) {
         listener.access = context.rules.rule(name, value, faults);
+        listener.access_name = name.to_owned();
     }
     shaper(&mut section, context, &mut listener, faults);
     listener.check_from = section.boolean("check_from", listener.check_from, faults);

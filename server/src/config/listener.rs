@@ -51,6 +51,8 @@ pub struct Listener {
     pub password: Password,
     /// Who may send to components of this listener.
     pub access: Arc<AccessRule>,
+    /// The name of that rule, for the log.
+    pub access_name: String,
     /// How many bytes a second are read from each component; unlimited when unset.
     pub shaper: Option<NonZeroU64>,
     /// Whether `from` of every stanza must be the component's own.
@@ -89,6 +91,7 @@ impl Listener {
             address,
             password,
             access: Arc::new(AccessRule::everyone()),
+            access_name: "all".to_owned(),
             shaper: None,
             check_from: true,
             hidden_components: false,

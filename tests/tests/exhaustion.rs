@@ -1,0 +1,301 @@
+//! What others may cost: those who do not read, those who dawdle, and those who come in thousands.
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use enjamb_tests::expat::judge;
+use enjamb_tests::peer::{Element, Peer, first_element, stream_fault};
+use enjamb_tests::proc::{cpu_time, open_files, rss_kib};
+use enjamb_tests::server::{Config, Server};
+use enjamb_tests::wire::{Wire, digest, handshake_end, header};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+const HOST: &str = "host.example";
+
+/// Half-open connections that have to be borne at once, and what the server's memory may come to with them: 24 KiB
+/// each, and the server itself.
+const CROWD: usize = 10_000;
+const CROWD_RSS_KIB: u64 = 256 * 1024;
+
+/// The tests that take all of a machine take turns: else they would measure each other.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+fn machine() -> MutexGuard<'static, ()> {
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start() -> Server {
+    Config::new(&[HOST]).listener("").start()
+}
+
+/// Two components that nobody else has to do with: so many round trips, each sooner than
+/// anything that waits for a receiver that is full.
+fn assert_served(one: &mut Peer, two: &mut Peer, trips: usize) {
+    for trip in 0..trips {
+        let begun = Instant::now();
+        let id = format!("t{trip}");
+        one.message(&two.domain, &id, "ping");
+        two.stanza(&id);
+        two.message(&one.domain, &id, "pong");
+        one.stanza(&id);
+        assert!(begun.elapsed() < Duration::from_secs(4), "{trip}: {:?}", begun.elapsed());
+    }
+}
+
+/// The ids of all elements on a component's stream; quick, and without expat, which sees the whole at its end.
+fn ids(received: &[u8]) -> Vec<(String, bool)> {
+    let mut rest = &received[handshake_end(received).expect("it is logged in")..];
+    let mut ids = Vec::new();
+    while let Some(end) = first_element(rest) {
+        let xml = String::from_utf8_lossy(&rest[..end]);
+        let id = xml.split(" id='").nth(1).and_then(|rest| rest.split('\'').next()).unwrap_or_default();
+        ids.push((id.to_owned(), xml.contains(" type='error'")));
+        rest = &rest[end..];
+    }
+    ids
+}
+
+#[test]
+fn a_receiver_that_does_not_read_costs_one_outbox_and_bounces_after_five_seconds() {
+    const SENDERS: usize = 10;
+    const EACH: usize = 500;
+    let _turn = machine();
+    let server = start();
+    let mut stuck = Peer::online(server.addr(0), "stuck.example");
+    let mut one = Peer::online(server.addr(0), "one.example");
+    let mut two = Peer::online(server.addr(0), "two.example");
+    let before = rss_kib(server.pid());
+    let body = "x".repeat(8000);
+    let returned = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for n in 0..SENDERS {
+            let (server, body, returned) = (&server, &body, &returned);
+            scope.spawn(move || {
+                let mut sender = Peer::online(server.addr(0), &format!("sender{n}.example"));
+                for m in 0..EACH {
+                    sender.message("stuck.example", &format!("{n}-{m}"), body);
+                }
+                let begun = Instant::now();
+                sender
+                    .send(&format!("<iq type='get' id='end' to='{HOST}'><ping xmlns='urn:xmpp:ping'/></iq>"));
+                assert!(sender.wire.wait_for(Duration::from_secs(20), "id='end'"), "{:?}", begun.elapsed());
+                let mut came = ids(sender.wire.received());
+                came.pop();
+                assert!(came.iter().all(|(_, error)| *error), "only errors come back");
+                let conditions =
+                    sender.wire.text().matches("<error type='wait'><resource-constraint ").count();
+                assert_eq!(conditions, came.len());
+                returned.lock().expect("nobody panics with it").extend(came.into_iter().map(|(id, _)| id));
+            });
+        }
+        assert_served(&mut one, &mut two, 200);
+    });
+    let grown = rss_kib(server.pid()).saturating_sub(before);
+    println!("40 MB for a receiver that does not read: {grown} KiB more");
+    assert!(grown < 16 * 1024, "{grown} KiB more");
+    let mut returned = returned.into_inner().expect("nobody panicked with it");
+    assert!(!returned.is_empty(), "nothing was bounced");
+
+    // Whoever wakes up gets all that did not come back, in each sender's order, and is written to again.
+    let expected = SENDERS * EACH - returned.len();
+    stuck.wire.wait(Duration::from_millis(500), |_| false);
+    let got = ids(stuck.wire.received());
+    assert_eq!(got.len(), expected);
+    for n in 0..SENDERS {
+        let prefix = format!("{n}-");
+        let of_one: Vec<usize> = got
+            .iter()
+            .filter_map(|(id, _)| id.strip_prefix(&prefix).map(|m| m.parse().expect("a number")))
+            .collect();
+        assert!(of_one.is_sorted(), "{n} out of order");
+    }
+    returned.extend(got.into_iter().map(|(id, _)| id));
+    assert_eq!(
+        returned.iter().collect::<HashSet<_>>().len(),
+        SENDERS * EACH,
+        "each came once, here or there"
+    );
+    one.message("stuck.example", "awake", "x");
+    assert!(stuck.wire.wait_for(Duration::from_secs(5), "'awake'"), "it is not written to again");
+}
+
+#[test]
+fn two_that_flood_each_other_and_do_not_read_both_recover() {
+    const EACH: usize = 2500;
+    let _turn = machine();
+    let server = start();
+    let mut one = Peer::online(server.addr(0), "one.example");
+    let mut two = Peer::online(server.addr(0), "two.example");
+    let flood = |from: &str, to: &str| {
+        let body = "x".repeat(8000);
+        let message =
+            |n| format!("<message from='{from}' to='{to}' id='{from}-{n}'><body>{body}</body></message>");
+        (0..EACH).map(message).collect::<String>()
+    };
+    thread::scope(|scope| {
+        for (peer, other) in [(&mut one, "two.example"), (&mut two, "one.example")] {
+            scope.spawn(move || {
+                let bytes = flood(&peer.domain, other);
+                // Until nothing has gone on for longer than a full receiver is waited for.
+                let sent = peer.wire.push(bytes.as_bytes(), Duration::from_millis(6500));
+                assert!(sent < bytes.len(), "20 MB were taken from one who reads nothing");
+                assert_eq!(peer.wire.send(&bytes.as_bytes()[sent..], None), bytes.len() - sent);
+                let end = format!("<iq type='get' id='end' to='{HOST}'><ping xmlns='urn:xmpp:ping'/></iq>");
+                peer.send(&end);
+                let answered = peer.wire.wait_for(Duration::from_secs(20), "id='end'");
+                assert!(answered, "{} does not recover", peer.domain);
+            });
+        }
+    });
+    for peer in [&mut one, &mut two] {
+        peer.wire.wait(Duration::from_millis(300), |_| false);
+    }
+    let (of_one, of_two) = (ids(one.wire.received()), ids(two.wire.received()));
+    for (own, other, name) in [(&of_one, &of_two, "one.example-"), (&of_two, &of_one, "two.example-")] {
+        let bounced = own.iter().filter(|(id, error)| *error && id.starts_with(name));
+        let delivered = other.iter().filter(|(id, error)| !*error && id.starts_with(name));
+        let all: Vec<_> = bounced.chain(delivered).map(|(id, _)| id).collect();
+        assert_eq!((all.len(), all.iter().collect::<HashSet<_>>().len()), (EACH, EACH), "{name}");
+    }
+}
+
+/// A byte a second until it is over; gives the error that ended it and how long that took.
+fn drip(wire: &mut Wire, text: &str) -> (String, Duration) {
+    let begun = Instant::now();
+    for byte in text.bytes() {
+        wire.send(&[byte], None);
+        if wire.wait(Duration::from_secs(1), |_| false) || wire.closed() {
+            break;
+        }
+    }
+    (stream_fault(wire).map(|fault| fault.condition).unwrap_or_default(), begun.elapsed())
+}
+
+#[test]
+fn a_sender_that_drips_is_timed_out_before_authentication_and_disturbs_nobody_after() {
+    let server = start();
+    let addr = server.addr(0);
+    thread::scope(|scope| {
+        let headers = scope.spawn(|| drip(&mut Wire::connect(addr), &header("drip.example")));
+        let handshakes = scope.spawn(|| {
+            let mut wire = Wire::connect(addr);
+            let id = wire.open(header("drip.example").as_bytes()).expect("a header");
+            drip(&mut wire, &format!("<handshake>{}</handshake>", digest(&id)))
+        });
+        scope.spawn(|| {
+            let mut slow = Peer::online(addr, "slow.example");
+            slow.send("<message to='one.example' id='slow'><bo");
+            for byte in b"dy>x<" {
+                slow.wire.wait(Duration::from_secs(1), |_| false);
+                slow.wire.send(&[*byte], None);
+            }
+            slow.send("/body></message>");
+            slow.assert_quiet();
+        });
+        let mut one = Peer::online(addr, "one.example");
+        let mut two = Peer::online(addr, "two.example");
+        while !headers.is_finished() || !handshakes.is_finished() {
+            one.message("two.example", "m", "x");
+            two.stanza("m");
+            thread::sleep(Duration::from_millis(20));
+        }
+        one.stanza("slow");
+        for end in [headers, handshakes] {
+            let (condition, took) = end.join().expect("it did not panic");
+            assert_eq!(condition, "connection-timeout");
+            assert!(took > Duration::from_millis(4500) && took < Duration::from_secs(8), "{took:?}");
+        }
+    });
+}
+
+/// Connects a crowd that never authenticates, half of it with a header; gives the server's memory with all of it.
+fn crowd(server: &Server, one: &mut Peer, two: &mut Peer) -> u64 {
+    let opening = header("crowd.example");
+    let mut crowd = Vec::with_capacity(CROWD);
+    for n in 0..CROWD {
+        let mut stream = TcpStream::connect(server.addr(0)).expect("a connection, or a place in the backlog");
+        if n % 2 == 0 {
+            stream.write_all(opening.as_bytes()).expect("the system takes it");
+        }
+        crowd.push(stream);
+        if n % 2500 == 0 {
+            assert_served(one, two, 2);
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while open_files(server.pid()) < CROWD {
+        assert!(Instant::now() < deadline, "only {} are open", open_files(server.pid()));
+        thread::sleep(Duration::from_millis(50));
+    }
+    let rss = rss_kib(server.pid());
+    assert_served(one, two, 50);
+    for (n, mut stream) in crowd.into_iter().enumerate() {
+        stream.set_read_timeout(Some(Duration::from_secs(15))).expect("it has one");
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap_or_else(|error| panic!("{n} is not closed: {error}"));
+        let text = String::from_utf8_lossy(&received);
+        assert!(text.contains("<connection-timeout ") && text.ends_with("</stream:stream>"), "{n}: {text}");
+        assert_eq!(judge().check(&received), Ok(()));
+    }
+    rss
+}
+
+#[test]
+fn ten_thousand_that_never_authenticate_are_borne_and_leave_nothing_behind() {
+    let _turn = machine();
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files).expect("up to the hard limit one may");
+    let enough = files.maximum.is_none_or(|most| most > 11_000);
+    assert!(enough, "the hard limit of open files is {:?}: `ulimit -Hn` must be over 11,000", files.maximum);
+
+    let server = Config::new(&[HOST]).listener("state_timeout = 7000").start();
+    let mut one = Peer::online(server.addr(0), "one.example");
+    let mut two = Peer::online(server.addr(0), "two.example");
+    let base = rss_kib(server.pid());
+    let first = crowd(&server, &mut one, &mut two);
+    let second = crowd(&server, &mut one, &mut two);
+    println!("{CROWD} half-open connections: {first} KiB, once more {second} KiB; without {base} KiB");
+    assert!(first < CROWD_RSS_KIB, "{first} KiB");
+    assert!(second < first + first / 10 + 4096, "{first} KiB, then {second} KiB: it leaks");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while open_files(server.pid()) > 50 {
+        assert!(Instant::now() < deadline, "{} files stay open", open_files(server.pid()));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_served(&mut one, &mut two, 10);
+}
+
+fn connect_many(addr: SocketAddr, number: usize) -> Vec<TcpStream> {
+    (0..number).map(|_| TcpStream::connect(addr).expect("a place in the backlog")).collect()
+}
+
+#[test]
+fn without_file_descriptors_the_server_serves_on_and_accepts_again() {
+    let server = Config::new(&[HOST]).listener("state_timeout = \"infinity\"").files(64).start();
+    let mut one = Peer::online(server.addr(0), "one.example");
+    let mut two = Peer::online(server.addr(0), "two.example");
+    let crowd = connect_many(server.addr(0), 100);
+    server.wait_for_log("no connection can be accepted");
+    assert!(open_files(server.pid()) > 60);
+    let before = cpu_time(server.pid());
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        assert_served(&mut one, &mut two, 1);
+        thread::sleep(Duration::from_millis(50));
+    }
+    let spent = cpu_time(server.pid()) - before;
+    println!("{spent:?} of computing in 3 s without a file descriptor");
+    assert!(spent < Duration::from_millis(500), "{spent:?}: it spins");
+    let said = server.log().matches("no connection can be accepted").count();
+    assert!(said <= 2, "it is said {said} times within 3 s");
+    drop(crowd);
+    let mut late = Peer::online(server.addr(0), "late.example");
+    late.message("one.example", "late", "x");
+    let element: Element = one.stanza("late");
+    assert_eq!(element.name(), "message");
+}
