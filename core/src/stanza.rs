@@ -9,7 +9,8 @@ use core::fmt;
 use crate::jid::{Jid, JidError};
 use crate::xml::escape::{push_attribute, push_value};
 use crate::xml::rewrite;
-use crate::xml::scan::{Head, HeaderPrefixes, TopLevel, Value};
+use crate::xml::scan::{Head, TopLevel, Value};
+use crate::xml::scope::HeaderPrefixes;
 use crate::xml::tag::Span;
 
 /// The three kinds of stanza (RFC 6120, 8.2).

@@ -125,7 +125,7 @@ fn universe(labels: &[&str], depth: usize) -> Vec<Domain> {
         start = names.len();
         names.extend(longer);
     }
-    names.iter().map(|name| Domain::parse(name).unwrap()).collect()
+    names.iter().map(|name| Domain::parse(name).expect("the model's names are domains")).collect()
 }
 
 fn owners(router: &Router, names: &[Domain]) -> Vec<Option<ConnId>> {

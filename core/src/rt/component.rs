@@ -18,7 +18,8 @@ use crate::stanza::{Stanza, StanzaBuf};
 use crate::stream::{ClientEvent, ClientStream, Initiating, Initiator};
 use crate::time::Instant;
 use crate::xml::XmlError;
-use crate::xml::scan::{HeaderPrefixes, Progress as Scanned, Scan};
+use crate::xml::scan::{Progress as Scanned, Scan};
+use crate::xml::scope::HeaderPrefixes;
 
 /// Who a component is, and what its stream may cost.
 #[derive(Clone, Debug)]

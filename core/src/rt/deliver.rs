@@ -15,7 +15,8 @@ use crate::stanza::Stanza;
 use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use crate::stream::{Refused, ServerStream};
 use crate::time::Instant;
-use crate::xml::scan::{HeaderPrefixes, Progress, Scan};
+use crate::xml::scan::{Progress, Scan};
+use crate::xml::scope::HeaderPrefixes;
 
 /// What became of a stanza.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use crate::error::{Cause, StreamError, push_trailer};
 use crate::limits::Limits;
 use crate::time::Instant;
 use crate::xml::header::StreamHeader;
-use crate::xml::scan::{Head, HeaderPrefixes, Progress, Scan, StreamElement};
+use crate::xml::scan::{Head, Progress, Scan, StreamElement};
+use crate::xml::scope::HeaderPrefixes;
 use crate::xml::{XmlError, XmlFault};
 
 /// What stands at the first level of a stream.

@@ -14,7 +14,8 @@ use crate::stanza::{AddressFault, Stanza, text_of};
 use crate::stanza_error::{Answer, ErrorType, StanzaCondition, StanzaError};
 use crate::time::Instant;
 use crate::xml::rewrite;
-use crate::xml::scan::{Head, Namespace, StreamElement};
+use crate::xml::scan::{Head, StreamElement};
+use crate::xml::scope::Namespace;
 
 /// The stream of a component that is authenticated and bound.
 ///

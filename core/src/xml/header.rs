@@ -12,7 +12,7 @@ use rxml::error::EndOrError;
 use rxml::{Parse, RawEvent, RawParser};
 
 use super::names::check_portable_name;
-use super::scan::{HeaderPrefixes, check_namespace};
+use super::scope::{HeaderPrefixes, check_namespace};
 use super::{XmlFault, names};
 use crate::error::{Cause, StreamError};
 use crate::limits::Limits;

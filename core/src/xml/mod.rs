@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `header` | reads the XML declaration, `<stream:stream>` and the handshake, through rxml |
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
+//! | `scope` | which prefix stands for which namespace |
 //! | `tag`, `text`, `names` | the scan's parts: start tags, character data, characters |
 //! | `rewrite` | copies a scanned stanza, writing anew what may not be handed on as it came |
 //! | `escape` | the one writer of attribute values and text |
@@ -18,6 +19,7 @@ pub(crate) mod header;
 mod names;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
+pub(crate) mod scope;
 pub(crate) mod tag;
 mod text;
 

@@ -3,39 +3,17 @@
 //! It goes on where it stopped, token by token, so that an element in one-byte reads costs what a whole one
 //! does, and what it says of given bytes never depends on how they were cut.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::names::{is_portable_namespace, is_space};
+use super::names::is_space;
+use super::scope::{
+    Declared, HeaderPrefixes, Namespace, check_namespace, is_content_namespace, namespace_key, resolve,
+};
 use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
 use super::text::{self, Oddities};
 use super::{XmlError, XmlFault, rewrite};
 use crate::limits::Limits;
 use crate::namespaces as ns;
-
-/// Prefixes that a stream header declared, with their namespace names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeaderPrefixes(pub(crate) Vec<(String, String)>);
-
-impl HeaderPrefixes {
-    /// A header may declare so many: a stanza marks those it uses in 32 bits.
-    pub(crate) const MOST: usize = 32;
-
-    /// The same number for all declarations of one namespace here.
-    fn key(&self, uri: &[u8]) -> Option<u64> {
-        self.0.iter().position(|(_, declared)| declared.as_bytes() == uri).map(|index| index as u64)
-    }
-
-    fn find(&self, prefix: &[u8]) -> Option<(usize, &str)> {
-        let (index, (_, uri)) =
-            self.0.iter().enumerate().find(|(_, (declared, _))| declared.as_bytes() == prefix)?;
-        Some((index, uri))
-    }
-
-    pub(crate) fn uri(&self, prefix: &str) -> Option<&str> {
-        self.find(prefix.as_bytes()).map(|(_, uri)| uri)
-    }
-}
 
 /// What the scan says so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,32 +68,12 @@ pub(crate) struct Head {
     pub(crate) odd: Oddities,
 }
 
-/// Where a namespace is declared.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Namespace {
-    /// In the element: the namespace name as written.
-    Inner(Span),
-    /// In the stream header: which of its declarations.
-    Header(usize),
-    /// It is `xml`.
-    Xml,
-}
-
 /// A value and how it is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
     pub(crate) span: Span,
     /// As written it is the value.
     pub(crate) plain: bool,
-}
-
-#[derive(Debug)]
-struct Declared {
-    prefix: Span,
-    uri: Span,
-    /// The same for the same namespace, so that attributes are told apart without looking at it again.
-    key: u64,
-    depth: u16,
 }
 
 /// The scan of one stream's first-level elements, one after the other.
@@ -440,65 +398,4 @@ enum Step {
     /// A token is done; go on.
     Token,
     Last(Progress),
-}
-
-/// Components are to write `jabber:component:accept`; old libraries write the other two.
-fn is_content_namespace(uri: &[u8]) -> bool {
-    [ns::COMPONENT, ns::CLIENT, ns::SERVER].iter().any(|known| rewrite::same_value(uri, known.as_bytes()))
-}
-
-/// A number that stands for a namespace name: FNV-1a. Whoever finds two names with one number can only make
-/// stanzas that are refused, so its weakness opens nothing.
-fn namespace_key(uri: &[u8]) -> u64 {
-    let hash = uri.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    // Apart from the small numbers of the header's.
-    hash | (1 << 63)
-}
-
-struct Resolved<'a> {
-    uri: &'a [u8],
-    key: u64,
-    /// The bit of the stream header's declaration, if it is one of those.
-    inherited: u32,
-    declared: Namespace,
-}
-
-fn resolve<'a>(
-    declared: &[Declared],
-    input: &'a [u8],
-    header: &'a HeaderPrefixes,
-    prefix: &[u8],
-) -> Result<Resolved<'a>, XmlFault> {
-    if prefix == b"xml" {
-        let uri = ns::XML.as_bytes();
-        return Ok(Resolved { uri, key: namespace_key(uri), inherited: 0, declared: Namespace::Xml });
-    }
-    if let Some(inner) = declared.iter().rev().find(|declared| declared.prefix.of(input) == prefix) {
-        let declared = Namespace::Inner(inner.uri);
-        return Ok(Resolved { uri: inner.uri.of(input), key: inner.key, inherited: 0, declared });
-    }
-    match header.find(prefix) {
-        Some((index, uri)) => {
-            let key = header.key(uri.as_bytes()).unwrap_or(index as u64);
-            let declared = Namespace::Header(index);
-            Ok(Resolved { uri: uri.as_bytes(), key, inherited: 1 << index, declared })
-        }
-        None => Err(XmlFault::NotWellFormed("a namespace prefix that is not declared")),
-    }
-}
-
-/// Namespaces in XML 1.0, section 3, and what receivers differ on. `prefix` is empty for the default.
-pub(super) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault> {
-    if (prefix == b"xml") != (uri == ns::XML.as_bytes()) {
-        return Err(XmlFault::NotWellFormed("the prefix xml or its namespace bound to another"));
-    }
-    if prefix == b"xmlns" || uri == ns::XMLNS.as_bytes() {
-        return Err(XmlFault::NotWellFormed("the prefix xmlns or its namespace declared"));
-    }
-    if uri.is_empty() && !prefix.is_empty() {
-        return Err(XmlFault::NotWellFormed("a prefix bound to no namespace"));
-    }
-    if is_portable_namespace(uri) { Ok(()) } else { Err(XmlFault::UnportableNamespace) }
 }
