@@ -38,19 +38,24 @@ pub fn start(options: &ServeOptions) -> Result<(), String> {
 pub(crate) struct ConnectionLog {
     conn: ConnId,
     peer: SocketAddr,
-    refusals: Refusals,
+    refusals: PerMinute,
+    bound: bool,
 }
+
+/// Connections that failed before they were bound, of all listeners together: anybody can make those.
+static FAILURES: Mutex<PerMinute> = Mutex::new(PerMinute::new(60));
 
 impl ConnectionLog {
     pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
         debug!(conn = conn.0, %peer, "connection accepted");
-        Self { conn, peer, refusals: Refusals::default() }
+        Self { conn, peer, refusals: PerMinute::new(10), bound: false }
     }
 
     pub(crate) fn notice(&mut self, notice: &Notice) {
         let Self { conn, peer, .. } = *self;
         match notice {
             Notice::Bound { domain, is_subdomain, replaced, changes } => {
+                self.bound = true;
                 let subdomain = if *is_subdomain { " under every host" } else { "" };
                 info!(conn = conn.0, %peer, %domain, "component connected{subdomain}");
                 if !replaced.is_empty() {
@@ -62,12 +67,15 @@ impl ConnectionLog {
             Notice::Refused(refused) => self.refused(refused),
             Notice::MoreRefused(number) => self.refusals.suppressed += number,
             Notice::Ended { domain, end, unsent, changes } => {
-                self.refusals.flush(conn);
+                self.flush_refusals();
                 let is_known = domain.is_some();
                 let domain = domain.as_ref().map_or("-", |domain| domain.as_str());
                 let unsent = *unsent;
                 match end {
                     End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
+                        if !self.bound && !may_log_failure() {
+                            return;
+                        }
                         warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
                     }
                     // A port scan or a health check is no news.
@@ -82,8 +90,18 @@ impl ConnectionLog {
         }
     }
 
+    fn flush_refusals(&mut self) {
+        let suppressed = self.refusals.restart();
+        if suppressed > 0 {
+            warn!(conn = self.conn.0, suppressed, "more stanzas were refused than are logged");
+        }
+    }
+
     fn refused(&mut self, refused: &Refused) {
-        if self.refusals.may_log(self.conn) {
+        if self.refusals.is_over() {
+            self.flush_refusals();
+        }
+        if self.refusals.may_log() {
             let answer = if refused.answered { "answered bad-request" } else { "dropped" };
             warn!(conn = self.conn.0, peer = %self.peer, "stanza refused, {answer}: {}", refused.reason);
         }
@@ -153,33 +171,63 @@ impl AcceptLog {
     }
 }
 
-/// At most so many refusals a minute are worth a line each; the rest are counted.
-#[derive(Default)]
-struct Refusals {
+/// May a connection that failed before it was bound have a line?
+fn may_log_failure() -> bool {
+    let mut failures = FAILURES.lock().unwrap_or_else(PoisonError::into_inner);
+    if failures.is_over() {
+        let suppressed = failures.restart();
+        if suppressed > 0 {
+            warn!(suppressed, "more connections failed before they were bound than are logged");
+        }
+    }
+    failures.may_log()
+}
+
+/// At most so many lines a minute; the rest are counted.
+struct PerMinute {
+    most: u32,
     since: Option<Instant>,
     logged: u32,
     suppressed: u64,
 }
 
-impl Refusals {
-    const A_MINUTE: u32 = 10;
+impl PerMinute {
+    const fn new(most: u32) -> Self {
+        Self { most, since: None, logged: 0, suppressed: 0 }
+    }
 
-    fn may_log(&mut self, conn: ConnId) -> bool {
-        if self.since.is_none_or(|since| since.elapsed() > Duration::from_secs(60)) {
-            self.flush(conn);
-            self.since = Some(Instant::now());
-            self.logged = 0;
-        }
-        self.logged += 1;
-        let may = self.logged <= Self::A_MINUTE;
+    /// Has the minute passed?
+    fn is_over(&self) -> bool {
+        self.since.is_none_or(|since| since.elapsed() > Duration::from_secs(60))
+    }
+
+    /// Begins another minute; gives how many got no line in the one before.
+    fn restart(&mut self) -> u64 {
+        self.since = Some(Instant::now());
+        self.logged = 0;
+        std::mem::take(&mut self.suppressed)
+    }
+
+    fn may_log(&mut self) -> bool {
+        self.logged = self.logged.saturating_add(1);
+        let may = self.logged <= self.most;
         self.suppressed += u64::from(!may);
         may
     }
+}
 
-    fn flush(&mut self, conn: ConnId) {
-        let suppressed = std::mem::take(&mut self.suppressed);
-        if suppressed > 0 {
-            warn!(conn = conn.0, suppressed, "more stanzas were refused than are logged");
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_the_most_a_minute_lines_are_counted_instead() {
+        let mut lines = PerMinute::new(3);
+        assert!(lines.is_over());
+        assert_eq!(lines.restart(), 0);
+        assert_eq!((0..10).filter(|_| lines.may_log()).count(), 3);
+        assert!(!lines.is_over());
+        assert_eq!(lines.restart(), 7);
+        assert!(lines.may_log());
     }
 }

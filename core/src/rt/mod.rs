@@ -12,9 +12,11 @@
 //! | `deliver` | where one stanza goes |
 //! | `switch` | who is connected: the router and every connection's outbox |
 //! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
-//! | `component` | the component's side of a connection, as the loop sees it |
+//! | `component` | the application's handle to a component's connection |
+//! | `component_session` | that connection, as the loop sees it |
 
 mod component;
+mod component_session;
 mod counters;
 mod deliver;
 mod driver;

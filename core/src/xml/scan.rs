@@ -3,6 +3,7 @@
 //! It goes on where it stopped, token by token, so that an element in one-byte reads costs what a whole one
 //! does, and what it says of given bytes never depends on how they were cut.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::names::is_space;
