@@ -18,6 +18,8 @@ struct Stage {
     secret: String,
     ids: Vec<String>,
     connections: Vec<Connection>,
+    /// Bytes that the server gets at a time.
+    cut: usize,
 }
 
 struct Connection {
@@ -27,7 +29,7 @@ struct Connection {
 }
 
 impl Stage {
-    fn new(settings: &[(&str, &str)]) -> Self {
+    fn new(settings: &[(&str, &str)], cut: usize) -> Self {
         let setting = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let hosts: Vec<&str> = setting("hosts").unwrap_or("host.example").split(' ').collect();
         let secret = setting("secret").unwrap_or("s3cret").to_owned();
@@ -53,7 +55,7 @@ impl Stage {
             ..Terms::default()
         });
         let ids = setting("ids").into_iter().flat_map(|ids| ids.split(' ')).map(Into::into).collect();
-        Self { server, secret, ids, connections: Vec::new() }
+        Self { server, secret, ids, connections: Vec::new(), cut }
     }
 
     /// Plays one line; gives the lines that the server answers with.
@@ -66,7 +68,9 @@ impl Stage {
                 let Connection { conn, id, .. } = &self.connections[index];
                 let digest = proof(id, &self.secret);
                 let text = text.replace("{digest}", &digest).replace("{DIGEST}", &digest.to_uppercase());
-                self.server.receive(*conn, &unescape(&text));
+                for piece in unescape(&text).chunks(self.cut) {
+                    self.server.receive(*conn, piece);
+                }
             }
             ("E", number) => {
                 let index = self.connection(number);
@@ -159,11 +163,12 @@ fn escape(bytes: &[u8]) -> String {
     }
 }
 
-/// The transcript as it is when its `C`, `E`, `T` and `A` lines are played.
-fn played(script: &str) -> String {
+/// The transcript as it is when its `C`, `E`, `T` and `A` lines are played, what is received in pieces of `cut`
+/// bytes.
+fn played(script: &str, cut: usize) -> String {
     let settings: Vec<(&str, &str)> =
         script.lines().filter_map(|line| line.strip_prefix("! ")?.split_once(' ')).collect();
-    let mut stage = Stage::new(&settings);
+    let mut stage = Stage::new(&settings, cut);
     let mut transcript = String::new();
     for line in script.lines() {
         if line.starts_with(['S', 'X']) {
@@ -196,7 +201,7 @@ fn every_transcript_is_played_as_it_is_written() {
         let written = fs::read_to_string(&file).expect("a transcript is text");
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         assert!(written.starts_with("# "), "{name} names its rule in its first line");
-        let played = played(&written);
+        let played = played(&written, usize::MAX);
         if std::env::var_os("ENJAMB_BLESS").is_some() {
             fs::write(&file, &played).expect("the transcript is written");
         } else if played != written {
@@ -208,9 +213,19 @@ fn every_transcript_is_played_as_it_is_written() {
 }
 
 #[test]
+fn every_transcript_is_the_same_however_it_is_cut() {
+    for file in transcripts() {
+        let written = fs::read_to_string(&file).expect("a transcript is text");
+        for cut in [1, 2, 3, 5, 7, 16] {
+            assert_eq!(played(&written, cut), written, "{} in pieces of {cut}", file.display());
+        }
+    }
+}
+
+#[test]
 fn a_transcript_that_is_wrong_is_found() {
     let script = "# x\nC: <a/>\nS: something\n";
-    let played = played(script);
+    let played = played(script, usize::MAX);
     assert_ne!(played, script);
     assert!(played.contains("<invalid-namespace"), "{played}");
     assert!(played.ends_with("</stream:stream>\nX:\n"), "{played}");
