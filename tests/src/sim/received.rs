@@ -2,6 +2,8 @@
 
 use roxmltree::{Document, Node};
 
+use crate::expat;
+
 const STREAMS: &str = "http://etherx.jabber.org/streams";
 const COMPONENT: &str = "jabber:component:accept";
 
@@ -54,6 +56,10 @@ impl Stream {
             Ok(document) => document,
             Err(error) => panic!("not well-formed: {error}: ...{tail}"),
         };
+        // The parser that most receivers run has the last word.
+        if let Err(error) = expat::judge().check(whole.as_bytes()) {
+            panic!("expat refuses it: {error}: ...{tail}");
+        }
         let root = document.root_element();
         assert!(root.has_tag_name((STREAMS, "stream")), "no stream: {text}");
         for node in root.children().filter(Node::is_text) {
