@@ -1,14 +1,48 @@
 //! On async-std: its sockets, its tasks.
 
 use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
 use enjamb_core::rt::{Component, ComponentSettings, Listener, Switch};
 
+use futures_io::{AsyncRead, AsyncWrite};
+
 use crate::{ConnectError, accept, connect_over};
+
+/// A TCP stream whose `poll_close` shuts the sending side: async-std's own does nothing, and the peer would wait
+/// for an end that comes only when the stream is dropped.
+#[derive(Clone, Debug)]
+pub struct ClosingTcp(pub TcpStream);
+
+impl AsyncRead for ClosingTcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ClosingTcp {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.shutdown(Shutdown::Write))
+    }
+}
 
 /// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
 /// [`Switch::shut_down`] ends the connections.
@@ -19,7 +53,7 @@ pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Liste
     loop {
         let (stream, _) = socket.accept().await?;
         stream.set_nodelay(true)?;
-        let mut connection = accept(stream, Arc::clone(&switch), Arc::clone(&listener))?;
+        let mut connection = accept(ClosingTcp(stream), Arc::clone(&switch), Arc::clone(&listener))?;
         let task = async move { while connection.next_notice().await.is_some() {} };
         drop(async_std::task::spawn(task));
     }
@@ -37,6 +71,8 @@ pub async fn connect(
 ) -> Result<Component, ConnectError> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    connect_over(stream, ComponentSettings::new(domain, secret), |task| drop(async_std::task::spawn(task)))
-        .await
+    connect_over(ClosingTcp(stream), ComponentSettings::new(domain, secret), |task| {
+        drop(async_std::task::spawn(task));
+    })
+    .await
 }

@@ -14,5 +14,6 @@ pub mod peer;
 pub mod proc;
 pub mod server;
 pub mod sim;
+pub mod suite;
 pub mod tree;
 pub mod wire;

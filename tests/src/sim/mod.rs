@@ -8,12 +8,14 @@
 //! | `wire` | a connection's two pipes, and the `Transport` at either end |
 //! | `peer` | a scripted component: raw bytes, reading or not |
 //! | `world` | a server's connections and their peers, ready to play with |
+//! | `runtime` | the simulator as one runtime among others, for the suite that runs on all |
 //! | `received` | what a peer got, read by a strict parser |
 
 mod executor;
 mod peer;
 mod random;
 mod received;
+mod runtime;
 mod wire;
 mod world;
 
@@ -21,5 +23,6 @@ pub use executor::{SimTimer, TaskId};
 pub use peer::Peer;
 pub use random::Random;
 pub use received::{Element, Stream};
+pub use runtime::Simulated;
 pub use wire::{SimTransport, Wire};
 pub use world::{Link, SECRET, World, handshake, header, switch};

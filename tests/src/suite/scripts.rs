@@ -1,0 +1,234 @@
+//! What is played. Each gives its transcript, which is the same on every runtime.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use enjamb_core::rt::Component;
+
+use super::runtime::Runtime;
+use super::stage::{Stage, kind_of, quick_limits, settings, shown};
+
+/// Two components exchange stanzas, hear of one that nobody serves, and close.
+pub async fn meet<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    stage.listener.limits = Arc::new(quick_limits());
+    let ((a, a_log), (b, b_log)) = (stage.component("a.example").await, stage.component("b.example").await);
+    let mut said = Vec::new();
+    for n in 0..3 {
+        a.send(format!("<message to='x@b.example' from='y@a.example'><body>{n}</body></message>"))
+            .await
+            .expect("it is open");
+        said.push(format!("b: {}", next(&b).await));
+        b.send(format!("<message to='y@a.example'><body>{n}, too</body></message>"))
+            .await
+            .expect("it is open");
+        said.push(format!("a: {}", next(&a).await));
+    }
+    a.send("<message to='nobody.example' id='lost'><body/></message>").await.expect("it is open");
+    said.push(format!("a: {}", next(&a).await));
+    a.close();
+    said.push(format!("server of a: {}", stage.end_of(&a_log).await));
+    said.push(format!("a: {}", end(&a).await));
+    b.send("<message to='a.example' id='late'/>").await.expect("it is open");
+    said.push(format!("b: {}", next(&b).await));
+    drop(b);
+    said.push(format!("server of b: {}", stage.end_of(&b_log).await));
+    said
+}
+
+/// A peer shuts its side behind its last stanza: it is delivered, and the peer still gets the closing tag.
+pub async fn half_close<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    let (b, _) = stage.component("b.example").await;
+    let (mut peer, log) = stage.peer("a.example").await;
+    peer.write("<message to='b.example'><body>last</body></message>").await;
+    peer.shut().await;
+    let rest = peer.rest().await;
+    vec![
+        format!("b: {}", next(&b).await),
+        format!("peer: {rest}"),
+        format!("server: {}", stage.end_of(&log).await),
+    ]
+}
+
+/// Both of two components send 5 MB to each other at once, and take what comes.
+pub async fn both_write<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    let ((a, _), (b, _)) = (stage.component("a.example").await, stage.component("b.example").await);
+    let sending = both(pour(&a, "b.example"), pour(&b, "a.example"));
+    let (_, (at_a, at_b)) = both(sending, both(drain(&a), drain(&b))).await;
+    vec![format!("a: {at_a} in order"), format!("b: {at_b} in order")]
+}
+
+/// One peer reads nothing: what is sent to it bounces in the end, and nobody else waits for it longer than that.
+pub async fn stall<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    stage.listener.outbox_mark = 64 * 1024;
+    stage.listener.stall = Duration::from_millis(200);
+    let ((a, _), (b, _)) = (stage.component("a.example").await, stage.component("b.example").await);
+    let (deaf, _log) = stage.peer("deaf.example").await;
+    let heard = Cell::new(false);
+    let flood = async {
+        let body = "x".repeat(8000);
+        while !heard.get() {
+            a.send(format!("<message to='deaf.example' id='much'><body>{body}</body></message>"))
+                .await
+                .expect("it is open");
+        }
+    };
+    let answer = async {
+        let answer = next(&a).await;
+        heard.set(true);
+        answer
+    };
+    let ((), answer) = both(flood, answer).await;
+    let mut said = vec![format!("a: {answer}")];
+    a.send("<message to='b.example'><body>still here</body></message>").await.expect("it is open");
+    said.push(format!("b: {}", next(&b).await));
+    drop(deaf);
+    said
+}
+
+/// Alarms that ring late: what is overdue is seen then, and not before its time.
+pub async fn late<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    let mut limits = quick_limits();
+    limits.negotiation_step = Duration::from_millis(50);
+    stage.listener.limits = Arc::new(limits.clone());
+    stage.late = Duration::from_millis(100);
+    let (mut silent, log) = {
+        let (stream, log) = stage.accept().await;
+        (super::stage::Peer::of(stream), log)
+    };
+    let rest = silent.rest().await;
+    let condition = if rest.contains("<connection-timeout ") { "connection-timeout" } else { &rest };
+    let mut said = vec![format!("peer: {condition}"), format!("server: {}", stage.end_of(&log).await)];
+
+    let (ours, theirs) = stage.runtime.pair().await;
+    let mut settings = settings("a.example");
+    settings.limits = Arc::new(limits);
+    let timer = stage.timer();
+    let begun = enjamb_core::rt::Timer::now(&timer);
+    let (component, connection) = Component::connect(settings, ours, timer);
+    stage.runtime.spawn_component(connection);
+    let refused = component.established().await.expect_err("nobody answers");
+    let waited = enjamb_core::rt::Timer::now(&stage.timer()).since(begun);
+    said.push(format!("component: {}", kind_of(&refused)));
+    said.push(format!("in time: {}", waited >= Duration::from_millis(150)));
+    drop(theirs);
+    said
+}
+
+/// Futures that are dropped where they wait: one that takes a stanza loses none, and a connection leaves nothing.
+pub async fn cancel<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime.clone());
+    let (b, _) = stage.component("b.example").await;
+    let (a, connection, log) = stage.undriven("a.example").await;
+    let moment = Duration::from_millis(20);
+    let mut said = Vec::new();
+    {
+        let script = async {
+            a.established().await.expect("the name is free");
+            said.push(format!("nothing came: {}", runtime.within(moment, a.next()).await.is_none()));
+            b.send("<message to='a.example'><body>1</body></message>").await.expect("it is open");
+            said.push(format!("a: {}", next(&a).await));
+        };
+        let (mut connection, mut script) = (pin!(connection.run()), pin!(script));
+        std::future::poll_fn(|cx| {
+            let _running = connection.as_mut().poll(cx);
+            script.as_mut().poll(cx)
+        })
+        .await;
+        // Here the connection is dropped, while it waits.
+    }
+    said.push(format!("a: {}", end(&a).await));
+    said.push(format!("server: {}", stage.end_of(&log).await));
+    b.send("<message to='a.example' id='gone'/>").await.expect("it is open");
+    said.push(format!("b: {}", next(&b).await));
+    let (_again, _) = stage.component("a.example").await;
+    said.push("the name is free".into());
+    said
+}
+
+/// The server stops while a peer is in the middle of a stanza: all that was taken is sent, and everybody hears why.
+pub async fn shutdown<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    stage.listener.limits = Arc::new(quick_limits());
+    let (b, b_log) = stage.component("b.example").await;
+    let (mut peer, log) = stage.peer("a.example").await;
+    peer.write("<message to='b.example'><body>whole</body></message><message to='b.example'><body>ha").await;
+    let mut said = vec![format!("b: {}", next(&b).await)];
+    stage.switch.shut_down();
+    let rest = peer.rest().await;
+    let is_told = rest.starts_with("<stream:error><system-shutdown ") && rest.ends_with("</stream:stream>");
+    said.push(format!("peer is told: {is_told}"));
+    // Its connection lingers until it closes, too.
+    drop(peer);
+    said.push(format!("b got more: {}", b.next().await.is_some()));
+    said.push(format!("b: {}", end(&b).await));
+    said.push(format!("server of a: {}", stage.end_of(&log).await));
+    said.push(format!("server of b: {}", stage.end_of(&b_log).await));
+    said
+}
+
+async fn next(component: &Component) -> String {
+    let stanza = component.next().await.expect("the stream lives");
+    shown(&stanza.as_stanza())
+}
+
+/// How the stream ended, once it has.
+async fn end(component: &Component) -> String {
+    while component.next().await.is_some() {}
+    component.end().as_ref().map_or("open".into(), kind_of)
+}
+
+const POURED: usize = 500;
+
+/// Sends 5 MB in numbered stanzas.
+async fn pour(component: &Component, to: &str) {
+    let body = "x".repeat(10_000);
+    for n in 0..POURED {
+        let stanza = format!("<message to='{to}' id='{n}'><body>{body}</body></message>");
+        component.send(stanza).await.expect("it is open");
+    }
+}
+
+/// Takes that many, and gives how many came in order.
+async fn drain(component: &Component) -> usize {
+    let mut in_order = 0;
+    for n in 0..POURED {
+        let stanza = component.next().await.expect("the stream lives");
+        in_order += usize::from(stanza.as_stanza().id().as_deref() == Some(&*n.to_string()));
+    }
+    in_order
+}
+
+/// Both results, once both are there.
+async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut of_a, mut of_b) = (None, None);
+    std::future::poll_fn(|cx| {
+        if of_a.is_none()
+            && let Poll::Ready(result) = a.as_mut().poll(cx)
+        {
+            of_a = Some(result);
+        }
+        if of_b.is_none()
+            && let Poll::Ready(result) = b.as_mut().poll(cx)
+        {
+            of_b = Some(result);
+        }
+        match (of_a.take(), of_b.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (of_a, of_b) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,99 @@
+//! The same scripts give the same transcripts on every runtime: tokio in both flavours, async-std, smol and the
+//! simulator.
+
+use enjamb_tests::sim::Simulated;
+use enjamb_tests::suite::{AsyncStd, Smol, Tokio, play, scripts};
+
+macro_rules! on_every_runtime {
+    ($($runtime:ident: $type:ty,)*) => {$(
+        mod $runtime {
+            use super::*;
+
+            type Here = $type;
+
+            #[test]
+            fn two_components_meet() {
+                assert_eq!(play::<Here, _>(scripts::meet), MEET);
+            }
+
+            #[test]
+            fn half_a_connection_closes() {
+                assert_eq!(play::<Here, _>(scripts::half_close), HALF_CLOSE);
+            }
+
+            #[test]
+            fn both_sides_write_five_megabytes_at_once() {
+                assert_eq!(play::<Here, _>(scripts::both_write), BOTH_WRITE);
+            }
+
+            #[test]
+            fn a_peer_stops_reading() {
+                assert_eq!(play::<Here, _>(scripts::stall), STALL);
+            }
+
+            #[test]
+            fn alarms_ring_late() {
+                assert_eq!(play::<Here, _>(scripts::late), LATE);
+            }
+
+            #[test]
+            fn futures_are_dropped_where_they_wait() {
+                assert_eq!(play::<Here, _>(scripts::cancel), CANCEL);
+            }
+
+            #[test]
+            fn the_server_stops_in_the_middle_of_a_stanza() {
+                assert_eq!(play::<Here, _>(scripts::shutdown), SHUTDOWN);
+            }
+        }
+    )*};
+}
+
+on_every_runtime! {
+    tokio_on_threads: Tokio<true>,
+    tokio_on_one_thread: Tokio<false>,
+    async_std: AsyncStd,
+    smol: Smol,
+    simulated: Simulated,
+}
+
+const MEET: [&str; 11] = [
+    "b: y@a.example: <body>0</body>",
+    "a: b.example: <body>0, too</body>",
+    "b: y@a.example: <body>1</body>",
+    "a: b.example: <body>1, too</body>",
+    "b: y@a.example: <body>2</body>",
+    "a: b.example: <body>2, too</body>",
+    "a: nobody.example: error remote-server-not-found to lost",
+    "server of a: by peer, 0 unsent",
+    "a: by us",
+    "b: a.example: error remote-server-not-found to late",
+    "server of b: by peer, 0 unsent",
+];
+const HALF_CLOSE: [&str; 3] =
+    ["b: a.example: <body>last</body>", "peer: </stream:stream>", "server: by peer, 0 unsent"];
+const BOTH_WRITE: [&str; 2] = ["a: 500 in order", "b: 500 in order"];
+const STALL: [&str; 2] =
+    ["a: deaf.example: error resource-constraint to much", "b: a.example: <body>still here</body>"];
+const LATE: [&str; 4] = [
+    "peer: connection-timeout",
+    "server: connection-timeout, 0 unsent",
+    "component: connection-timeout",
+    "in time: true",
+];
+const CANCEL: [&str; 6] = [
+    "nothing came: true",
+    "a: b.example: <body>1</body>",
+    "a: broken",
+    "server: by peer, 0 unsent",
+    "b: a.example: error remote-server-not-found to gone",
+    "the name is free",
+];
+const SHUTDOWN: [&str; 6] = [
+    "b: a.example: <body>whole</body>",
+    "peer is told: true",
+    "b got more: false",
+    "b: system-shutdown",
+    "server of a: system-shutdown, 0 unsent",
+    "server of b: system-shutdown, 0 unsent",
+];
