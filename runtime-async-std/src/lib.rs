@@ -96,6 +96,12 @@ pub fn stream_id() -> io::Result<StreamId> {
     Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
 }
 
+/// Random bits for a [`Backoff`].
+#[cfg(any(feature = "smol", feature = "async-std"))]
+fn jitter() -> io::Result<u32> {
+    getrandom::u32().map_err(io::Error::other)
+}
+
 /// Takes over one accepted connection. What it gives has to be polled to its end, which
 /// [`Connection::next_notice`] does.
 ///

@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, ComponentSettings, Listener, Switch};
+use enjamb_core::rt::{Backoff, Component, ComponentSettings, Listener, Reconnect, Switch};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::{ConnectError, accept, connect_over};
+use crate::{AsyncIoTimer, ConnectError, accept, connect_over, jitter};
 
 /// A TCP stream whose `poll_close` shuts the sending side: async-std's own does nothing, and the peer would wait
 /// for an end that comes only when the stream is dropped.
@@ -75,4 +75,38 @@ pub async fn connect(
         drop(async_std::task::spawn(task));
     })
     .await
+}
+
+/// A component that connects again whenever its connection has ended: a loop around [`next`](Self::next).
+#[derive(Debug)]
+pub struct Reconnecting<A> {
+    address: A,
+    settings: ComponentSettings,
+    reconnect: Reconnect<AsyncIoTimer>,
+}
+
+impl<A: ToSocketAddrs + Clone> Reconnecting<A> {
+    /// The first attempt is made at once. A name in `address` is looked up anew for each.
+    #[must_use]
+    pub fn new(address: A, settings: ComponentSettings, backoff: Backoff) -> Self {
+        Self { address, settings, reconnect: Reconnect::new(AsyncIoTimer::default(), backoff) }
+    }
+
+    /// Waits as long as the end of the last connection asks for, then connects. The last one is closed if it
+    /// lives, so take its stanzas to the end before.
+    ///
+    /// # Errors
+    /// The server can't be reached, or refuses the component. The next call waits before it tries again.
+    pub async fn next(&mut self) -> Result<Component, ConnectError> {
+        let Self { address, settings, reconnect } = self;
+        let connect = async {
+            let stream = TcpStream::connect(address.clone()).await?;
+            stream.set_nodelay(true)?;
+            connect_over(ClosingTcp(stream), settings.clone(), |task| {
+                drop(async_std::task::spawn(task));
+            })
+            .await
+        };
+        reconnect.attempt(jitter()?, connect).await
+    }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, ComponentSettings, Listener, Switch};
+use enjamb_core::rt::{Backoff, Component, ComponentSettings, Listener, Reconnect, Switch};
 use smol::net::{AsyncToSocketAddrs, TcpListener, TcpStream};
 
-use crate::{ConnectError, accept, connect_over};
+use crate::{AsyncIoTimer, ConnectError, accept, connect_over, jitter};
 
 /// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
 /// [`Switch::shut_down`] ends the connections.
@@ -38,4 +38,35 @@ pub async fn connect(
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     connect_over(stream, ComponentSettings::new(domain, secret), |task| smol::spawn(task).detach()).await
+}
+
+/// A component that connects again whenever its connection has ended: a loop around [`next`](Self::next).
+#[derive(Debug)]
+pub struct Reconnecting<A> {
+    address: A,
+    settings: ComponentSettings,
+    reconnect: Reconnect<AsyncIoTimer>,
+}
+
+impl<A: AsyncToSocketAddrs + Clone> Reconnecting<A> {
+    /// The first attempt is made at once. A name in `address` is looked up anew for each.
+    #[must_use]
+    pub fn new(address: A, settings: ComponentSettings, backoff: Backoff) -> Self {
+        Self { address, settings, reconnect: Reconnect::new(AsyncIoTimer::default(), backoff) }
+    }
+
+    /// Waits as long as the end of the last connection asks for, then connects. The last one is closed if it
+    /// lives, so take its stanzas to the end before.
+    ///
+    /// # Errors
+    /// The server can't be reached, or refuses the component. The next call waits before it tries again.
+    pub async fn next(&mut self) -> Result<Component, ConnectError> {
+        let Self { address, settings, reconnect } = self;
+        let connect = async {
+            let stream = TcpStream::connect(address.clone()).await?;
+            stream.set_nodelay(true)?;
+            connect_over(stream, settings.clone(), |task| smol::spawn(task).detach()).await
+        };
+        reconnect.attempt(jitter()?, connect).await
+    }
 }

@@ -34,7 +34,9 @@ use std::task::{Context, Poll};
 
 use enjamb_core::jid::Domain;
 pub use enjamb_core::rt::ConnectError;
-use enjamb_core::rt::{Component, ComponentSettings, Connection, Listener, Switch, Timer, Transport};
+use enjamb_core::rt::{
+    Backoff, Component, ComponentSettings, Connection, Listener, Reconnect, Switch, Timer, Transport,
+};
 use enjamb_core::{Instant, Secret, StreamId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -93,6 +95,11 @@ pub fn stream_id() -> io::Result<StreamId> {
     Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
 }
 
+/// Random bits for a [`Backoff`].
+fn jitter() -> io::Result<u32> {
+    getrandom::u32().map_err(io::Error::other)
+}
+
 /// Takes over one accepted connection, over anything that tokio reads from and writes to. What it gives has
 /// to be polled to its end, which [`Connection::next_notice`] does.
 ///
@@ -147,4 +154,35 @@ where
     tokio::spawn(connection.run());
     component.established().await.map_err(ConnectError::Refused)?;
     Ok(component)
+}
+
+/// A component that connects again whenever its connection has ended: a loop around [`next`](Self::next).
+#[derive(Debug)]
+pub struct Reconnecting<A> {
+    address: A,
+    settings: ComponentSettings,
+    reconnect: Reconnect<TokioTimer>,
+}
+
+impl<A: ToSocketAddrs + Clone> Reconnecting<A> {
+    /// The first attempt is made at once. A name in `address` is looked up anew for each.
+    #[must_use]
+    pub fn new(address: A, settings: ComponentSettings, backoff: Backoff) -> Self {
+        Self { address, settings, reconnect: Reconnect::new(TokioTimer::default(), backoff) }
+    }
+
+    /// Waits as long as the end of the last connection asks for, then connects. The last one is closed if it
+    /// lives, so take its stanzas to the end before.
+    ///
+    /// # Errors
+    /// The server can't be reached, or refuses the component. The next call waits before it tries again.
+    pub async fn next(&mut self) -> Result<Component, ConnectError> {
+        let Self { address, settings, reconnect } = self;
+        let connect = async {
+            let stream = TcpStream::connect(address.clone()).await?;
+            stream.set_nodelay(true)?;
+            connect_over(stream, settings.clone()).await
+        };
+        reconnect.attempt(jitter()?, connect).await
+    }
 }

@@ -45,6 +45,11 @@ macro_rules! on_every_runtime {
             fn the_server_stops_in_the_middle_of_a_stanza() {
                 assert_eq!(play::<Here, _>(scripts::shutdown), SHUTDOWN);
             }
+
+            #[test]
+            fn a_refused_component_comes_back_later() {
+                assert_eq!(play::<Here, _>(scripts::come_back), COME_BACK);
+            }
         }
     )*};
 }
@@ -96,4 +101,12 @@ const SHUTDOWN: [&str; 6] = [
     "b: system-shutdown",
     "server of a: system-shutdown, 0 unsent",
     "server of b: system-shutdown, 0 unsent",
+];
+const COME_BACK: [&str; 6] = [
+    "refused: conflict",
+    "holder: by peer, 0 unsent",
+    "waited: true",
+    "a: a.example: <body>back</body>",
+    "a: by us",
+    "again: true",
 ];

@@ -14,6 +14,7 @@
 //! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
 //! | `component` | the application's handle to a component's connection |
 //! | `component_session` | that connection, as the loop sees it |
+//! | `reconnect` | when a component tries again |
 
 mod component;
 mod component_session;
@@ -23,6 +24,7 @@ mod driver;
 mod listener;
 mod outbox;
 mod outgoing;
+mod reconnect;
 mod session;
 mod switch;
 mod transport;
@@ -31,6 +33,7 @@ pub use component::{Component, ComponentConnection, ComponentSettings, ConnectEr
 pub use counters::{Count, Counters};
 pub use driver::Connection;
 pub use listener::Listener;
+pub use reconnect::{Backoff, Reconnect};
 pub use session::{End, Notice};
 pub use switch::Switch;
 pub use transport::{Timer, Transport};

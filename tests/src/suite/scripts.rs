@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use enjamb_core::rt::Component;
+use enjamb_core::rt::{Backoff, Component, ConnectError, Reconnect, Timer};
 
 use super::runtime::Runtime;
 use super::stage::{Stage, kind_of, quick_limits, settings, shown};
@@ -112,11 +112,11 @@ pub async fn late<R: Runtime>(runtime: R) -> Vec<String> {
     let mut settings = settings("a.example");
     settings.limits = Arc::new(limits);
     let timer = stage.timer();
-    let begun = enjamb_core::rt::Timer::now(&timer);
+    let begun = timer.now();
     let (component, connection) = Component::connect(settings, ours, timer);
     stage.runtime.spawn_component(connection);
     let refused = component.established().await.expect_err("nobody answers");
-    let waited = enjamb_core::rt::Timer::now(&stage.timer()).since(begun);
+    let waited = stage.timer().now().since(begun);
     said.push(format!("component: {}", kind_of(&refused)));
     said.push(format!("in time: {}", waited >= Duration::from_millis(150)));
     drop(theirs);
@@ -172,6 +172,37 @@ pub async fn shutdown<R: Runtime>(runtime: R) -> Vec<String> {
     said.push(format!("b: {}", end(&b).await));
     said.push(format!("server of a: {}", stage.end_of(&log).await));
     said.push(format!("server of b: {}", stage.end_of(&b_log).await));
+    said
+}
+
+/// A component whose name is taken waits longer before it tries again, and is let in once the name is free.
+pub async fn come_back<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime.clone());
+    let (holder, log) = stage.component("a.example").await;
+    let mut backoff = Backoff::default();
+    backoff.first = Duration::from_millis(1);
+    backoff.refused = Duration::from_millis(150);
+    let mut reconnect = Reconnect::new(runtime.timer(), backoff);
+    let mut said = Vec::new();
+
+    let refused = reconnect.attempt(0, stage.try_component("a.example")).await;
+    said.push(match refused {
+        Err(ConnectError::Refused(end)) => format!("refused: {}", kind_of(&end)),
+        other => format!("{other:?}"),
+    });
+    let begun = runtime.timer().now();
+    holder.close();
+    said.push(format!("holder: {}", stage.end_of(&log).await));
+    let a = reconnect.attempt(0, stage.try_component("a.example")).await.expect("the name is free");
+    let waited = runtime.timer().now().since(begun);
+    // The delay counts from the call of `attempt`, after the holder's end.
+    said.push(format!("waited: {}", waited >= Duration::from_millis(150)));
+    a.send("<message to='a.example'><body>back</body></message>").await.expect("it is open");
+    said.push(format!("a: {}", next(&a).await));
+    a.close();
+    said.push(format!("a: {}", end(&a).await));
+    let again = reconnect.attempt(0, stage.try_component("a.example")).await;
+    said.push(format!("again: {}", again.is_ok()));
     said
 }
 

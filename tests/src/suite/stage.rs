@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::rt::{
-    Component, ComponentConnection, ComponentSettings, Connection, End, Listener, Notice, Switch, Transport,
+    Component, ComponentConnection, ComponentSettings, ConnectError, Connection, End, Listener, Notice,
+    Switch, Transport,
 };
 use enjamb_core::{Limits, Secret, Stanza, StreamId};
 
@@ -60,6 +61,14 @@ impl<R: Runtime> Stage<R> {
         self.runtime.spawn_component(connection);
         component.established().await.expect("the name is free");
         (component, log)
+    }
+
+    /// A component that the server may refuse.
+    pub(super) async fn try_component(&mut self, domain: &str) -> Result<Component, ConnectError> {
+        let (component, connection, _) = self.undriven(domain).await;
+        self.runtime.spawn_component(connection);
+        component.established().await.map_err(ConnectError::Refused)?;
+        Ok(component)
     }
 
     /// A scripted peer that the server has accepted.
