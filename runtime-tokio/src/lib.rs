@@ -95,7 +95,7 @@ pub fn stream_id() -> io::Result<StreamId> {
     Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
 }
 
-/// Random bits for a [`Backoff`].
+/// Random bits for a back-off.
 fn jitter() -> io::Result<u32> {
     getrandom::u32().map_err(io::Error::other)
 }

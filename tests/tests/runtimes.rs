@@ -50,6 +50,11 @@ macro_rules! on_every_runtime {
             fn a_refused_component_comes_back_later() {
                 assert_eq!(play::<Here, _>(scripts::come_back), COME_BACK);
             }
+
+            #[test]
+            fn requests_are_matched_with_their_answers() {
+                assert_eq!(play::<Here, _>(scripts::request), REQUEST);
+            }
         }
     )*};
 }
@@ -101,6 +106,13 @@ const SHUTDOWN: [&str; 6] = [
     "b: system-shutdown",
     "server of a: system-shutdown, 0 unsent",
     "server of b: system-shutdown, 0 unsent",
+];
+const REQUEST: [&str; 5] = [
+    "result from Some(\"host.example\")",
+    "nobody.example: error remote-server-not-found to enjamb-2",
+    "no answer came within 60ms",
+    "a, unasked: c.example: ",
+    "the stream ended before the answer came",
 ];
 const COME_BACK: [&str; 6] = [
     "refused: conflict",

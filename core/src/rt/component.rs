@@ -3,10 +3,11 @@
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::task::{Context, Poll, Waker};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::component_request::Pending;
 use super::component_session::ComponentSession;
 use super::driver::Driver;
 use super::session::End;
@@ -35,13 +36,17 @@ pub struct ComponentSettings {
     /// Bytes of stanzas that may wait to be sent, and as many to be taken by the application: 1 MiB. Over it
     /// [`Component::send`] waits, or nothing is read from the server.
     pub mark: usize,
+    /// What the ids of [`Component::request`] begin with: `enjamb-`. Where others may guess ids and forge answers
+    /// from an address that is asked, make it random.
+    pub id_prefix: String,
 }
 
 impl ComponentSettings {
     /// The usual settings.
     #[must_use]
     pub fn new(domain: Domain, secret: Secret) -> Self {
-        Self { domain, secret, is_subdomain: false, limits: Arc::default(), mark: 1024 * 1024 }
+        let id_prefix = String::from("enjamb-");
+        Self { domain, secret, is_subdomain: false, limits: Arc::default(), mark: 1024 * 1024, id_prefix }
     }
 }
 
@@ -52,13 +57,14 @@ pub type Received = StanzaBuf;
 /// one of them. The connection itself is a [`ComponentConnection`], which has to be polled somewhere. Once the
 /// last handle is dropped the connection is [closed](Component::close).
 pub struct Component {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) limits: Arc<Limits>,
     pub(super) mark: usize,
+    pub(super) id_prefix: String,
 }
 
 #[derive(Default)]
@@ -71,6 +77,9 @@ pub(super) struct State {
     pub(super) inbox: VecDeque<StanzaBuf>,
     pub(super) inbox_bytes: usize,
     pub(super) outbox: Vec<u8>,
+    /// Requests that wait for their answers, by number.
+    pub(super) requests: BTreeMap<u64, Pending>,
+    pub(super) last_request: u64,
     /// The connection's task.
     pub(super) driver: Option<Waker>,
     /// The application's tasks.
@@ -150,7 +159,7 @@ impl State {
         self.to_wake.append(&mut self.waiting);
     }
 
-    fn wait<R>(&mut self, cx: &Context<'_>) -> Poll<R> {
+    pub(super) fn wait<R>(&mut self, cx: &Context<'_>) -> Poll<R> {
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
         }
@@ -167,7 +176,12 @@ impl Component {
     ) -> (Self, ComponentConnection<T, C>) {
         let limits = Arc::clone(&settings.limits);
         let state = Mutex::new(State { handles: 1, ..State::default() });
-        let shared = Arc::new(Shared { state, limits: Arc::clone(&limits), mark: settings.mark });
+        let shared = Arc::new(Shared {
+            state,
+            limits: Arc::clone(&limits),
+            mark: settings.mark,
+            id_prefix: settings.id_prefix,
+        });
         let mut outgoing = Vec::new();
         let initiator = Initiator::connect(
             settings.domain,

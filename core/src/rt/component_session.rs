@@ -47,6 +47,9 @@ impl ComponentSession {
     /// Leaves a stanza for the application; false where it has to take others first.
     fn deposit(shared: &Shared, cx: &Context<'_>, stanza: &Stanza<'_>) -> bool {
         let mut state = shared.lock();
+        if state.answer(stanza) {
+            return true;
+        }
         if state.inbox_bytes >= shared.mark {
             state.driver = Some(cx.waker().clone());
             return false;
@@ -112,6 +115,7 @@ impl Session for ComponentSession {
         }
         let mut state = self.shared.lock();
         state.driver = Some(cx.waker().clone());
+        state.start_requests(now);
         let Stage::Open(stream) = &mut self.stage else {
             if state.closing && state.ended.is_none() {
                 state.ended = Some(End::ByUs);
@@ -179,12 +183,16 @@ impl Session for ComponentSession {
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Initiating(initiator) => Some(initiator.poll_timeout()),
-            Stage::Open(stream) => [stream.poll_timeout(), self.close_by].into_iter().flatten().min(),
+            Stage::Open(stream) => {
+                let late = self.shared.lock().request_timeout();
+                [stream.poll_timeout(), self.close_by, late].into_iter().flatten().min()
+            }
             Stage::Ended => None,
         }
     }
 
     fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) {
+        self.shared.lock().expire_requests(now);
         let result = match &mut self.stage {
             Stage::Initiating(initiator) => initiator.handle_timeout(now, out),
             Stage::Open(stream) => stream.handle_timeout(now, out),

@@ -13,10 +13,12 @@
 //! | `switch` | who is connected: the router and every connection's outbox |
 //! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
 //! | `component` | the application's handle to a component's connection |
+//! | `component_request` | its iq requests and their answers |
 //! | `component_session` | that connection, as the loop sees it |
 //! | `reconnect` | when a component tries again |
 
 mod component;
+mod component_request;
 mod component_session;
 mod counters;
 mod deliver;
@@ -30,6 +32,7 @@ mod switch;
 mod transport;
 
 pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};
+pub use component_request::RequestError;
 pub use counters::{Count, Counters};
 pub use driver::Connection;
 pub use listener::Listener;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use enjamb_core::rt::{Backoff, Component, ConnectError, Reconnect, Timer};
+use enjamb_core::jid::Jid;
+use enjamb_core::rt::{Backoff, Component, ConnectError, Reconnect, RequestError, Timer};
 
 use super::runtime::Runtime;
 use super::stage::{Stage, kind_of, quick_limits, settings, shown};
@@ -203,6 +204,45 @@ pub async fn come_back<R: Runtime>(runtime: R) -> Vec<String> {
     said.push(format!("a: {}", end(&a).await));
     let again = reconnect.attempt(0, stage.try_component("a.example")).await;
     said.push(format!("again: {}", again.is_ok()));
+    said
+}
+
+/// Requests: answered by the host, refused for a name that nobody serves, and late where a peer says nothing or
+/// somebody else answers; then the stream ends.
+pub async fn request<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    let ((a, _), (b, _)) = (stage.component("a.example").await, stage.component("b.example").await);
+    let (c, _) = stage.component("c.example").await;
+    let (short, long) = (Duration::from_millis(60), Duration::from_secs(20));
+    let ask = |to: &'static str, timeout| {
+        let a = a.clone();
+        async move {
+            let (from, to) =
+                (Jid::parse("a.example").expect("an address"), Jid::parse(to).expect("an address"));
+            match a.request("get", &from, &to, "<ping xmlns='urn:xmpp:ping'/>", timeout).await {
+                Ok(answer) => {
+                    format!("result from {:?}", answer.as_stanza().from().map(|from| from.as_str()))
+                }
+                Err(RequestError::Refused(answer)) => shown(&answer.as_stanza()),
+                Err(error) => error.to_string(),
+            }
+        }
+    };
+    let mut said = vec![ask("host.example", long).await, ask("nobody.example", long).await];
+    let silent = async {
+        let asked = b.next().await.expect("it is asked");
+        let id = asked.as_stanza().id().expect("an iq has one").into_owned();
+        c.send(format!("<iq type='result' id='{id}' to='a.example'/>")).await.expect("it is open");
+    };
+    let (late, ()) = both(ask("b.example", short), silent).await;
+    said.push(late);
+    said.push(format!("a, unasked: {}", next(&a).await));
+    let stop = async {
+        drop(b.next().await);
+        stage.switch.shut_down();
+    };
+    let (ended, ()) = both(ask("b.example", long), stop).await;
+    said.push(ended);
     said
 }
 
