@@ -2,6 +2,7 @@
 
 mod compare;
 mod connections;
+mod instructions;
 mod load;
 mod null;
 mod process;
@@ -10,6 +11,7 @@ mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,6 +33,20 @@ enum Command {
     Run(RunOptions),
     /// Start our server and the null servers, measure them in turn, and write docs/performance.md.
     Compare(compare::Options),
+    /// Count the instructions that the core spends on a stanza, with valgrind, and hold them to the budget.
+    Instructions {
+        /// What each case may take.
+        #[arg(long, default_value = "bench/instructions.toml")]
+        budget: PathBuf,
+    },
+    /// What 'instructions' counts: so many stanzas of a case.
+    #[command(hide = true)]
+    Exercise {
+        /// The case's name.
+        case: String,
+        /// Stanzas.
+        count: usize,
+    },
     /// A server that cuts stanzas, looks up 'to' and copies; prints its port.
     NullRoute,
     /// A server that splices bytes unread between a<i> and b<i>; prints its port.
@@ -102,6 +118,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(options) => options.run().map(|value| println!("{value:#}")),
         Command::Compare(options) => compare::run(&options),
+        Command::Instructions { budget } => instructions::check(&budget),
+        Command::Exercise { case, count } => instructions::exercise(&case, count),
         Command::NullRoute => null::run(null::Null::Route),
         Command::NullRelay => null::run(null::Null::Relay),
     };

@@ -65,6 +65,14 @@ pub(crate) fn header(domain: &str) -> String {
     )
 }
 
+/// What proves the secret on the stream `id` (XEP-0114, section 3).
+pub(crate) fn proof(id: &[u8], secret: &str) -> String {
+    let mut hash = Sha1::new();
+    hash.update(id);
+    hash.update(secret.as_bytes());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Reads until `done` finds in it what it waits for.
 fn read_until<T>(socket: &mut TcpStream, done: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
     let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
@@ -94,10 +102,7 @@ pub(crate) fn connect(server: SocketAddr, secret: &str, domains: &[String]) -> i
             let tag = &read[memmem::find(read, b"<stream:stream")?..];
             attribute(tag, b" id=").map(<[u8]>::to_vec)
         })?;
-        let mut hash = Sha1::new();
-        hash.update(&id);
-        hash.update(secret.as_bytes());
-        let proof: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let proof = proof(&id, secret);
         socket.write_all(format!("<handshake>{proof}</handshake>").as_bytes())?;
     }
     for socket in &mut sockets {
