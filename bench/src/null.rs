@@ -49,9 +49,9 @@ pub(crate) fn run(null: Null) -> io::Result<()> {
         server.poll.poll(&mut events, None)?;
         for event in &events {
             if event.token() == LISTENER {
-                server.accept(&listener)?
+                server.accept(&listener)?;
             } else {
-                server.event(event, &mut scratch)
+                server.event(event, &mut scratch);
             }
         }
         for index in std::mem::take(&mut server.dirty) {
@@ -76,9 +76,9 @@ impl Server {
             self.poll.registry().register(&mut socket, Token(index), interest)?;
             let peer = Peer { conn: Conn::new(socket), name: Vec::new(), bound: false };
             if index == self.conns.len() {
-                self.conns.push(Some(peer))
+                self.conns.push(Some(peer));
             } else {
-                self.conns[index] = Some(peer)
+                self.conns[index] = Some(peer);
             }
         }
     }
