@@ -165,6 +165,7 @@ pub(super) fn start_tag(
 }
 
 /// Checks the attribute that begins at `at`, with white space in front of it from `before` on.
+#[inline(always)]
 fn attribute(
     bytes: &[u8],
     before: usize,
@@ -228,6 +229,7 @@ fn value(
 }
 
 /// Checks the name that begins at `start`; `None` where `bytes` ends in it.
+#[inline(always)]
 fn name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Name>, XmlFault> {
     let Some(mut end) = name_part(bytes, start)? else { return Ok(None) };
     let mut prefix = 0;
@@ -247,6 +249,7 @@ fn name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Name>, Xml
 }
 
 /// Checks a name without a colon; gives the offset of the byte behind it, `None` where `bytes` ends first.
+#[inline(always)]
 fn name_part(bytes: &[u8], start: usize) -> Result<Option<usize>, XmlFault> {
     let mut at = start;
     loop {

@@ -148,7 +148,8 @@ pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result
         return Ok(Run { end: at + 1, complete: true });
     }
     let rest = &bytes[at..];
-    let stretch = &rest[..rest.iter().position(|byte| byte.is_ascii()).unwrap_or(rest.len())];
+    // Blanks and letters between are taken along: a look for each word would cost more than the words.
+    let stretch = &rest[..rest.iter().position(|&byte| ends_stretch(byte)).unwrap_or(rest.len())];
     let (valid, rest_is) = match core::str::from_utf8(stretch) {
         Ok(_) => (stretch.len(), Rest::Fine),
         Err(error) if error.error_len().is_none() && stretch.len() == rest.len() => {
@@ -165,6 +166,11 @@ pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result
         Rest::Fine => Ok(Run { end: at + valid, complete: true }),
         Rest::Cut => Ok(Run { end: at + valid, complete: false }),
     }
+}
+
+/// Does a byte need a look of its own, in text, in a CDATA section or in an attribute's value?
+fn ends_stretch(byte: u8) -> bool {
+    byte < b' ' || matches!(byte, b'<' | b'>' | b'&' | b'\'' | b'"')
 }
 
 /// What follows the valid part of a stretch that is not ASCII.

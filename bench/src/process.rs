@@ -1,0 +1,41 @@
+//! What a process costs, as Linux counts it.
+
+use std::{fs, io};
+
+use rustix::process::{Pid, Resource, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// Seconds that a process has computed with all its threads, in user mode and in the kernel, to 10 ms.
+pub(crate) fn cpu_seconds(pid: u32) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
+    let ticks: u64 = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    // Linux counts in hundredths of a second, whatever its own clock does.
+    Ok(ticks as f64 / 100.0)
+}
+
+/// Resident memory in KiB.
+pub(crate) fn rss_kib(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().map_err(|_| io::Error::other("no VmRSS"))
+}
+
+/// Lets all threads of a process run on these cores only.
+pub(crate) fn pin(pid: u32, cores: impl Iterator<Item = usize> + Clone) -> io::Result<()> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let id = task?.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
+        let mut set = CpuSet::new();
+        cores.clone().for_each(|core| set.set(core));
+        sched_setaffinity(Pid::from_raw(id), &set)?;
+    }
+    Ok(())
+}
+
+/// As many open files as the system allows; children inherit it.
+pub(crate) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What can't be raised shows when a connection fails, which fails the run.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,114 @@
+//! Connections and framing that trust the peer's XML: `>` is looked for with memchr, and nothing is checked.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use memchr::memmem;
+use mio::net::TcpStream as Socket;
+use sha1::{Digest, Sha1};
+
+/// A connection that neither reading nor writing blocks.
+pub(crate) struct Conn {
+    pub(crate) socket: Socket,
+    /// The beginning of a stanza whose rest is not there yet.
+    pub(crate) input: Vec<u8>,
+    pub(crate) out: Vec<u8>,
+    sent: usize,
+}
+
+impl Conn {
+    pub(crate) fn new(socket: Socket) -> Self {
+        Self { socket, input: Vec::new(), out: Vec::new(), sent: 0 }
+    }
+
+    /// Reads once; `None` where nothing is there, 0 at the end.
+    pub(crate) fn read(&mut self, scratch: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.socket.read(scratch) {
+            Ok(n) => Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what the socket takes.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        while self.sent < self.out.len() {
+            match self.socket.write(&self.out[self.sent..]) {
+                Ok(n) => self.sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.out.clear();
+        self.sent = 0;
+        Ok(())
+    }
+}
+
+/// The length of the message that `bytes` begins with, once it is there whole.
+pub(crate) fn message_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'>', bytes).find(|&at| bytes[..at].ends_with(b"</message")).map(|at| at + 1)
+}
+
+/// An attribute's value in the tag that `bytes` begins with; `name` as in `b" to="`.
+pub(crate) fn attribute<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let tag = &bytes[..memchr::memchr(b'>', bytes)?];
+    let start = memmem::find(tag, name)? + name.len() + 1;
+    let length = memchr::memchr(*tag.get(start - 1)?, &tag[start..])?;
+    Some(&tag[start..start + length])
+}
+
+/// A stream header as components send it.
+pub(crate) fn header(domain: &str) -> String {
+    format!(
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
+    )
+}
+
+/// What proves the secret on the stream `id` (XEP-0114, section 3).
+pub(crate) fn proof(id: &[u8], secret: &str) -> String {
+    let mut hash = Sha1::new();
+    hash.update(id);
+    hash.update(secret.as_bytes());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads until `done` finds in it what it waits for.
+fn read_until<T>(socket: &mut TcpStream, done: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
+    let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let n = socket.read(&mut buffer)?;
+        if n == 0 {
+            return Err(io::Error::other("the server closed a stream that was being negotiated"));
+        }
+        read.extend_from_slice(&buffer[..n]);
+        if let Some(found) = done(&read) {
+            return Ok(found);
+        }
+    }
+}
+
+/// Connects components, all of them one step further at a time.
+pub(crate) fn connect(server: SocketAddr, secret: &str, domains: &[String]) -> io::Result<Vec<TcpStream>> {
+    let mut sockets = Vec::with_capacity(domains.len());
+    for domain in domains {
+        let mut socket = TcpStream::connect(server)?;
+        socket.set_nodelay(true)?;
+        socket.write_all(header(domain).as_bytes())?;
+        sockets.push(socket);
+    }
+    for socket in &mut sockets {
+        let id = read_until(socket, |read| {
+            let tag = &read[memmem::find(read, b"<stream:stream")?..];
+            attribute(tag, b" id=").map(<[u8]>::to_vec)
+        })?;
+        let proof = proof(&id, secret);
+        socket.write_all(format!("<handshake>{proof}</handshake>").as_bytes())?;
+    }
+    for socket in &mut sockets {
+        read_until(socket, |read| {
+            (memmem::find(read, b"<handshake/>").or_else(|| memmem::find(read, b"</handshake>"))).map(|_| ())
+        })?;
+    }
+    Ok(sockets)
+}
