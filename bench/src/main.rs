@@ -55,7 +55,7 @@ enum Command {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Scenario {
-    /// Pairs a<i> -> b<i>, or with --fan-in all to one.
+    /// Pairs of components, a1 to b1 and so on, or with --fan-in all to one.
     Load,
     /// One stanza outstanding, on one core with the server: p50_us and p99_us.
     Echo,
