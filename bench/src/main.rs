@@ -49,7 +49,7 @@ enum Command {
     },
     /// A server that cuts stanzas, looks up 'to' and copies; prints its port.
     NullRoute,
-    /// A server that splices bytes unread between a<i> and b<i>; prints its port.
+    /// A server that splices bytes unread between the two of each pair; prints its port.
     NullRelay,
 }
 
