@@ -192,6 +192,12 @@ pub enum Cause {
         /// The time allowed.
         within: Duration,
     },
+    /// The server said nothing, and did not answer a ping.
+    #[error("nothing came from the server within {within:?}, not even the answer to a ping")]
+    Silence {
+        /// The time allowed.
+        within: Duration,
+    },
     /// The domain is bound to another connection.
     #[error("'{domain}' is connected already")]
     DomainTaken {
@@ -284,7 +290,9 @@ fn condition_of(cause: &Cause) -> StreamCondition {
         Cause::WrongHandshake | Cause::NoHandshake => StreamCondition::NotAuthorized,
         Cause::TextBetween => StreamCondition::BadFormat,
         Cause::NestedStream => StreamCondition::InvalidXml,
-        Cause::SlowNegotiation { .. } | Cause::SlowStanza { .. } => StreamCondition::ConnectionTimeout,
+        Cause::SlowNegotiation { .. } | Cause::SlowStanza { .. } | Cause::Silence { .. } => {
+            StreamCondition::ConnectionTimeout
+        }
         Cause::DomainTaken { .. } | Cause::OwnHost { .. } | Cause::Replaced => StreamCondition::Conflict,
         Cause::Shutdown => StreamCondition::SystemShutdown,
         Cause::LongQueue { .. } => StreamCondition::ResourceConstraint,

@@ -32,6 +32,11 @@ pub struct Limits {
     /// Silence towards the peer after which a space is sent, once it is authenticated; `None` sends none.
     /// 30 s: tokio-xmpp ends a stream after 60 s without a byte.
     pub keepalive: Option<Duration>,
+    /// Silence from the server after which a component asks by a ping (XEP-0199) whether it is there; `None` never
+    /// asks. 60 s: twice the keepalive above, which is a sign of life, too.
+    pub ping: Option<Duration>,
+    /// Time for a sign of life after that. 20 s.
+    pub ping_answer: Duration,
     /// Time to get the last bytes out when a stream ends. 5 s.
     pub flush: Duration,
     /// Time to read on after our side is shut, so that the peer gets our last words before a reset. 1 s.
@@ -53,6 +58,8 @@ impl Default for Limits {
             negotiation_step: Duration::from_secs(5),
             stanza_time: Duration::from_secs(120),
             keepalive: Some(Duration::from_secs(30)),
+            ping: Some(Duration::from_secs(60)),
+            ping_answer: Duration::from_secs(20),
             flush: Duration::from_secs(5),
             linger: Duration::from_secs(1),
             linger_bytes: 64 * 1024,

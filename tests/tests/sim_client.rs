@@ -2,11 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::rt::{Component, ComponentSettings, Count, End};
-use enjamb_core::{Secret, StreamCondition};
+use enjamb_core::{Limits, Secret, StreamCondition};
 use enjamb_tests::sim::{Wire, World, header};
 
 /// Sends `n` stanzas of about a KiB to `to`.
@@ -169,4 +170,62 @@ fn the_stream_ends_once_no_handle_is_left() {
     drop(other);
     world.run(Duration::from_secs(10));
     assert!(!world.is_running(client) && !world.is_running(server), "nobody can use it any more");
+}
+
+#[test]
+fn a_server_that_says_nothing_is_asked_and_then_given_up() {
+    let mut world = World::new(9, &["host.example"]);
+    let settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+    let (component, client, peer) = world.component_alone(settings);
+    peer.send(header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>");
+    world.run(Duration::from_secs(50));
+    // Any byte is a sign of life: the time begins anew.
+    peer.send(" ");
+    world.run(Duration::from_secs(50));
+    assert!(!peer.text().contains("urn:xmpp:ping"));
+    world.run(Duration::from_secs(11));
+    let ping = "<iq type='get' id='enjamb-alive-1' from='a.example' to='a.example'><ping xmlns='urn:xmpp:ping'/></iq>";
+    assert!(peer.text().ends_with(ping), "{}", peer.text());
+    peer.send("<iq type='error' id='enjamb-alive-1' from='a.example' to='a.example'/>");
+    world.run(Duration::from_secs(79));
+    assert!(component.end().is_none());
+    world.run(Duration::from_secs(2));
+    let end = component.end().expect("it gave up").to_string();
+    assert_eq!(
+        end,
+        "connection-timeout: nothing came from the server within 80s, not even the answer to a ping"
+    );
+    assert!(peer.text().contains("<connection-timeout "), "the server is told why");
+    peer.shut();
+    world.run(Duration::from_secs(10));
+    assert!(!world.is_running(client));
+}
+
+#[test]
+fn the_question_comes_back_and_the_application_does_not_see_it() {
+    let mut world = World::new(10, &["host.example"]);
+    // No keepalive of the server's, so that only the ping shows that it lives.
+    let mut limits = Limits::default();
+    limits.keepalive = None;
+    world.listener.limits = Arc::new(limits);
+    let (component, client, _) = world.component("a.example");
+    let taken = taker(&mut world, &component);
+    world.run(Duration::from_secs(3600));
+    assert!(world.is_running(client) && component.end().is_none());
+    assert!(taken.borrow().is_empty(), "{:?}", taken.borrow());
+    assert!(world.count(Count::Delivered) >= 59, "{} pings", world.count(Count::Delivered));
+}
+
+#[test]
+fn an_application_that_takes_nothing_does_not_make_the_server_look_dead() {
+    let mut world = World::new(11, &["host.example"]);
+    world.listener.stall = Duration::from_secs(3600);
+    let link = world.bind("b.example");
+    let (component, client, _) = world.component("a.example");
+    world.run_ms(100);
+    let body = "y".repeat(1000);
+    let stanza = format!("<message to='a.example'><body>{body}</body></message>");
+    link.peer.send(stanza.repeat(4000));
+    world.run(Duration::from_secs(600));
+    assert!(world.is_running(client) && component.end().is_none());
 }

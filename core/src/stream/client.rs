@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::Step;
 use super::accept::push_initial_header;
+use super::alive::Alive;
 use super::open::{First, Open};
 use crate::error::{Cause, StreamCondition, StreamError, push_trailer};
 use crate::handshake::Secret;
@@ -25,6 +26,7 @@ pub struct Initiator {
 
 struct Inner {
     domain: Domain,
+    is_subdomain: bool,
     secret: Secret,
     limits: Arc<Limits>,
     deadline: Instant,
@@ -65,7 +67,7 @@ impl Initiator {
         push_initial_header(out, &domain, is_subdomain);
         let deadline = now + limits.negotiation_step;
         let stage = Stage::Header(Box::new(Prologue::new()));
-        Self { inner: Box::new(Inner { domain, secret, limits, deadline, stage }) }
+        Self { inner: Box::new(Inner { domain, is_subdomain, secret, limits, deadline, stage }) }
     }
 
     /// Reads on; see the [module](super) for how. The bytes behind the server's `<handshake/>` stay
@@ -111,13 +113,10 @@ impl Initiator {
                 let Stage::Handshake(open) = self.inner.stage else {
                     return (taken, Initiating::Reading(self));
                 };
-                (
-                    taken,
-                    Initiating::Established(Box::new(ClientStream {
-                        open: *open,
-                        domain: self.inner.domain,
-                    })),
-                )
+                // A prefix is no address that a ping could go to.
+                let alive = if self.inner.is_subdomain { None } else { Alive::new(&self.inner.limits, now) };
+                let stream = ClientStream { open: *open, domain: self.inner.domain, alive };
+                (taken, Initiating::Established(Box::new(stream)))
             }
             Ok((taken, Some(First::ClosingTag))) => {
                 let cause = Cause::Other("the server ended the stream instead of accepting the handshake");
@@ -171,6 +170,7 @@ impl Initiator {
 pub struct ClientStream {
     open: Open,
     domain: Domain,
+    alive: Option<Alive>,
 }
 
 /// What came from the server.
@@ -180,7 +180,8 @@ pub struct ClientStream {
 pub enum ClientEvent<'b> {
     /// A stanza.
     Stanza(Stanza<'b>),
-    /// An element that is no stanza, or one with an address that is none: nothing to do about it.
+    /// An element that is no stanza, one with an address that is none, or the stream's own ping come back: nothing
+    /// to do about it.
     Ignored,
     /// The server ended the stream in good order; our closing tag is in `out`.
     Closed,
@@ -210,12 +211,17 @@ impl ClientStream {
         input: &'b [u8],
         out: &mut Vec<u8>,
     ) -> Result<Step<ClientEvent<'b>>, StreamError> {
+        if let Some(alive) = &mut self.alive
+            && !input.is_empty()
+        {
+            alive.heard(now);
+        }
         let (consumed, first) = next_element(&mut self.open, now, input, out)?;
         let event = match first {
             None => None,
             Some(First::Element(bytes, head)) => Some(match Stanza::new(bytes, head, &self.open.prefixes) {
-                Some(Ok(stanza)) => ClientEvent::Stanza(stanza),
-                Some(Err(_)) | None => ClientEvent::Ignored,
+                Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
+                Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
             }),
             Some(First::ClosingTag) => {
                 self.open.close(out);
@@ -235,6 +241,9 @@ impl ClientStream {
     /// See [`ServerStream::set_reading`](super::ServerStream::set_reading).
     pub fn set_reading(&mut self, now: Instant, reading: bool) {
         self.open.set_reading(now, reading);
+        if let Some(alive) = &mut self.alive {
+            alive.set_reading(now, reading);
+        }
     }
 
     /// Ends the stream in good order: the closing tag goes to `out`.
@@ -250,15 +259,23 @@ impl ClientStream {
     /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.open.poll_timeout()
+        let alive = self.alive.as_ref().filter(|_| !self.open.is_closed()).and_then(Alive::poll_timeout);
+        [self.open.poll_timeout(), alive].into_iter().flatten().min()
     }
 
-    /// Appends a keepalive that is due, or fails the stream whose stanza is overdue.
+    /// Appends a keepalive or a ping that is due, or fails the stream whose stanza is overdue, or whose server
+    /// gives no sign of life.
     ///
     /// # Errors
     /// `connection-timeout`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        self.open.handle_timeout(now, out)
+        self.open.handle_timeout(now, out)?;
+        match &mut self.alive {
+            Some(alive) if !self.open.is_closed() => {
+                alive.handle_timeout(now, &self.domain, out).map_err(|error| self.open.fail(error, out))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tells that bytes went out, so that the next keepalive waits.

@@ -19,6 +19,7 @@
 //! How the input is cut into calls makes no difference to what comes out of them.
 
 mod accept;
+mod alive;
 mod client;
 mod open;
 mod server;

@@ -1,0 +1,94 @@
+//! Is the server still there? A component asks by XEP-0199 once it has heard nothing for a while.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::error::{Cause, StreamError};
+use crate::jid::Domain;
+use crate::limits::Limits;
+use crate::stanza::{Kind, Stanza};
+use crate::time::Instant;
+use crate::xml::escape::push_attribute;
+
+/// What the ids of our own pings begin with.
+const ID: &str = "enjamb-alive-";
+
+/// Listens for signs of life. Any byte is one, the keepalive of a server included.
+///
+/// XEP-0114 does not tell a component what its server is called, so it asks itself: a ping to its own domain goes
+/// through the server and comes back, be it as it was sent or as an error.
+#[derive(Debug)]
+pub(super) struct Alive {
+    /// Silence after which we ask.
+    silence: Duration,
+    /// How long the sign of life may take then.
+    answer: Duration,
+    /// Runs from the last sign of life, or from our question; stopped while nothing is read.
+    deadline: Option<Instant>,
+    asked: bool,
+    pings: u64,
+}
+
+impl Alive {
+    /// `None` where the limits say that nobody asks.
+    pub(super) fn new(limits: &Limits, now: Instant) -> Option<Self> {
+        let silence = limits.ping?;
+        let deadline = Some(now + silence);
+        Some(Self { silence, answer: limits.ping_answer, deadline, asked: false, pings: 0 })
+    }
+
+    /// Bytes came.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.asked = false;
+        self.deadline = Some(now + self.silence);
+    }
+
+    /// While nothing is read, nothing can be heard.
+    pub(super) fn set_reading(&mut self, now: Instant, reading: bool) {
+        if reading {
+            self.heard(now);
+        } else {
+            self.deadline = None;
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Asks, or gives up.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        own: &Domain,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StreamError> {
+        if self.deadline.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        if self.asked {
+            self.deadline = None;
+            return Err(Cause::Silence { within: self.silence + self.answer }.into());
+        }
+        self.pings += 1;
+        out.extend_from_slice(b"<iq type='get'");
+        push_attribute(out, "id", &format!("{ID}{}", self.pings));
+        push_attribute(out, "from", own.as_str());
+        push_attribute(out, "to", own.as_str());
+        out.extend_from_slice(b"><ping xmlns='urn:xmpp:ping'/></iq>");
+        self.asked = true;
+        self.deadline = Some(now + self.answer);
+        Ok(())
+    }
+
+    /// Is it our own question that came back, or its answer?
+    pub(super) fn is_own(stanza: &Stanza<'_>, own: &Domain) -> bool {
+        let is_own =
+            |address: Option<&crate::jid::Jid<'_>>| address.is_some_and(|jid| jid.as_str() == own.as_str());
+        stanza.kind() == Kind::Iq
+            && is_own(stanza.from())
+            && is_own(stanza.to())
+            && stanza.id().is_some_and(|id| id.starts_with(ID))
+    }
+}
