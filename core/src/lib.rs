@@ -119,6 +119,7 @@
 //!
 //! * `std` (on): the module [`rt`], which needs locks and I/O errors. Without it the crate is `no_std` and
 //!   needs `alloc` alone.
+//! * `futures` (off): [`rt::Component`] is a `Stream` and a `Sink`.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 extern crate alloc;

@@ -165,6 +165,23 @@ impl<'b> Stanza<'b> {
                 })
     }
 
+    /// The same stanza with other addresses, as a gateway sends it on or back. Everything else stays as it was
+    /// received: [`append_to`](Self::append_to) writes it, [`raw`](Self::raw) does not know.
+    ///
+    /// ```
+    /// # fn f(stanza: &enjamb_core::Stanza<'_>) -> Option<Vec<u8>> {
+    /// // An echo: back to where it came from.
+    /// let mut back = Vec::new();
+    /// stanza.with_addresses(stanza.to()?, stanza.from()?).append_to(&mut back);
+    /// # Some(back) }
+    /// ```
+    #[must_use]
+    pub fn with_addresses(&self, from: &Jid<'_>, to: &Jid<'_>) -> Self {
+        // An address of its own is written in the place of the one received.
+        let (from, to) = (Some(from.clone().into_owned()), Some(to.clone().into_owned()));
+        Self { from, to, ..self.clone() }
+    }
+
     /// Puts a sender on a stanza that has none.
     pub(crate) fn stamp(&mut self, from: Jid<'b>) {
         self.from = Some(from);
@@ -182,6 +199,11 @@ impl<'b> Stanza<'b> {
             && let Some(from) = &self.from
         {
             push_attribute(out, "from", from.as_str());
+        }
+        if head.to.is_none()
+            && let Some(to) = &self.to
+        {
+            push_attribute(out, "to", to.as_str());
         }
         self.push_attributes(out);
         let end = head.end as usize;

@@ -52,6 +52,16 @@ macro_rules! on_every_runtime {
             }
 
             #[test]
+            fn only_requests_are_sent_and_only_their_answers_taken() {
+                assert_eq!(play::<Here, _>(scripts::no_request), NO_REQUEST);
+            }
+
+            #[test]
+            fn a_component_is_a_stream_and_a_sink() {
+                assert_eq!(play::<Here, _>(scripts::combine), COMBINE);
+            }
+
+            #[test]
             fn requests_are_matched_with_their_answers() {
                 assert_eq!(play::<Here, _>(scripts::request), REQUEST);
             }
@@ -113,6 +123,26 @@ const REQUEST: [&str; 5] = [
     "no answer came within 60ms",
     "a, unasked: c.example: ",
     "the stream ended before the answer came",
+];
+const NO_REQUEST: [&str; 10] = [
+    "\"\": not exactly one element, within the limit of 1048576 bytes",
+    "\"text\": not exactly one element, within the limit of 1048576 bytes",
+    "\"<a/><b/>\": not exactly one element, within the limit of 1048576 bytes",
+    "\"<a/>text\": not exactly one element, within the limit of 1048576 bytes",
+    "\"<x:a/>\": no stanza: not well-formed: a namespace prefix that is not declared (at byte 0 of the element)",
+    "\"<a>\": not exactly one element, within the limit of 1048576 bytes",
+    "answer: true",
+    "a, unasked: b.example: <n/>",
+    "a, unasked: b.example: <n/>",
+    "a, unasked: x@b.example: <n/>",
+];
+const COMBINE: [&str; 6] = [
+    "sent: Ok(())",
+    "a: 1000 in order",
+    "a half: not exactly one element, within the limit of 1048576 bytes",
+    "closed: Ok(())",
+    "server: by peer, 0 unsent",
+    "more: Err(Ended)",
 ];
 const COME_BACK: [&str; 6] = [
     "refused: conflict",

@@ -65,6 +65,8 @@ pub(super) struct Shared {
     pub(super) limits: Arc<Limits>,
     pub(super) mark: usize,
     pub(super) id_prefix: String,
+    /// The component's own address; a prefix is none.
+    pub(super) own: Option<Domain>,
 }
 
 #[derive(Default)]
@@ -77,6 +79,8 @@ pub(super) struct State {
     pub(super) inbox: VecDeque<StanzaBuf>,
     pub(super) inbox_bytes: usize,
     pub(super) outbox: Vec<u8>,
+    /// Some of what left the outbox is not written yet.
+    pub(super) unwritten: bool,
     /// Requests that wait for their answers, by number.
     pub(super) requests: BTreeMap<u64, Pending>,
     pub(super) last_request: u64,
@@ -98,6 +102,9 @@ pub enum SendError {
     /// It is not exactly one element.
     #[error("not exactly one element, within the limit of {0} bytes")]
     NotOne(usize),
+    /// A component that is bound by a prefix has no address of its own: say from which one it asks.
+    #[error("a component that is bound by a prefix must say which of its addresses it asks from")]
+    NoSender,
     /// The stream has ended.
     #[error("the stream has ended")]
     Ended,
@@ -159,6 +166,17 @@ impl State {
         self.to_wake.append(&mut self.waiting);
     }
 
+    pub(super) fn note_unwritten(&mut self, unwritten: bool) {
+        if self.unwritten && !unwritten {
+            self.wake_waiting();
+        }
+        self.unwritten = unwritten;
+    }
+
+    fn takes_no_more(&self) -> bool {
+        self.ended.is_some() || self.closing
+    }
+
     pub(super) fn wait<R>(&mut self, cx: &Context<'_>) -> Poll<R> {
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
@@ -181,6 +199,7 @@ impl Component {
             limits: Arc::clone(&limits),
             mark: settings.mark,
             id_prefix: settings.id_prefix,
+            own: Some(settings.domain.clone()).filter(|_| !settings.is_subdomain),
         });
         let mut outgoing = Vec::new();
         let initiator = Initiator::connect(
@@ -242,19 +261,49 @@ impl Component {
     pub async fn send(&self, stanza: impl AsRef<[u8]>) -> Result<(), SendError> {
         let stanza = stanza.as_ref();
         check(stanza, &self.shared.limits)?;
-        core::future::poll_fn(|cx| {
-            let mut state = self.shared.lock();
-            if state.ended.is_some() || state.closing {
-                return Poll::Ready(Err(SendError::Ended));
-            }
-            if state.outbox.len() >= self.shared.mark {
-                return state.wait(cx);
-            }
-            state.outbox.extend_from_slice(stanza);
-            state.wake_driver();
-            Poll::Ready(Ok(()))
-        })
-        .await
+        core::future::poll_fn(|cx| self.poll_room(cx)).await?;
+        self.put(stanza)
+    }
+
+    /// Waits until the outbox is under its mark.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+        let mut state = self.shared.lock();
+        if state.takes_no_more() {
+            return Poll::Ready(Err(SendError::Ended));
+        }
+        if state.outbox.len() >= self.shared.mark {
+            return state.wait(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Puts a stanza that was checked into the outbox.
+    pub(super) fn put(&self, stanza: &[u8]) -> Result<(), SendError> {
+        let mut state = self.shared.lock();
+        if state.takes_no_more() {
+            return Err(SendError::Ended);
+        }
+        state.outbox.extend_from_slice(stanza);
+        state.wake_driver();
+        Ok(())
+    }
+
+    /// Waits until everything sent so far is written to the connection. That the server has read it, nothing in
+    /// XEP-0114 tells: where that matters, a [request](Self::request) behind it does.
+    ///
+    /// # Errors
+    /// The stream ended before.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        core::future::poll_fn(|cx| self.poll_flushed(cx)).await
+    }
+
+    pub(super) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+        let mut state = self.shared.lock();
+        match &state.ended {
+            _ if state.outbox.is_empty() && !state.unwritten => Poll::Ready(Ok(())),
+            Some(_) => Poll::Ready(Err(SendError::Ended)),
+            None => state.wait(cx),
+        }
     }
 
     /// Ends the stream in good order once everything is sent, or once the server has taken nothing for
@@ -300,7 +349,7 @@ impl fmt::Debug for Component {
     }
 }
 
-fn check(stanza: &[u8], limits: &Limits) -> Result<(), SendError> {
+pub(super) fn check(stanza: &[u8], limits: &Limits) -> Result<(), SendError> {
     let not_one = || SendError::NotOne(limits.stanza);
     if stanza.first() != Some(&b'<') || stanza.len() > limits.stanza {
         return Err(not_one());

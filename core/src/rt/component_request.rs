@@ -5,17 +5,77 @@ use core::time::Duration;
 use std::borrow::ToOwned;
 use std::string::String;
 
-use super::component::{Component, Received, SendError, State};
+use super::component::{Component, Received, SendError, State, check};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza, StanzaBuf};
 use crate::time::Instant;
 use crate::xml::escape::push_attribute;
 
+/// What is asked, of whom, and for how long an answer is waited for.
+///
+/// ```
+/// # use enjamb_core::{jid::Jid, rt::{Component, Request, RequestError}};
+/// # async fn f(component: &Component) -> Result<(), Box<dyn std::error::Error>> {
+/// let host = Jid::parse("localhost")?;
+/// match component.request(Request::get(&host, "<ping xmlns='urn:xmpp:ping'/>")).await {
+///     Ok(_pong) => {}
+///     Err(RequestError::Refused(answer)) => println!("{}", String::from_utf8_lossy(answer.as_stanza().content())),
+///     Err(other) => return Err(other.into()),
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    type_: &'static str,
+    from: Option<&'a Jid<'a>>,
+    to: &'a Jid<'a>,
+    payload: &'a str,
+    timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    /// Asks for something: an iq of type `get`. The payload is exactly one element, with its own namespace.
+    #[must_use]
+    pub fn get(to: &'a Jid<'a>, payload: &'a str) -> Self {
+        Self { type_: "get", from: None, to, payload, timeout: Duration::from_secs(30) }
+    }
+
+    /// Asks for something to be done: an iq of type `set`.
+    #[must_use]
+    pub fn set(to: &'a Jid<'a>, payload: &'a str) -> Self {
+        Self { type_: "set", ..Self::get(to, payload) }
+    }
+
+    /// Asks from this address instead of the component's own domain. A component that is bound by a prefix has to.
+    #[must_use]
+    pub fn from(self, from: &'a Jid<'a>) -> Self {
+        Self { from: Some(from), ..self }
+    }
+
+    /// Waits so long for the answer instead of 30 s.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    fn to_iq(&self, id: &str, own: Option<&str>) -> Result<Vec<u8>, SendError> {
+        let from = self.from.map(Jid::as_str).or(own).ok_or(SendError::NoSender)?;
+        let mut iq = b"<iq".to_vec();
+        for (name, value) in [("type", self.type_), ("id", id), ("from", from), ("to", self.to.as_str())] {
+            push_attribute(&mut iq, name, value);
+        }
+        iq.push(b'>');
+        iq.extend_from_slice(self.payload.as_bytes());
+        iq.extend_from_slice(b"</iq>");
+        Ok(iq)
+    }
+}
+
 /// Why a request has no result.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The request was not sent: its payload is not well-formed or too long, or the stream has ended.
+    /// The request was not sent: its payload is not one well-formed element or too long, or the stream has ended.
     #[error(transparent)]
     NotSent(#[from] SendError),
     /// The answer is an error.
@@ -31,7 +91,6 @@ pub enum RequestError {
 
 /// A request that waits for its answer.
 pub(super) struct Pending {
-    id: String,
     /// Whom only the answer may come from.
     peer: String,
     timeout: Duration,
@@ -41,17 +100,27 @@ pub(super) struct Pending {
     is_late: bool,
 }
 
+impl Pending {
+    fn is_waiting(&self) -> bool {
+        self.answer.is_none() && !self.is_late
+    }
+}
+
 impl State {
     /// Gives a stanza to the request that it answers, if it is the answer to one.
-    pub(super) fn answer(&mut self, stanza: &Stanza<'_>) -> bool {
-        let is_answer =
-            stanza.kind() == Kind::Iq && matches!(stanza.type_().as_deref(), Some("result" | "error"));
-        let (Some(id), Some(from), true) = (stanza.id(), stanza.from(), is_answer) else { return false };
-        let mut waiting =
-            self.requests.values_mut().filter(|pending| pending.answer.is_none() && !pending.is_late);
-        let Some(pending) = waiting.find(|pending| pending.id == id && pending.peer == from.as_str()) else {
+    pub(super) fn answer(&mut self, stanza: &Stanza<'_>, id_prefix: &str) -> bool {
+        if self.requests.is_empty() || stanza.kind() != Kind::Iq {
+            return false;
+        }
+        let (Some(id), Some(from)) = (stanza.id(), stanza.from()) else { return false };
+        let number = id.strip_prefix(id_prefix).and_then(|number| number.parse().ok());
+        let Some(pending) = number.and_then(|number: u64| self.requests.get_mut(&number)) else {
             return false;
         };
+        let is_answer = matches!(stanza.type_().as_deref(), Some("result" | "error"));
+        if !is_answer || !pending.is_waiting() || pending.peer != from.as_str() {
+            return false;
+        }
         pending.answer = Some(StanzaBuf::new(stanza));
         self.wake_waiting();
         true
@@ -66,16 +135,20 @@ impl State {
 
     /// When the next request is late.
     pub(super) fn request_timeout(&self) -> Option<Instant> {
-        let waiting = self.requests.values().filter(|pending| pending.answer.is_none() && !pending.is_late);
+        let waiting = self.requests.values().filter(|pending| pending.is_waiting());
         waiting.filter_map(|pending| pending.deadline).min()
     }
 
     /// Gives up on requests that are late.
     pub(super) fn expire_requests(&mut self, now: Instant) {
-        for pending in self.requests.values_mut() {
-            pending.is_late |= pending.deadline.is_some_and(|deadline| deadline <= now);
+        let mut some_are = false;
+        for pending in self.requests.values_mut().filter(|pending| pending.is_waiting()) {
+            pending.is_late = pending.deadline.is_some_and(|deadline| deadline <= now);
+            some_are |= pending.is_late;
         }
-        self.wake_waiting();
+        if some_are {
+            self.wake_waiting();
+        }
     }
 }
 
@@ -89,36 +162,27 @@ impl Drop for Forget<'_> {
 }
 
 impl Component {
-    /// Sends an iq of `type_` (`get` or `set`) with this payload, one element, and waits for its answer: an iq
-    /// with the same id from exactly the address that was asked. Others, and answers that come too late, are
-    /// taken with [`next`](Self::next). The id is [`ComponentSettings::id_prefix`](super::ComponentSettings) with
-    /// a number. Somebody has to take the other stanzas meanwhile: where more wait than may, nothing is read.
+    /// Sends an iq and waits for its answer: an iq with the same id from exactly the address that was asked. Others,
+    /// and answers that come too late, are taken with [`next`](Self::next). The id is
+    /// [`ComponentSettings::id_prefix`](super::ComponentSettings) with a number. Somebody has to take the other
+    /// stanzas meanwhile: where more wait than may, nothing is read.
     ///
     /// # Errors
     /// The answer is an error, or there is none: see [`RequestError`].
-    pub async fn request(
-        &self,
-        type_: &str,
-        from: &Jid<'_>,
-        to: &Jid<'_>,
-        payload: &str,
-        timeout: Duration,
-    ) -> Result<Received, RequestError> {
-        let (number, id) = {
+    pub async fn request(&self, request: Request<'_>) -> Result<Received, RequestError> {
+        check(request.payload.as_bytes(), &self.shared.limits)?;
+        let timeout = request.timeout;
+        let peer = request.to.as_str().to_owned();
+        let (number, iq) = {
             let mut state = self.shared.lock();
             state.last_request += 1;
-            (state.last_request, format!("{}{}", self.shared.id_prefix, state.last_request))
+            let number = state.last_request;
+            let own = self.shared.own.as_ref().map(|own| own.as_str());
+            let iq = request.to_iq(&format!("{}{number}", self.shared.id_prefix), own)?;
+            let pending = Pending { peer, timeout, deadline: None, answer: None, is_late: false };
+            state.requests.insert(number, pending);
+            (number, iq)
         };
-        let mut iq = b"<iq".to_vec();
-        for (name, value) in [("type", type_), ("id", &id), ("from", from.as_str()), ("to", to.as_str())] {
-            push_attribute(&mut iq, name, value);
-        }
-        iq.push(b'>');
-        iq.extend_from_slice(payload.as_bytes());
-        iq.extend_from_slice(b"</iq>");
-        let peer = to.as_str().to_owned();
-        let pending = Pending { id, peer, timeout, deadline: None, answer: None, is_late: false };
-        self.shared.lock().requests.insert(number, pending);
         let _forget = Forget(self, number);
         self.send(iq).await?;
         core::future::poll_fn(|cx| self.poll_answer(cx, number, timeout)).await

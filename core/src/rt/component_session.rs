@@ -47,7 +47,7 @@ impl ComponentSession {
     /// Leaves a stanza for the application; false where it has to take others first.
     fn deposit(shared: &Shared, cx: &Context<'_>, stanza: &Stanza<'_>) -> bool {
         let mut state = shared.lock();
-        if state.answer(stanza) {
+        if state.answer(stanza, &shared.id_prefix) {
             return true;
         }
         if state.inbox_bytes >= shared.mark {
@@ -127,6 +127,7 @@ impl Session for ComponentSession {
             outgoing.put(&mut state.outbox);
             state.wake_waiting();
         }
+        state.note_unwritten(!outgoing.is_empty());
         if !state.closing || state.ended.is_some() {
             return;
         }
@@ -211,8 +212,10 @@ impl Session for ComponentSession {
         self.end_with(End::Broken(kind));
     }
 
-    fn finish(&mut self, _now: Instant, _outgoing: &Outgoing) {
-        self.shared.lock().wake_waiting();
+    fn finish(&mut self, _now: Instant, outgoing: &Outgoing) {
+        let mut state = self.shared.lock();
+        state.note_unwritten(!outgoing.is_empty());
+        state.wake_waiting();
     }
 
     fn next_notice(&mut self) -> Option<Notice> {

@@ -14,10 +14,13 @@
 //! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
 //! | `component` | the application's handle to a component's connection |
 //! | `component_request` | its iq requests and their answers |
+//! | `component_futures` | the handle as a `Stream` and a `Sink`, with the feature `futures` |
 //! | `component_session` | that connection, as the loop sees it |
 //! | `reconnect` | when a component tries again |
 
 mod component;
+#[cfg(feature = "futures")]
+mod component_futures;
 mod component_request;
 mod component_session;
 mod counters;
@@ -32,7 +35,7 @@ mod switch;
 mod transport;
 
 pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};
-pub use component_request::RequestError;
+pub use component_request::{Request, RequestError};
 pub use counters::{Count, Counters};
 pub use driver::Connection;
 pub use listener::Listener;

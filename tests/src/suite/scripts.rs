@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use enjamb_core::jid::Jid;
-use enjamb_core::rt::{Backoff, Component, ConnectError, Reconnect, RequestError, Timer};
+use enjamb_core::rt::{Backoff, Component, ConnectError, Received, Reconnect, Request, RequestError, Timer};
+use futures_util::{SinkExt, StreamExt, stream};
 
 use super::runtime::Runtime;
 use super::stage::{Stage, kind_of, quick_limits, settings, shown};
@@ -217,9 +218,9 @@ pub async fn request<R: Runtime>(runtime: R) -> Vec<String> {
     let ask = |to: &'static str, timeout| {
         let a = a.clone();
         async move {
-            let (from, to) =
-                (Jid::parse("a.example").expect("an address"), Jid::parse(to).expect("an address"));
-            match a.request("get", &from, &to, "<ping xmlns='urn:xmpp:ping'/>", timeout).await {
+            let to = Jid::parse(to).expect("an address");
+            let ping = Request::get(&to, "<ping xmlns='urn:xmpp:ping'/>").timeout(timeout);
+            match a.request(ping).await {
                 Ok(answer) => {
                     format!("result from {:?}", answer.as_stanza().from().map(|from| from.as_str()))
                 }
@@ -243,6 +244,61 @@ pub async fn request<R: Runtime>(runtime: R) -> Vec<String> {
     };
     let (ended, ()) = both(ask("b.example", long), stop).await;
     said.push(ended);
+    said
+}
+
+/// Requests that are none are not sent, and an answer to one that somebody else asked is no answer.
+pub async fn no_request<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    let ((a, _), (b, _)) = (stage.component("a.example").await, stage.component("b.example").await);
+    let to = Jid::parse("b.example").expect("an address");
+    let mut said = Vec::new();
+    for payload in ["", "text", "<a/><b/>", "<a/>text", "<x:a/>", "<a>"] {
+        let error = a.request(Request::set(&to, payload)).await.expect_err("it is not one element");
+        said.push(format!("{payload:?}: {error}"));
+    }
+    let answers = async {
+        let asked = b.next().await.expect("it is asked");
+        let asked = asked.as_stanza();
+        let id = asked.id().expect("an iq has one").into_owned();
+        // Of another id, of another type, from another address of the same component; and then the answer.
+        for iq in [
+            "type='result' id='enjamb-999'".into(),
+            format!("type='get' id='{id}'"),
+            format!("type='result' id='{id}' from='x@b.example'"),
+            format!("type='result' id='{id}' from='b.example'"),
+        ] {
+            b.send(format!("<iq to='y@a.example' {iq}><n/></iq>")).await.expect("it is open");
+        }
+    };
+    let from = Jid::parse("y@a.example").expect("an address");
+    let (answer, ()) = both(a.request(Request::set(&to, "<do xmlns='urn:x'/>").from(&from)), answers).await;
+    said.push(format!("answer: {}", answer.is_ok()));
+    for _ in 0..3 {
+        said.push(format!("a, unasked: {}", next(&a).await));
+    }
+    said
+}
+
+/// The component as a stream and a sink: 1,000 stanzas to itself, and the end.
+pub async fn combine<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime);
+    let (a, log) = stage.component("a.example").await;
+    let mut sink = a.clone();
+    let numbered = |n: usize| Ok(format!("<message to='a.example' id='{n}'><body>{n}</body></message>"));
+    let mut numbers = stream::iter((0..1000).map(numbered));
+    let is_next = |(n, stanza): &(usize, Received)| {
+        let is_next = stanza.as_stanza().id().as_deref() == Some(&*n.to_string());
+        std::future::ready(is_next)
+    };
+    let in_order = a.clone().take(1000).enumerate().filter(is_next).count();
+    let (sent, in_order) = both(sink.send_all(&mut numbers), in_order).await;
+    let mut said = vec![format!("sent: {sent:?}"), format!("a: {in_order} in order")];
+    let refused = sink.send("<message").await;
+    said.push(format!("a half: {}", refused.expect_err("it is no stanza")));
+    said.push(format!("closed: {:?}", SinkExt::<String>::close(&mut sink).await));
+    said.push(format!("server: {}", stage.end_of(&log).await));
+    said.push(format!("more: {:?}", sink.send("<message/>").await));
     said
 }
 
