@@ -165,21 +165,23 @@ impl<'b> Stanza<'b> {
                 })
     }
 
-    /// The same stanza with other addresses, as a gateway sends it on or back. Everything else stays as it was
-    /// received: [`append_to`](Self::append_to) writes it, [`raw`](Self::raw) does not know.
-    ///
-    /// ```
-    /// # fn f(stanza: &enjamb_core::Stanza<'_>) -> Option<Vec<u8>> {
-    /// // An echo: back to where it came from.
-    /// let mut back = Vec::new();
-    /// stanza.with_addresses(stanza.to()?, stanza.from()?).append_to(&mut back);
-    /// # Some(back) }
-    /// ```
+    /// The same stanza with other addresses, as a gateway sends it on. Everything else stays as it was received:
+    /// [`append_to`](Self::append_to) writes it, [`raw`](Self::raw) does not know.
     #[must_use]
     pub fn with_addresses(&self, from: &Jid<'_>, to: &Jid<'_>) -> Self {
         // An address of its own is written in the place of the one received.
         let (from, to) = (Some(from.clone().into_owned()), Some(to.clone().into_owned()));
         Self { from, to, ..self.clone() }
+    }
+
+    /// The same stanza on its way back, as an echo sends it; `None` where it has no two addresses, or where none may
+    /// answer it, so that two who answer everything don't go on for ever over an error.
+    #[must_use]
+    pub fn turned_back(&self) -> Option<Self> {
+        match (&self.to, &self.from) {
+            (Some(to), Some(from)) if self.may_be_answered() => Some(self.with_addresses(to, from)),
+            _ => None,
+        }
     }
 
     /// Puts a sender on a stanza that has none.
@@ -219,6 +221,14 @@ impl<'b> Stanza<'b> {
         } else {
             self.push_piece(out, &self.bytes[head.foot as usize..], false);
         }
+    }
+
+    /// What [`append_to`](Self::append_to) writes, by itself.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut written = Vec::with_capacity(self.bytes.len() + 128);
+        self.append_to(&mut written);
+        written
     }
 
     /// Appends the start tag behind its name: everything but its own `xmlns`, the addresses canonical.

@@ -38,6 +38,9 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
+pub use enjamb_core;
+pub use enjamb_core::Secret;
+pub use enjamb_core::jid::Domain;
 pub use enjamb_core::rt::ConnectError;
 use enjamb_core::rt::{Component, ComponentSettings, Connection, Listener, Switch, Timer, Transport};
 use enjamb_core::{Instant, StreamId};
@@ -85,6 +88,10 @@ impl Timer for AsyncIoTimer {
         Pin::new(timer).poll(cx).map(drop)
     }
 }
+
+/// Before accepting goes on after a failure.
+#[cfg(any(feature = "smol", feature = "async-std"))]
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// A fresh stream id: 128 bits from the operating system.
 ///

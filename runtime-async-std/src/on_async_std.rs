@@ -1,5 +1,6 @@
 //! On async-std: its sockets, its tasks.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use enjamb_core::rt::{Backoff, Component, ComponentSettings, Listener, Reconnect
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::{AsyncIoTimer, ConnectError, accept, connect_over, jitter};
+use crate::{AsyncIoTimer, ConnectError, PAUSE, accept, connect_over, jitter};
 
 /// A TCP stream whose `poll_close` shuts the sending side: async-std's own does nothing, and the peer would wait
 /// for an end that comes only when the stream is dropped.
@@ -47,13 +48,20 @@ impl AsyncWrite for ClosingTcp {
 /// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
 /// [`Switch::shut_down`] ends the connections.
 ///
-/// # Errors
-/// The socket accepts no more connections.
-pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> io::Result<()> {
+/// What fails concerns one connection, or passes, as a lack of file descriptors does: it goes on after a pause. Who
+/// wants to know of it, or of what the connections have to say, accepts himself and calls [`accept`].
+pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> Infallible {
     loop {
-        let (stream, _) = socket.accept().await?;
-        stream.set_nodelay(true)?;
-        let mut connection = accept(ClosingTcp(stream), Arc::clone(&switch), Arc::clone(&listener))?;
+        let Ok((stream, _)) = socket.accept().await else {
+            async_std::task::sleep(PAUSE).await;
+            continue;
+        };
+        // Without it stanzas wait for acknowledgements; that is no reason to refuse the connection.
+        let _ = stream.set_nodelay(true);
+        let Ok(mut connection) = accept(ClosingTcp(stream), Arc::clone(&switch), Arc::clone(&listener))
+        else {
+            continue;
+        };
         let task = async move { while connection.next_notice().await.is_some() {} };
         drop(async_std::task::spawn(task));
     }

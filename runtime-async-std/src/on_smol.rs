@@ -1,6 +1,6 @@
 //! On smol: its sockets, its tasks.
 
-use std::io;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use enjamb_core::Secret;
@@ -8,18 +8,22 @@ use enjamb_core::jid::Domain;
 use enjamb_core::rt::{Backoff, Component, ComponentSettings, Listener, Reconnect, Switch};
 use smol::net::{AsyncToSocketAddrs, TcpListener, TcpStream};
 
-use crate::{AsyncIoTimer, ConnectError, accept, connect_over, jitter};
+use crate::{AsyncIoTimer, ConnectError, PAUSE, accept, connect_over, jitter};
 
 /// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
 /// [`Switch::shut_down`] ends the connections.
 ///
-/// # Errors
-/// The socket accepts no more connections.
-pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> io::Result<()> {
+/// What fails concerns one connection, or passes, as a lack of file descriptors does: it goes on after a pause. Who
+/// wants to know of it, or of what the connections have to say, accepts himself and calls [`accept`].
+pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> Infallible {
     loop {
-        let (stream, _) = socket.accept().await?;
-        stream.set_nodelay(true)?;
-        let mut connection = accept(stream, Arc::clone(&switch), Arc::clone(&listener))?;
+        let Ok((stream, _)) = socket.accept().await else {
+            smol::Timer::after(PAUSE).await;
+            continue;
+        };
+        // Without it stanzas wait for acknowledgements; that is no reason to refuse the connection.
+        let _ = stream.set_nodelay(true);
+        let Ok(mut connection) = accept(stream, Arc::clone(&switch), Arc::clone(&listener)) else { continue };
         let task = async move { while connection.next_notice().await.is_some() {} };
         smol::spawn(task).detach();
     }

@@ -26,18 +26,22 @@
 
 #![forbid(unsafe_code)]
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use enjamb_core::jid::Domain;
+pub use enjamb_core;
+pub use enjamb_core::Secret;
+pub use enjamb_core::jid::Domain;
 pub use enjamb_core::rt::ConnectError;
 use enjamb_core::rt::{
     Backoff, Component, ComponentSettings, Connection, Listener, Reconnect, Switch, Timer, Transport,
 };
-use enjamb_core::{Instant, Secret, StreamId};
+use enjamb_core::{Instant, StreamId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
@@ -85,6 +89,9 @@ impl Timer for TokioTimer {
     }
 }
 
+/// Before accepting goes on after a failure.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// A fresh stream id: 128 bits from the operating system.
 ///
 /// # Errors
@@ -116,14 +123,19 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 /// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
 /// [`Switch::shut_down`] ends the connections.
 ///
-/// # Errors
-/// The socket accepts no more connections.
-pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> io::Result<()> {
+/// What fails concerns one connection, or passes, as a lack of file descriptors does: it goes on after a pause. Who
+/// wants to know of it, or of what the connections have to say, accepts himself and calls [`accept`].
+pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> Infallible {
     loop {
-        let (stream, _) = socket.accept().await?;
-        stream.set_nodelay(true)?;
-        let mut connection = accept(stream, Arc::clone(&switch), Arc::clone(&listener))?;
-        tokio::spawn(async move { while connection.next_notice().await.is_some() {} });
+        let Ok((stream, _)) = socket.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        // Without it stanzas wait for acknowledgements; that is no reason to refuse the connection.
+        let _ = stream.set_nodelay(true);
+        let Ok(mut connection) = accept(stream, Arc::clone(&switch), Arc::clone(&listener)) else { continue };
+        let task = async move { while connection.next_notice().await.is_some() {} };
+        tokio::spawn(task);
     }
 }
 

@@ -1,0 +1,23 @@
+//! Programs to begin from. Each takes its settings from the command line; those who connect say `ADDRESS DOMAIN
+//! SECRET`, those who listen `ADDRESS SECRET`.
+//!
+//! | program | what it is |
+//! | --- | --- |
+//! | `echo-tokio`, `echo-smol`, `echo-async-std` | a component that sends each message back |
+//! | `echo-threads` | the same on `std::net`, blocking, without any async |
+//! | `listener-tokio`, `listener-smol`, `listener-async-std` | a listener for components inside an application |
+//! | `listener-poll` | the same on a poll loop written by hand: one thread, no runtime |
+//!
+//! The programs in the README and in the guides are compiled and run with this crate's documentation.
+
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+pub struct Readme;
+
+#[doc = include_str!("../../docs/embedding.md")]
+#[cfg(doctest)]
+pub struct Embedding;
+
+#[doc = include_str!("../../docs/adapters.md")]
+#[cfg(doctest)]
+pub struct Adapters;

@@ -1,0 +1,111 @@
+//! Each program does what it says: every echo against every listener.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use enjamb_tests::peer::Peer;
+use enjamb_tests::server::SECRET;
+
+/// A program that ends with the test.
+struct Program(Child);
+
+impl Program {
+    fn start(path: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(path);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        Self(command.spawn().expect("cargo has built it"))
+    }
+
+    /// The address that a listener prints.
+    fn address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        let out = self.0.stdout.as_mut().expect("it is piped");
+        BufReader::new(out).read_line(&mut line).expect("it prints its address");
+        line.trim().parse().expect("an address")
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.0.try_wait().expect("it is ours").is_none()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const ECHOES: [(&str, &str); 4] = [
+    ("tokio", env!("CARGO_BIN_EXE_echo-tokio")),
+    ("smol", env!("CARGO_BIN_EXE_echo-smol")),
+    ("async-std", env!("CARGO_BIN_EXE_echo-async-std")),
+    ("threads", env!("CARGO_BIN_EXE_echo-threads")),
+];
+
+fn every_echo_meets(listener: &str) {
+    let mut listener = Program::start(listener, &["127.0.0.1:0", SECRET]);
+    let address = listener.address();
+    let mut peer = Peer::online(address, "peer.localhost");
+    for (name, path) in ECHOES {
+        let domain = format!("{name}.localhost");
+        let mut echo = Program::start(path, &[&address.to_string(), &domain, SECRET]);
+        // It is there once something comes back from it and not from the host.
+        let came_up_by = Instant::now() + Duration::from_secs(20);
+        for attempt in 0.. {
+            let id = format!("{name}-{attempt}");
+            peer.send(&format!(
+                "<message to='someone@{domain}/r' from='me@peer.localhost' id='{id}' type='chat'>\
+                 <body>caf\u{e9} &lt;3</body><x:y xmlns:x='urn:x' a='&quot;'/></message>"
+            ));
+            let back = peer.stanza(&id);
+            if back.attribute("type") == Some("chat") {
+                assert_eq!(back.attribute("from"), Some(&*format!("someone@{domain}/r")));
+                assert_eq!(back.attribute("to"), Some("me@peer.localhost"));
+                break;
+            }
+            assert!(echo.is_running() && Instant::now() < came_up_by, "{name} did not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // Errors are not echoed: they would go to and fro for ever.
+        peer.send(&format!("<message to='{domain}' type='error' id='e'/>"));
+        peer.send(&format!("<message to='{domain}' id='{name}-last'/>"));
+        assert_eq!(peer.element().attribute("id"), Some(&*format!("{name}-last")));
+    }
+    // All of them are gone now, and the listener has noticed.
+    peer.send("<message to='threads.localhost' id='gone'/>");
+    assert_eq!(peer.fault("gone").condition, "remote-server-not-found");
+}
+
+#[test]
+fn on_tokio() {
+    every_echo_meets(env!("CARGO_BIN_EXE_listener-tokio"));
+}
+
+#[test]
+fn on_smol() {
+    every_echo_meets(env!("CARGO_BIN_EXE_listener-smol"));
+}
+
+#[test]
+fn on_async_std() {
+    every_echo_meets(env!("CARGO_BIN_EXE_listener-async-std"));
+}
+
+#[test]
+fn on_a_poll_loop() {
+    every_echo_meets(env!("CARGO_BIN_EXE_listener-poll"));
+}
+
+#[test]
+fn a_wrong_secret_ends_an_echo_with_the_reason() {
+    let mut listener = Program::start(env!("CARGO_BIN_EXE_listener-tokio"), &["127.0.0.1:0", SECRET]);
+    let address = listener.address().to_string();
+    for (name, path) in ECHOES {
+        let out = Command::new(path).args([&address, "echo.localhost", "wrong"]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && said.contains("not the SHA-1 of the stream id"), "{name}: {said}");
+    }
+}
