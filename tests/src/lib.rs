@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod cuts;
 pub mod env;
 pub mod expat;
+pub mod foreign;
 pub mod hostile;
 pub mod mini_server;
 pub mod mutants;

@@ -342,13 +342,13 @@ pub fn binary() -> &'static Path {
 
 /// A loopback port that no other test of this workspace takes while this value lives.
 #[derive(Debug)]
-struct Port {
+pub(crate) struct Port {
     number: u16,
     _lock: File,
 }
 
 impl Port {
-    fn claim() -> Self {
+    pub(crate) fn claim() -> Self {
         let dir = env::work_dir().join("ports");
         fs::create_dir_all(&dir).expect("target/ is writable");
         // Each process begins elsewhere, so that they seldom meet.
@@ -363,7 +363,7 @@ impl Port {
         panic!("no free port in {PORTS:?}");
     }
 
-    fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 }
