@@ -1,4 +1,4 @@
-//! `cargo xtask`: the fuzz targets, one command each.
+//! `cargo xtask`: the fuzz targets, what is covered, and every order of threads; one command each.
 
 #![forbid(unsafe_code)]
 
@@ -6,7 +6,7 @@ mod coverage;
 mod fuzz;
 mod report;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +26,12 @@ enum Task {
     /// The fuzz targets, and what they cover
     #[command(subcommand)]
     Fuzz(Fuzz),
+    /// Try every order in which threads may meet at what connections share
+    Loom {
+        /// How often a thread may be interrupted where it need not; without end it takes hours
+        #[arg(long, default_value_t = 3)]
+        preemptions: usize,
+    },
 }
 
 #[derive(Subcommand)]
@@ -59,13 +65,32 @@ enum Fuzz {
     },
 }
 
+/// Runs the tests that loom judges, built with its locks.
+fn loom(preemptions: usize) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(fuzz::root()).args([
+        "test",
+        "-p",
+        "enjamb-core",
+        "--lib",
+        "--locked",
+        "--target-dir",
+        "target/loom",
+    ]);
+    cargo.args(["--", "interleavings"]).env("RUSTFLAGS", "--cfg loom");
+    cargo.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string()).env("CARGO_PROFILE_TEST_DEBUG", "0");
+    if cargo.status()?.success() { Ok(()) } else { Err("an order of threads fails".into()) }
+}
+
 fn main() -> ExitCode {
-    let Task::Fuzz(fuzz) = Arguments::parse().task;
-    let outcome = match fuzz {
-        Fuzz::Smoke { seconds, targets } => fuzz::smoke(Duration::from_secs(seconds), &targets),
-        Fuzz::Long { minutes, targets } => fuzz::long(Duration::from_secs(minutes * 60), &targets),
-        Fuzz::Minimise { targets } => fuzz::minimise(&targets),
-        Fuzz::Coverage { corpora } => coverage::print(corpora),
+    let outcome = match Arguments::parse().task {
+        Task::Fuzz(Fuzz::Smoke { seconds, targets }) => fuzz::smoke(Duration::from_secs(seconds), &targets),
+        Task::Fuzz(Fuzz::Long { minutes, targets }) => {
+            fuzz::long(Duration::from_secs(minutes * 60), &targets)
+        }
+        Task::Fuzz(Fuzz::Minimise { targets }) => fuzz::minimise(&targets),
+        Task::Fuzz(Fuzz::Coverage { corpora }) => coverage::print(corpora),
+        Task::Loom { preemptions } => loom(preemptions),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
