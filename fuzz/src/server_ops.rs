@@ -250,6 +250,11 @@ impl World {
             }
         }
         self.model.unbind(conn);
+        if matches!(how, End::Break) {
+            // A shaped one is not read from before there are tokens, and what nobody reads breaks unseen.
+            let end = self.tasks.clock.now() + Duration::from_secs(2);
+            self.tasks.run_until(end, || false);
+        }
     }
 
     /// Writes one stanza, and what the model makes of it.

@@ -32,7 +32,12 @@ pub(crate) fn print(corpora_only: bool) -> Result<()> {
     let mut programs = programs(&directory, &["--manifest-path", "fuzz/Cargo.toml", "--lib"])?;
     if !corpora_only {
         programs.extend(self::programs(&directory, &["-p", "enjamb-core", "--lib"])?);
-        programs.extend(self::programs(&directory, &["-p", "enjamb-tests", "--tests"])?);
+        // Those that have the core in their own process.
+        let mut simulated = vec!["-p", "enjamb-tests"];
+        for tests in ["sim_*", "bad_streams_core", "client_streams", "chunking"] {
+            simulated.extend(["--test", tests]);
+        }
+        programs.extend(self::programs(&directory, &simulated)?);
     }
     for (number, (program, package)) in programs.iter().enumerate() {
         println!("{}", program.file_name().unwrap_or_default().display());
@@ -95,6 +100,7 @@ fn programs(directory: &Path, which: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>>
     cargo.current_dir(root()).arg("test").args(which).args(["--no-run", "--locked", "--message-format=json"]);
     cargo.arg("--target-dir").arg(directory.join("build"));
     cargo.env("RUSTFLAGS", "-Cinstrument-coverage").env("CARGO_INCREMENTAL", "0");
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
     // Build scripts run with counters, too.
     cargo.env("LLVM_PROFILE_FILE", "/dev/null");
     let output = cargo.stderr(Stdio::inherit()).output()?;
