@@ -110,6 +110,7 @@
 //! | [`host`] | what a host answers itself: service discovery, ping, version, time |
 //! | [`jid`] | addresses, their domain in canonical form |
 //! | [`shaper`] | how fast a component may send |
+//! | [`proxy`] | who a connection is from that comes through a proxy |
 //! | [`rt`] | the one drive loop for all runtimes, and the switch that connections deliver through |
 //!
 //! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
@@ -130,6 +131,7 @@ pub mod host;
 pub mod jid;
 mod limits;
 mod namespaces;
+pub mod proxy;
 pub mod router;
 #[cfg(feature = "std")]
 pub mod rt;

@@ -59,6 +59,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport for FuturesIo<S> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_close(cx)
     }

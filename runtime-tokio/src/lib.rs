@@ -59,6 +59,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport for TokioIo<S> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
@@ -100,11 +104,6 @@ pub fn stream_id() -> io::Result<StreamId> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(io::Error::other)?;
     Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
-}
-
-/// Random bits for a back-off.
-fn jitter() -> io::Result<u32> {
-    getrandom::u32().map_err(io::Error::other)
 }
 
 /// Takes over one accepted connection, over anything that tokio reads from and writes to. What it gives has
@@ -195,6 +194,6 @@ impl<A: ToSocketAddrs + Clone> Reconnecting<A> {
             stream.set_nodelay(true)?;
             connect_over(stream, settings.clone()).await
         };
-        reconnect.attempt(jitter()?, connect).await
+        reconnect.attempt(getrandom::u32().map_err(io::Error::other)?, connect).await
     }
 }
