@@ -9,6 +9,7 @@ use enjamb_core::router::Terms;
 use enjamb_core::rt::{Listener, Switch};
 use enjamb_core::{Limits, Secret};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,8 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config;
-use crate::log::{AcceptLog, ConnectionLog};
+use crate::entry::{Entered, Entry};
+use crate::log::{self, AcceptLog, ConnectionLog};
 
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,6 +67,8 @@ fn core_settings(settings: &config::Listener) -> Listener {
 pub(crate) struct Acceptor {
     pub(crate) switch: Arc<Switch>,
     pub(crate) listener: Arc<Listener>,
+    /// What comes before a stream; most often nothing.
+    entry: Option<Arc<Entry>>,
     /// Connections that may be there at once.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
@@ -79,9 +83,11 @@ impl Acceptor {
         connections: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
+        let listener = Arc::new(core_settings(settings));
         Self {
             switch: Arc::clone(switch),
-            listener: Arc::new(core_settings(settings)),
+            entry: Entry::of(settings, &listener.limits),
+            listener,
             room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             connections: connections.clone(),
             stop: stop.clone(),
@@ -93,15 +99,7 @@ impl Acceptor {
     pub(crate) async fn run(self, socket: Arc<TcpListener>) {
         while let Some(accepted) = self.next(&socket).await {
             match accepted {
-                Ok((place, stream, peer)) => {
-                    let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
-                    self.connections.spawn(async move {
-                        if let Err(error) = serve(stream, peer, switch, listener).await {
-                            debug!(%peer, "connection lost before it began: {error}");
-                        }
-                        drop(place);
-                    });
-                }
+                Ok((place, stream, peer)) => self.begin(place, stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.failures.failed(&error);
@@ -110,6 +108,34 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    /// Serves a connection in a task of its own. One that nothing comes before gets the smaller one.
+    fn begin(&self, place: OwnedSemaphorePermit, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = set_up(&stream) {
+            debug!(%peer, "connection lost before it began: {error}");
+            return;
+        }
+        let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
+        let Some(entry) = self.entry.clone() else {
+            self.connections.spawn(async move {
+                serve(stream, peer, switch, listener).await;
+                drop(place);
+            });
+            return;
+        };
+        let stop = self.stop.clone();
+        self.connections.spawn(async move {
+            // Who has no stream yet need not be told why the server stops.
+            if let Some((peer, entered)) = stop.run_until_cancelled(entry.enter(stream, peer)).await {
+                match entered {
+                    Ok(Entered::Plain(stream)) => serve(stream, peer, switch, listener).await,
+                    Ok(Entered::Tls(stream)) => serve(stream, peer, switch, listener).await,
+                    Err(refusal) => log::refused(peer, &refusal),
+                }
+            }
+            drop(place);
+        });
     }
 
     /// The next connection, with its place; `None` to stop. Over the limit, connections wait in the socket's
@@ -133,18 +159,26 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
 async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     switch: Arc<Switch>,
     listener: Arc<Listener>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    let mut connection = enjamb_tokio::accept(stream, switch, listener)?;
+) {
+    let mut connection = match enjamb_tokio::accept(stream, switch, listener) {
+        Ok(connection) => connection,
+        Err(error) => {
+            debug!(%peer, "connection lost before it began: {error}");
+            return;
+        }
+    };
     let mut log = ConnectionLog::new(connection.id(), peer);
     while let Some(notice) = connection.next_notice().await {
         log.notice(&notice);
     }
-    Ok(())
 }

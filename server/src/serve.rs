@@ -103,7 +103,12 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     if let Some(address) = first.filter(|_| is_default) {
         greet(&config, address);
     }
-    let name = signals.next().await;
+    let name = loop {
+        match signals.next().await {
+            Order::Stop(name) => break name,
+            Order::Reload => reload(&config.listeners),
+        }
+    };
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
     switch.shut_down();
@@ -111,7 +116,7 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     tokio::select! {
         () = connections.wait() => info!("stopped"),
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", switch.connections()),
-        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
+        name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
     }
     ExitCode::SUCCESS
 }
@@ -126,6 +131,19 @@ fn open_all(listeners: &[config::Listener]) -> Option<Vec<TcpListener>> {
         }
     }
     (sockets.len() == listeners.len()).then_some(sockets)
+}
+
+/// Reads the certificates of all listeners anew.
+fn reload(listeners: &[config::Listener]) {
+    let mut tls = listeners.iter().filter_map(|one| Some((one.address, one.tls.as_ref()?))).peekable();
+    if tls.peek().is_none() {
+        info!(
+            "SIGHUP: no listener has certificates to be read anew; a changed configuration takes a restart"
+        );
+    }
+    for (address, tls) in tls {
+        log::reloaded(address, &tls.reload(SystemTime::now()));
+    }
 }
 
 /// The switch that a configuration describes.
@@ -161,17 +179,37 @@ fn greet(config: &Config, address: SocketAddr) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What an operator asks for by a signal.
+enum Order {
+    Stop(&'static str),
+    Reload,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Order::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Order::Stop("SIGINT"),
+            _ = self.hangup.recv() => Order::Reload,
+        }
+    }
+
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Order::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }

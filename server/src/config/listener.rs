@@ -9,6 +9,8 @@ use std::time::Duration;
 use enjamb_core::router::access::AccessRule;
 use enjamb_core::router::{ConflictBehaviour, DomainPattern};
 
+use crate::tls::Tls;
+
 /// The most that `max_stanza_size = "infinity"` means, in bytes: 64 MiB.
 pub const STANZA_CEILING: usize = 64 << 20;
 /// The most that `max_connections = "infinity"` means.
@@ -75,6 +77,10 @@ pub struct Listener {
     pub num_acceptors: NonZeroUsize,
     /// SO_REUSEPORT.
     pub reuse_port: bool,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// TLS, where it is wanted: from the first byte on, behind the PROXY header.
+    pub tls: Option<Arc<Tls>>,
     /// The time allowed for each step of the negotiation, up to [`TIME_CEILING`].
     pub state_timeout: Duration,
     /// After this idle time a connection gives its buffers back; zero: at once.
@@ -103,6 +109,8 @@ impl Listener {
             max_connections: CONNECTIONS_CEILING,
             num_acceptors: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
             reuse_port: false,
+            proxy_protocol: false,
+            tls: None,
             state_timeout: Duration::from_secs(5),
             hibernate_after: Duration::ZERO,
             keepalive: Some(Duration::from_secs(30)),

@@ -14,6 +14,7 @@ mod mask;
 mod names;
 mod reader;
 mod shaper;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -21,6 +22,7 @@ use std::path::Path;
 use enjamb_core::jid::Domain;
 use toml::de::DeTable;
 
+pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
 pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
 
@@ -87,9 +89,14 @@ impl Loaded {
     }
 }
 
-/// Reads a configuration. `name` is the file's, for messages. Any text gives an answer.
+/// Reads a configuration. `name` is the file's path, for messages and for the files that it names. Any text gives
+/// an answer.
 #[must_use]
 pub fn load(name: &str, text: &str) -> Loaded {
+    load_at(Path::new(name).parent().unwrap_or(Path::new("")), name, text)
+}
+
+fn load_at(base: &Path, name: &str, text: &str) -> Loaded {
     let mut faults = Faults::default();
     let (root, syntax) = DeTable::parse_recoverable(text);
     let masked = mask::mask(text, root.get_ref(), syntax.is_empty());
@@ -99,7 +106,7 @@ pub fn load(name: &str, text: &str) -> Loaded {
             faults.error(error.span().unwrap_or(0..0), format!("this is no TOML: {}", error.message()));
             None
         }
-        None => Some(read(root.get_ref(), &mut faults)),
+        None => Some(read(root.get_ref(), base, &mut faults)),
     };
     let config = config.filter(|_| !faults.any_error());
     faults.list.sort_by_key(|fault| fault.span.start);
@@ -112,13 +119,13 @@ pub fn load(name: &str, text: &str) -> Loaded {
 ///
 /// Where the file can't be read.
 pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
-    let name = path.display().to_string();
+    let (name, base) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));
     Ok(match String::from_utf8(std::fs::read(path)?) {
-        Ok(text) => load(&name, &text),
+        Ok(text) => load_at(base, &name, &text),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes());
-            let mut loaded = load(&name, &text);
+            let mut loaded = load_at(base, &name, &text);
             let mut faults = Faults::default();
             faults.error(valid..valid + 1, "this is no UTF-8").help("TOML files are UTF-8: save it as that");
             loaded.config = None;
@@ -128,13 +135,13 @@ pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
     })
 }
 
-fn read(root: &DeTable<'_>, faults: &mut Faults) -> Config {
+fn read(root: &DeTable<'_>, base: &Path, faults: &mut Faults) -> Config {
     let listen = root.get("listen");
     let general = General::read(root.get("general"), faults);
     let shapers = Shapers::read(root.get("shaper"), faults);
     let named = listen::named_rules(listen);
     let rules = access::Rules::read(root.get("access"), root.get("acl"), &named, faults);
-    let context = listen::Context { general: &general, shapers: &shapers, rules: &rules };
+    let context = listen::Context { general: &general, shapers: &shapers, rules: &rules, base };
     let listeners = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
     general::other_sections(Section::root(root), root, faults);
