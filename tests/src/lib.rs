@@ -16,5 +16,6 @@ pub mod proc;
 pub mod server;
 pub mod sim;
 pub mod suite;
+pub mod tls;
 pub mod tree;
 pub mod wire;
