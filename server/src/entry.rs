@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{AlertDescription, Error, InvalidMessage};
 use tokio_rustls::server::TlsStream;
+use tracing::debug;
+use tracing::field::debug;
 
 use crate::config;
 use crate::tls::Tls;
@@ -61,7 +63,13 @@ impl Entry {
         let Some(tls) = &self.tls else { return (peer, Ok(Entered::Plain(stream))) };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream).into_fallible();
         let result = match timeout_at(deadline, handshake).await {
-            Ok(Ok(stream)) => Ok(Entered::Tls(Box::new(stream))),
+            Ok(Ok(stream)) => {
+                let session = stream.get_ref().1;
+                let version = session.protocol_version().map(debug);
+                let suite = session.negotiated_cipher_suite().map(|suite| debug(suite.suite()));
+                debug!(%peer, version, suite, "TLS begins");
+                Ok(Entered::Tls(Box::new(stream)))
+            }
             Ok(Err((error, stream))) => {
                 self.part(stream).await;
                 Err(Refusal::Tls(error))

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio_rustls::TlsConnector;
@@ -53,9 +53,10 @@ impl Authority {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
         let key = KeyPair::generate().expect("there are random numbers");
         let certificate = params.self_signed(&key).expect("a key that signs");
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = env::work_dir().join(format!("tls-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).expect("target/ is writable");
         let authority =
