@@ -121,10 +121,15 @@ impl Authority {
         self.dir.join("ca.pem")
     }
 
-    /// Writes a certificate and its key, and gives the lines of a `tls` table that names them.
+    /// Writes a certificate and its key, and gives both paths.
+    pub fn files(&self, name: &str, issued: &Issued) -> (PathBuf, PathBuf) {
+        let certificate = self.write(&format!("{name}.pem"), &issued.certificate.pem());
+        (certificate, self.write(&format!("{name}.key"), &issued.key.serialize_pem()))
+    }
+
+    /// The same, and gives the lines of a `tls` table that names them.
     pub fn table(&self, name: &str, issued: &Issued) -> String {
-        let certfile = self.write(&format!("{name}.pem"), &issued.certificate.pem());
-        let keyfile = self.write(&format!("{name}.key"), &issued.key.serialize_pem());
+        let (certfile, keyfile) = self.files(name, issued);
         format!("tls.certfile = '{}'\ntls.keyfile = '{}'\n", certfile.display(), keyfile.display())
     }
 
