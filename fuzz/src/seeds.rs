@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{cuts_are_invisible, deliveries_are_portable};
+use crate::{cuts_are_invisible, deliveries_are_portable, proxy_headers_end_where_they_say};
 
 /// Changes of each seed.
 const CHANGES: u64 = 400;
@@ -56,4 +56,9 @@ fn cuts_of_the_seeds_are_invisible() {
 #[test]
 fn deliveries_of_the_seeds_are_portable() {
     assert!(play("scan_vs_rxml", deliveries_are_portable) >= 8);
+}
+
+#[test]
+fn the_seeds_of_proxy_headers_end_where_they_say() {
+    assert!(play("proxy_header", proxy_headers_end_where_they_say) >= 10);
 }

@@ -153,7 +153,7 @@ pub async fn connect(
     connect_over(stream, ComponentSettings::new(domain, secret)).await
 }
 
-/// [`connect`] over a connection that is there already, with all settings.
+/// [`connect`] over a connection that is there already, such as TLS, with all settings.
 ///
 /// # Errors
 /// The server refuses the component.

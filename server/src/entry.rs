@@ -67,7 +67,8 @@ impl Entry {
                 let session = stream.get_ref().1;
                 let version = session.protocol_version().map(debug);
                 let suite = session.negotiated_cipher_suite().map(|suite| debug(suite.suite()));
-                debug!(%peer, version, suite, "TLS begins");
+                let group = session.negotiated_key_exchange_group().map(|group| debug(group.name()));
+                debug!(%peer, version, suite, group, "TLS begins");
                 Ok(Entered::Tls(Box::new(stream)))
             }
             Ok(Err((error, stream))) => {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::aws_lc_rs::{self, kx_group};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -103,7 +104,17 @@ impl Settings {
         certified: CertifiedKey,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
     ) -> Result<Arc<ServerConfig>, Error> {
-        let provider = CryptoProvider { cipher_suites: self.suites.clone(), ..aws_lc_rs::default_provider() };
+        let provider = CryptoProvider {
+            cipher_suites: self.suites.clone(),
+            // What is recorded today is not to be read by a machine of the future, if the other side knows how.
+            kx_groups: vec![
+                kx_group::X25519MLKEM768,
+                kx_group::X25519,
+                kx_group::SECP256R1,
+                kx_group::SECP384R1,
+            ],
+            ..aws_lc_rs::default_provider()
+        };
         let builder =
             ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&self.versions)?;
         let builder = match verifier {

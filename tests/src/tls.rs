@@ -14,6 +14,7 @@ use rcgen::{
 };
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs::{self, kx_group};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned, SupportedProtocolVersion,
@@ -145,7 +146,12 @@ impl Authority {
     ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("a certificate");
-        let builder = ClientConfig::builder_with_protocol_versions(versions).with_root_certificates(roots);
+        let mut provider = aws_lc_rs::default_provider();
+        provider.kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519];
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .expect("versions with cipher suites")
+            .with_root_certificates(roots);
         Arc::new(match identity {
             Some(one) => builder.with_client_auth_cert(one.chain(), one.key()).expect("they belong together"),
             None => builder.with_no_client_auth(),

@@ -59,7 +59,7 @@ fn read_until(client: &mut Client, what: &str) -> String {
 fn components_exchange_stanzas_over_both_versions() {
     let authority = Authority::new();
     let server = start(&authority, "");
-    for (versions, said) in VERSIONS.into_iter().zip(["TLSv1_3", "TLSv1_2"]) {
+    for (versions, said) in VERSIONS.into_iter().zip(["TLSv1_3 ", "TLSv1_2 "]) {
         let tunnel = Tunnel::to(server.addr(0), authority.client(versions, None), b"");
         let mut one = Peer::online(tunnel.addr(), "one.example");
         let mut two = Peer::online(tunnel.addr(), "two.example");
@@ -76,6 +76,7 @@ fn components_exchange_stanzas_over_both_versions() {
         two.close();
         server.wait_for_log(&format!("version={said}"));
     }
+    server.wait_for_log("group=X25519MLKEM768");
 }
 
 #[test]
