@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use enjamb_server::config::load_file;
@@ -180,6 +181,19 @@ fn relative_paths_begin_at_the_file() {
         loaded.config.unwrap().listeners[0].tls.as_ref().unwrap().settings().certfile,
         FILES.join("cert.pem")
     );
+}
+
+#[test]
+fn check_reads_the_files_too() {
+    let outcome = |certfile: &str| {
+        let path = FILES.join("checked.toml");
+        let table = format!("tls = {{certfile = '{certfile}', keyfile = 'key.pem', verify_mode = 'none'}}");
+        fs::write(&path, file_with(&table)).unwrap();
+        format!("{:?}", enjamb_server::check::run(&path))
+    };
+    assert_eq!(outcome("cert.pem"), format!("{:?}", ExitCode::SUCCESS));
+    assert_eq!(outcome("expired.pem"), format!("{:?}", ExitCode::SUCCESS));
+    assert_eq!(outcome("missing.pem"), format!("{:?}", ExitCode::FAILURE));
 }
 
 #[test]

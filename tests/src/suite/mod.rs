@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `runtime` | what a script needs of a runtime |
 //! | `real` | tokio in both flavours, async-std and smol, over TCP on loopback |
-//! | `tls` | tokio and smol once more, over TLS |
+//! | `tls` | the real runtimes once more, over TLS |
 //! | `stage` | a switch, with components and scripted peers |
 //! | `scripts` | what is played |
 //!
@@ -20,4 +20,4 @@ mod tls;
 pub use real::{AsyncStd, Smol, Tokio};
 pub(crate) use runtime::keep_notices;
 pub use runtime::{Late, Log, Runtime, play};
-pub use tls::{SmolTls, TokioTls};
+pub use tls::{AsyncStdTls, SmolTls, TokioTls};

@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 
+use enjamb_async_std::on_async_std::ClosingTcp;
 use enjamb_async_std::{AsyncIoTimer, FuturesIo};
 use enjamb_core::rt::{ComponentConnection, Connection};
 use enjamb_tokio::{TokioIo, TokioTimer};
+use smol::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
-use super::real::{Smol, Tokio};
+use super::real::{AsyncStd, Smol, Tokio};
 use super::runtime::{Late, Log, Runtime, keep_notices};
 use crate::tls::{Authority, NAME, VERSIONS};
 
@@ -59,12 +61,25 @@ impl<const THREADS: bool> Runtime for TokioTls<THREADS> {
     }
 }
 
+/// Both ends of a connection on futures-io, with TLS around them.
+async fn wrapped<S: AsyncRead + AsyncWrite + Unpin>(
+    (FuturesIo(client), FuturesIo(server)): (FuturesIo<S>, FuturesIo<S>),
+) -> (FuturesTls<S>, FuturesTls<S>) {
+    let (of_client, of_server, name) = configs(0);
+    let client = futures_rustls::TlsConnector::from(of_client).connect(name, client);
+    let server = futures_rustls::TlsAcceptor::from(of_server).accept(server);
+    let (client, server) = futures_util::future::join(client, server).await;
+    (FuturesIo(client.expect("a handshake").into()), FuturesIo(server.expect("a handshake").into()))
+}
+
+type FuturesTls<S> = FuturesIo<futures_rustls::TlsStream<S>>;
+
 /// smol, over futures-rustls.
 #[derive(Clone, Default)]
 pub struct SmolTls;
 
 impl Runtime for SmolTls {
-    type Stream = FuturesIo<futures_rustls::TlsStream<smol::net::TcpStream>>;
+    type Stream = FuturesTls<smol::net::TcpStream>;
     type Timer = AsyncIoTimer;
 
     fn block_on<R: 'static>(&self, script: impl Future<Output = R> + 'static) -> R {
@@ -72,12 +87,7 @@ impl Runtime for SmolTls {
     }
 
     async fn pair(&self) -> (Self::Stream, Self::Stream) {
-        let (FuturesIo(client), FuturesIo(server)) = Smol.pair().await;
-        let (of_client, of_server, name) = configs(0);
-        let client = futures_rustls::TlsConnector::from(of_client).connect(name, client);
-        let server = futures_rustls::TlsAcceptor::from(of_server).accept(server);
-        let (client, server) = futures_util::future::join(client, server).await;
-        (FuturesIo(client.expect("a handshake").into()), FuturesIo(server.expect("a handshake").into()))
+        wrapped(Smol.pair().await).await
     }
 
     fn timer(&self) -> AsyncIoTimer {
@@ -90,5 +100,34 @@ impl Runtime for SmolTls {
 
     fn spawn_component(&self, connection: ComponentConnection<Self::Stream, Late<AsyncIoTimer>>) {
         smol::spawn(connection.run()).detach();
+    }
+}
+
+/// async-std, over futures-rustls.
+#[derive(Clone, Default)]
+pub struct AsyncStdTls;
+
+impl Runtime for AsyncStdTls {
+    type Stream = FuturesTls<ClosingTcp>;
+    type Timer = AsyncIoTimer;
+
+    fn block_on<R: 'static>(&self, script: impl Future<Output = R> + 'static) -> R {
+        AsyncStd.block_on(script)
+    }
+
+    async fn pair(&self) -> (Self::Stream, Self::Stream) {
+        wrapped(AsyncStd.pair().await).await
+    }
+
+    fn timer(&self) -> AsyncIoTimer {
+        AsyncIoTimer::default()
+    }
+
+    fn spawn_server(&self, connection: Connection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
+        drop(async_std::task::spawn(keep_notices(connection, log)));
+    }
+
+    fn spawn_component(&self, connection: ComponentConnection<Self::Stream, Late<AsyncIoTimer>>) {
+        drop(async_std::task::spawn(connection.run()));
     }
 }
