@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use enjamb_core::Limits;
 use enjamb_core::proxy::{self, Parsed, ProxyError};
@@ -88,7 +87,7 @@ impl Entry {
             let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
         };
         // What is not over by then is not waited for.
-        let _ = timeout(self.limits.linger.min(Duration::from_secs(1)), reading).await;
+        let _ = timeout(self.limits.linger, reading).await;
     }
 }
 

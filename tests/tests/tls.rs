@@ -249,9 +249,35 @@ fn plain_bytes_on_a_tls_port_are_closed_and_logged() {
         );
     }
     wait_for_log(&server, "plain bytes on a TLS port", 3);
-    // A port scan is no news.
+    // A port scan is no news: the next line is that of the next one with something to say.
     drop(TcpStream::connect(server.addr(0)));
-    assert!(!server.log().contains("WARN closed"), "{}", server.log());
+    let mut wire = Wire::connect(server.addr(0));
+    wire.send(b"<", None);
+    wire.send(b"stream>", None);
+    wire.wait(Duration::from_secs(4), |_| false);
+    wait_for_log(&server, "plain bytes on a TLS port", 4);
+    assert_eq!(server.log().matches("connection refused before").count(), 4, "{}", server.log());
+}
+
+#[test]
+fn what_is_not_named_is_not_spoken() {
+    let authority = Authority::new();
+    let server = start(&authority, "tls.versions = ['tlsv1.3']\n");
+    let as_version =
+        |index: usize| outcome(connect(server.addr(0), &authority.client(VERSIONS[index], None)));
+    assert!(as_version(0).expect("it is spoken").contains("<stream:stream "));
+    let alert = as_version(1).expect_err("it is not");
+    assert!(alert.contains("ProtocolVersion"), "{alert}");
+
+    let server =
+        start(&authority, "tls.ciphers = 'ECDHE-ECDSA-AES128-GCM-SHA256:TLS_CHACHA20_POLY1305_SHA256'\n");
+    for (versions, suite) in VERSIONS
+        .into_iter()
+        .zip(["TLS13_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"])
+    {
+        outcome(connect(server.addr(0), &authority.client(versions, None))).expect("there is one");
+        server.wait_for_log(&format!("suite={suite}"));
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) fn tls(listener: &mut Section<'_, '_>, base: &Path, faults: &mut Faul
         }
         _ => None,
     };
-    // Found before the place of the certificate's file, which a key without a file of its own is in.
+    // Without a file of its own the key is in the certificate's. Of two places the first counts.
     places.push((Part::Key, places[0].1.clone()));
     let clients = clients(&mut section, base, &mut places, faults);
     key_password(&mut section, faults);
