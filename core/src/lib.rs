@@ -140,6 +140,7 @@ mod stanza;
 mod stanza_error;
 pub mod stream;
 mod time;
+mod words;
 mod xml;
 
 pub use error::{Cause, StreamCondition, StreamError};
