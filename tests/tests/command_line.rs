@@ -160,6 +160,38 @@ fn the_demo_shows_each_step_and_ends_with_0() {
 }
 
 #[test]
+fn whoever_stops_reading_what_it_says_stops_nothing() {
+    let start = |args: &[&str]| {
+        let mut command = Command::new(binary());
+        command.args(args).env_remove("ENJAMB_CONFIG").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the binary runs")
+    };
+    for args in [["demo"].as_slice(), &["check", path(&env::data().join("mongooseim-shape.toml"))]] {
+        let mut child = start(args);
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().expect("it is ours").code(), Some(0), "{args:?}");
+    }
+    let text = "[general]\nhosts = [\"a.example\"]\n[[listen.service]]\nport = 0\npassword = \"s3cr3t\"\n";
+    let file = file("unread", text);
+    let mut child = start(&["--config", path(&file)]);
+    let log = BufReader::new(child.stderr.take().expect("stderr was asked for"));
+    let mut lines = log.lines().map(|line| line.expect("it writes UTF-8"));
+    let address = lines.find_map(|line| Some(line.split_once("address=")?.1.split(' ').next()?.to_owned()));
+    let addr: SocketAddr = address.expect("it says where it listens").parse().expect("an address");
+    drop((child.stdout.take(), lines));
+    for _ in 0..2 {
+        let mut wire = Wire::connect(addr);
+        let id = wire.open(header("echo.example").as_bytes()).expect("a header");
+        wire.send(format!("<handshake>{}</handshake>", digest_of(&id, "s3cr3t")).as_bytes(), None);
+        assert!(wire.wait(Duration::from_secs(5), has_handshake), "{}", wire.text());
+        wire.finish();
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+    fs::remove_file(file).expect("it is ours");
+}
+
+#[test]
 fn without_any_file_it_listens_on_8888_and_prints_a_secret_that_works() {
     let addr = SocketAddr::from(([127, 0, 0, 1], 8888));
     // Others on this machine may be testing the same: they take turns.
