@@ -271,6 +271,17 @@ fn a_subdomain_conflicts_under_any_host() {
 }
 
 #[test]
+fn a_prefix_that_makes_no_name_with_a_host_is_refused_before_it_is_bound_as_nothing() {
+    let server = Config::new(&[HOST]).listener("").listener("domains = [\"muc.localhost\"]").start();
+    for listener in [0, 1] {
+        let fault =
+            refused(server.addr(listener), &header("[::1]").replace(" to=", " is_subdomain='true' to="));
+        assert_eq!(fault.condition, "host-unknown");
+        assert!(fault.text.contains("[::1].localhost"), "{}", fault.text);
+    }
+}
+
+#[test]
 fn hidden_components_are_routed_to_and_not_listed() {
     let server = Config::new(&[HOST]).listener("").listener("hidden_components = true").start();
     let mut shown = Peer::online(server.addr(0), "shown.example");
