@@ -111,8 +111,8 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     connections.close();
     tokio::select! {
         () = connections.wait() => info!("stopped"),
-        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", switch.connections()),
-        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
+        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
+        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
     ExitCode::SUCCESS
 }
