@@ -270,6 +270,34 @@ fn ten_thousand_that_never_authenticate_are_borne_and_leave_nothing_behind() {
     assert_served(&mut one, &mut two, 10);
 }
 
+#[test]
+fn idle_connections_hold_no_buffers_whatever_went_through_them() {
+    const CONNECTIONS: usize = 200;
+    let _turn = machine();
+    let server = start();
+    let log_in = |n: usize| {
+        let mut wire = Wire::connect(server.addr(0));
+        wire.log_in(header(&format!("c{n}.example")).as_bytes()).expect("it logs in");
+        wire.take();
+        wire
+    };
+    let mut wires: Vec<Wire> = (0..CONNECTIONS).map(log_in).collect();
+    let before = rss_kib(server.pid());
+    let body = "x".repeat(500_000);
+    for (n, wire) in wires.iter_mut().enumerate() {
+        // To itself: through its input and its outbox.
+        let message = format!("<message from='c{n}.example' to='c{n}.example'><body>{body}</body></message>");
+        wire.send(message.as_bytes(), None);
+        let came = wire.wait(Duration::from_secs(10), |bytes| bytes.ends_with(b"</message>"));
+        assert!(came && wire.take() == message.as_bytes(), "{n}");
+    }
+    // They give back what they hold after a second.
+    thread::sleep(Duration::from_millis(2500));
+    let grown = rss_kib(server.pid()).saturating_sub(before);
+    println!("100 MB through {CONNECTIONS} connections: {grown} KiB more");
+    assert!(grown < 16 * 1024, "{grown} KiB more");
+}
+
 fn connect_many(addr: SocketAddr, number: usize) -> Vec<TcpStream> {
     (0..number).map(|_| TcpStream::connect(addr).expect("a place in the backlog")).collect()
 }
