@@ -124,6 +124,28 @@ fn a_receiver_that_does_not_read_costs_one_outbox_and_bounces_after_five_seconds
 }
 
 #[test]
+fn bytes_that_nobody_takes_for_a_minute_end_the_connection() {
+    let server = start();
+    let _stuck = Peer::online(server.addr(0), "stuck.example");
+    let mut sender = Peer::online(server.addr(0), "sender.example");
+    let begun = Instant::now();
+    let body = "x".repeat(8000);
+    for n in 0..2500 {
+        sender.message("stuck.example", &n.to_string(), &body);
+    }
+    let end =
+        || server.log().lines().find(|line| line.contains("domain=\"stuck.example\"")).map(str::to_owned);
+    while end().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(200), "it holds its domain for {:?}", begun.elapsed());
+        thread::sleep(Duration::from_millis(500));
+    }
+    let (end, took) = (end().unwrap_or_default(), begun.elapsed());
+    println!("ended after {took:?}");
+    assert!(end.contains("timed out") && took > Duration::from_secs(55), "{took:?}: {end}");
+    Peer::online(server.addr(0), "stuck.example").assert_quiet();
+}
+
+#[test]
 fn two_that_flood_each_other_and_do_not_read_both_recover() {
     const EACH: usize = 2500;
     let _turn = machine();

@@ -33,7 +33,10 @@ pub(crate) fn push_value(out: &mut Vec<u8>, value: &str, quote: u8) {
 /// received is written in at most 6/5 of its length, and nobody gets long answers for short questions.
 pub(crate) fn push_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     let number_of = |quote| memchr::memchr_iter(quote, value.as_bytes()).count();
-    let quote = if number_of(b'\'') > number_of(b'"') { b'"' } else { b'\'' };
+    let quote = match memchr::memchr(b'\'', value.as_bytes()) {
+        Some(_) if number_of(b'\'') > number_of(b'"') => b'"',
+        _ => b'\'',
+    };
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(&[b'=', quote]);
