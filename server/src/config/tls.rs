@@ -56,7 +56,11 @@ pub(super) fn tls(listener: &mut Section<'_, '_>, base: &Path, faults: &mut Faul
         let severity = if fault.is_fatal { Severity::Error } else { Severity::Warning };
         let place = places.iter().find(|(part, _)| *part == fault.part);
         let span = place.map_or_else(|| value.span(), |(_, span)| span.clone());
-        faults.push(severity, span, fault.message).help_if(fault.help);
+        let found = faults.push(severity, span, fault.message).help_if(fault.help);
+        if fault.part == Part::Key && settings.keyfile.is_none() {
+            // `keyfile` may stand where a broken file can't be read.
+            found.of_absence();
+        }
     }
     config.map(|config| Arc::new(Tls::new(settings, config)))
 }
@@ -150,6 +154,7 @@ fn clients(
                     place,
                     "verify_mode \"peer\", the default, needs `cacertfile`: whose certificates components have",
                 )
+                .of_absence()
                 .help("add it; or verify_mode = \"none\", and the secret alone tells who may connect");
             (None, Vec::new())
         }
