@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config;
+use crate::door::{Door, Guest};
 use crate::log::{AcceptLog, ConnectionLog};
 
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
@@ -69,6 +70,7 @@ pub(crate) struct Acceptor {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
     pub(crate) stop: CancellationToken,
+    door: Arc<Door>,
     failures: Arc<AcceptLog>,
 }
 
@@ -85,6 +87,7 @@ impl Acceptor {
             room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             connections: connections.clone(),
             stop: stop.clone(),
+            door: Door::new(settings),
             failures: Arc::default(),
         }
     }
@@ -93,10 +96,12 @@ impl Acceptor {
     pub(crate) async fn run(self, socket: Arc<TcpListener>) {
         while let Some(accepted) = self.next(&socket).await {
             match accepted {
-                Ok((place, stream, peer)) => {
+                Ok(([place, room], stream, peer)) => {
                     let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
+                    let door = Arc::clone(&self.door);
                     self.connections.spawn(async move {
-                        if let Err(error) = serve(stream, peer, switch, listener).await {
+                        let Some(guest) = door.enter(peer, room) else { return };
+                        if let Err(error) = serve(stream, peer, guest, switch, listener).await {
                             debug!(%peer, "connection lost before it began: {error}");
                         }
                         drop(place);
@@ -112,16 +117,17 @@ impl Acceptor {
         }
     }
 
-    /// The next connection, with its place; `None` to stop. Over the limit, connections wait in the socket's
-    /// backlog.
+    /// The next connection, with its places among all and among those that are not authenticated; `None` to
+    /// stop. Over the limits, connections wait in the socket's backlog.
     async fn next(
         &self,
         socket: &TcpListener,
-    ) -> Option<io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)>> {
+    ) -> Option<io::Result<([OwnedSemaphorePermit; 2], TcpStream, SocketAddr)>> {
         let accepted = async {
             let place = Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)?;
+            let room = self.door.room().await;
             let (stream, peer) = socket.accept().await?;
-            Ok((place, stream, peer))
+            Ok(([place, room], stream, peer))
         };
         self.stop.run_until_cancelled(accepted).await
     }
@@ -136,6 +142,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
+    mut guest: Guest,
     switch: Arc<Switch>,
     listener: Arc<Listener>,
 ) -> io::Result<()> {
@@ -144,6 +151,7 @@ async fn serve(
     let mut connection = enjamb_tokio::accept(stream, switch, listener)?;
     let mut log = ConnectionLog::new(connection.id(), peer);
     while let Some(notice) = connection.next_notice().await {
+        guest.notice(&notice);
         log.notice(&notice);
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use enjamb_core::StreamCondition;
 use enjamb_core::router::{Change, ConflictBehaviour, ConnId};
 use enjamb_core::rt::{End, Notice};
+use enjamb_core::sources::TurnedAway;
 use enjamb_core::stream::Refused;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -44,6 +45,8 @@ pub(crate) struct ConnectionLog {
 
 /// Connections that failed before they were bound, of all listeners together: anybody can make those.
 static FAILURES: Mutex<PerMinute> = Mutex::new(PerMinute::new(60));
+/// Connections that were not let in, of all listeners together.
+static TURNED_AWAY: Mutex<PerMinute> = Mutex::new(PerMinute::new(60));
 
 impl ConnectionLog {
     pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
@@ -73,7 +76,12 @@ impl ConnectionLog {
                 let unsent = *unsent;
                 match end {
                     End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
-                        if !self.bound && !may_log_failure() {
+                        if !self.bound
+                            && !may_log(
+                                &FAILURES,
+                                "more connections failed before they were bound than are logged",
+                            )
+                        {
                             return;
                         }
                         warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
@@ -127,6 +135,7 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
         max_fsm_queue = %or_none(listener.max_fsm_queue, " stanzas"),
         max_stanza_size = %format_args!("{} bytes", listener.max_stanza_size),
         max_connections = listener.max_connections,
+        max_unauthenticated = listener.max_unauthenticated,
         %domains,
         "listening for components"
     );
@@ -171,16 +180,23 @@ impl AcceptLog {
     }
 }
 
-/// May a connection that failed before it was bound have a line?
-fn may_log_failure() -> bool {
-    let mut failures = FAILURES.lock().unwrap_or_else(PoisonError::into_inner);
-    if failures.is_over() {
-        let suppressed = failures.restart();
+/// A connection was closed at once.
+pub(crate) fn turned_away(peer: SocketAddr, why: &TurnedAway) {
+    if may_log(&TURNED_AWAY, "more connections were turned away than are logged") {
+        warn!(%peer, "connection turned away: {why}");
+    }
+}
+
+/// May one of those that anybody can cause have a line? Says once a minute how many had none.
+fn may_log(lines: &Mutex<PerMinute>, more: &str) -> bool {
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.is_over() {
+        let suppressed = lines.restart();
         if suppressed > 0 {
-            warn!(suppressed, "more connections failed before they were bound than are logged");
+            warn!(suppressed, "{more}");
         }
     }
-    failures.may_log()
+    lines.may_log()
 }
 
 /// At most so many lines a minute; the rest are counted.

@@ -29,8 +29,9 @@ pub fn run(options: &ServeOptions) -> ExitCode {
         eprintln!("enjamb: {message}");
         return ExitCode::from(2);
     }
-    let Some(config) = configure(options) else { return ExitCode::FAILURE };
+    let Some(mut config) = configure(options) else { return ExitCode::FAILURE };
     raise_file_limit();
+    leave_files_for_components(&mut config);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -184,6 +185,21 @@ fn raise_file_limit() {
         limit.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
             warn!("the limit of open files can't be raised: {error}");
+        }
+    }
+}
+
+/// Connections that are not authenticated get half of the file descriptors, so that a crowd of them can't take
+/// those of the components.
+fn leave_files_for_components(config: &mut Config) {
+    use rustix::process::{Resource, getrlimit};
+    let Some(files) = getrlimit(Resource::Nofile).current else { return };
+    let share = usize::try_from(files).unwrap_or(usize::MAX) / 2 / config.listeners.len().max(1);
+    for listener in &mut config.listeners {
+        if listener.max_unauthenticated > share {
+            listener.max_unauthenticated = share.max(1);
+            let address = listener.address;
+            info!(%address, "max_unauthenticated is {share} here: half of the {files} files that may be open, for each listener its part");
         }
     }
 }

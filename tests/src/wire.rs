@@ -1,14 +1,15 @@
 //! A component's connection byte by byte, for what no library would send.
 
 use std::cell::Cell;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use regex::bytes::Regex;
 use sha1::{Digest, Sha1};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::server::SECRET;
 
@@ -67,6 +68,17 @@ pub fn handshake_end(bytes: &[u8]) -> Option<usize> {
     HANDSHAKE.find(bytes).map(|found| found.end())
 }
 
+/// A TCP connection from an address of this machine's own.
+///
+/// # Errors
+/// When it can't be made.
+pub fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&addr.into())?;
+    Ok(socket.into())
+}
+
 /// A connection and all that came over it.
 #[derive(Debug)]
 pub struct Wire {
@@ -82,7 +94,19 @@ impl Wire {
     /// When the listener doesn't accept.
     #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).expect("the server accepts");
+        Self::over(TcpStream::connect(addr).expect("the server accepts"))
+    }
+
+    /// Connects from an address of this machine's own, such as another one of 127.0.0.0/8.
+    ///
+    /// # Panics
+    /// When the listener doesn't accept.
+    #[must_use]
+    pub fn connect_from(source: IpAddr, addr: SocketAddr) -> Self {
+        Self::over(connect_from(source, addr).expect("the server accepts"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("TCP has nodelay");
         stream.set_nonblocking(true).expect("sockets can be non-blocking");
         Self { stream, received: Vec::new(), closed: false }

@@ -15,6 +15,7 @@ use super::listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, S
 use super::names;
 use super::reader::{Section, Value, array, string};
 use super::shaper::Shapers;
+use super::sources;
 
 /// The names that a component listener has had: since MongooseIM 6.4, it is the second.
 const OURS: [&str; 2] = ["service", "component"];
@@ -126,6 +127,7 @@ fn listener<'t>(
     }
     listener.domains = domains(&mut section, context, faults);
     numbers(&mut section, context, &mut listener, faults);
+    sources::read(&mut section, &mut listener, faults);
     refuse_unsupported(&mut section, faults);
     section.finish(&[], faults);
     (address.is_some() && password.is_some()).then_some(listener)

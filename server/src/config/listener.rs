@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use enjamb_core::router::access::AccessRule;
 use enjamb_core::router::{ConflictBehaviour, DomainPattern};
+use enjamb_core::sources::SourceLimits;
 
 /// The most that `max_stanza_size = "infinity"` means, in bytes: 64 MiB.
 pub const STANZA_CEILING: usize = 64 << 20;
@@ -71,6 +72,10 @@ pub struct Listener {
     pub max_stanza_size: usize,
     /// The most connections at a time, up to [`CONNECTIONS_CEILING`]; others wait in the backlog.
     pub max_connections: usize,
+    /// The most connections at a time that are not authenticated; others wait in the backlog.
+    pub max_unauthenticated: usize,
+    /// What one source address may do.
+    pub sources: SourceLimits,
     /// How many tasks accept connections. One is plenty with tokio.
     pub num_acceptors: NonZeroUsize,
     /// SO_REUSEPORT.
@@ -101,6 +106,8 @@ impl Listener {
             backlog: 1024,
             max_stanza_size: 1 << 20,
             max_connections: CONNECTIONS_CEILING,
+            max_unauthenticated: 10_000,
+            sources: SourceLimits::default(),
             num_acceptors: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
             reuse_port: false,
             state_timeout: Duration::from_secs(5),

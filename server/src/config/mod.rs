@@ -14,6 +14,7 @@ mod mask;
 mod names;
 mod reader;
 mod shaper;
+mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
