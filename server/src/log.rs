@@ -172,6 +172,7 @@ pub(crate) struct AcceptLog(Mutex<Option<Instant>>);
 
 impl AcceptLog {
     pub(crate) fn failed(&self, error: &io::Error) {
+        debug!("accepting failed: {error}");
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
             *last = Some(Instant::now());

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use regex::bytes::Regex;
+use rustix::io::Errno;
 use sha1::{Digest, Sha1};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -77,6 +78,20 @@ pub fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<TcpStream> {
     socket.bind(&SocketAddr::from((source, 0)).into())?;
     socket.connect(&addr.into())?;
     Ok(socket.into())
+}
+
+/// A connection that may still be on its way: the system goes on with it.
+///
+/// # Errors
+/// When there is no socket for it.
+pub fn begin_to_connect(source: IpAddr, addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&addr.into()) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
 }
 
 /// A connection and all that came over it.
