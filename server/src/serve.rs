@@ -134,6 +134,9 @@ fn switch_for(config: &Config) -> Switch {
     let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
     let hosts = config.hosts.iter().cloned();
     let switch = Switch::new(hosts, info, utc, config.users_can_see_hidden_services);
+    if let Some(bytes) = config.max_queued_bytes {
+        switch.set_max_queued(bytes);
+    }
     switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
     switch
 }

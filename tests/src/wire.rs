@@ -121,6 +121,21 @@ impl Wire {
         Self::over(connect_from(source, addr).expect("the server accepts"))
     }
 
+    /// Connects with a receive buffer so small that what is not read waits in the server.
+    ///
+    /// # Panics
+    /// When the listener doesn't accept.
+    #[must_use]
+    pub fn connect_with_little_room(addr: SocketAddr) -> Self {
+        let connect = || {
+            let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_recv_buffer_size(4096)?;
+            socket.connect(&addr.into())?;
+            io::Result::Ok(socket.into())
+        };
+        Self::over(connect().expect("the server accepts"))
+    }
+
     fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("TCP has nodelay");
         stream.set_nonblocking(true).expect("sockets can be non-blocking");

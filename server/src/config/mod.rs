@@ -42,6 +42,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Whether disco#items of the hosts holds the hidden components, too.
     pub users_can_see_hidden_services: bool,
+    /// The bytes that may wait for all components together; the core's default when unset.
+    pub max_queued_bytes: Option<usize>,
 }
 
 impl Config {
@@ -57,6 +59,7 @@ impl Config {
             hosts: vec![Domain::parse("localhost").expect("`localhost` is a domain")],
             listeners: vec![Listener::new(address, Password::new(password))],
             users_can_see_hidden_services: false,
+            max_queued_bytes: None,
         }
     }
 }
@@ -139,5 +142,6 @@ fn read(root: &DeTable<'_>, faults: &mut Faults) -> Config {
     let listeners = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
     general::other_sections(Section::root(root), root, faults);
-    Config { hosts: general.hosts, listeners, users_can_see_hidden_services }
+    let max_queued_bytes = general.max_queued_bytes;
+    Config { hosts: general.hosts, listeners, users_can_see_hidden_services, max_queued_bytes }
 }
