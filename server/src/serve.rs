@@ -104,6 +104,8 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     if let Some(address) = first.filter(|_| is_default) {
         greet(&config, address);
     }
+    // Of its secrets there is one copy left: the listener's.
+    drop(config);
     let name = signals.next().await;
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();

@@ -104,7 +104,7 @@ fn listener<'t>(
     let placeholder = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let mut listener = Listener::new(
         address.as_ref().map_or(placeholder, |(address, _)| *address),
-        Password::new(password.clone().unwrap_or_default()),
+        password.clone().unwrap_or_default(),
     );
     listener.reuse_port = reuse_port;
     if let Some((name, value)) = section.string("access", faults) {
@@ -133,7 +133,7 @@ fn listener<'t>(
     (address.is_some() && password.is_some()).then_some(listener)
 }
 
-fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String> {
+fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<Password> {
     let Some(value) = section.take("password") else {
         section.missing("password", "a secret of 16 or more ASCII letters and digits", faults);
         return None;
@@ -155,7 +155,7 @@ fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String
             .warning(value.span(), "`password` holds other characters than ASCII letters and digits")
             .help("some client libraries hash or escape them in ways of their own, and can't log in");
     }
-    Some(password.to_owned())
+    Some(Password::new(password.to_owned()))
 }
 
 fn shaper(

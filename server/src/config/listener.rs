@@ -9,6 +9,7 @@ use std::time::Duration;
 use enjamb_core::router::access::AccessRule;
 use enjamb_core::router::{ConflictBehaviour, DomainPattern};
 use enjamb_core::sources::SourceLimits;
+use zeroize::Zeroizing;
 
 /// The most that `max_stanza_size = "infinity"` means, in bytes: 64 MiB.
 pub const STANZA_CEILING: usize = 64 << 20;
@@ -19,15 +20,16 @@ pub const TIME_CEILING: Duration = Duration::from_secs(3600);
 /// The least `max_stanza_size`, in bytes (RFC 6120 section 13.12).
 pub const STANZA_FLOOR: usize = 10_000;
 
-/// A shared secret (XEP-0114 section 3). Never shown: its `Debug` is a placeholder, and it has no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
+/// A shared secret (XEP-0114 section 3). Never shown: its `Debug` is a placeholder, and it has no `Display`. Wiped
+/// from memory when dropped.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password(Zeroizing<String>);
 
 impl Password {
     /// Takes a secret as it is.
     #[must_use]
     pub fn new(secret: String) -> Self {
-        Self(secret)
+        Self(Zeroizing::new(secret))
     }
 
     /// The secret itself.

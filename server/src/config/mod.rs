@@ -21,6 +21,7 @@ use std::path::Path;
 
 use enjamb_core::jid::Domain;
 use toml::de::DeTable;
+use zeroize::Zeroizing;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
 pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
@@ -117,11 +118,13 @@ pub fn load(name: &str, text: &str) -> Loaded {
 /// Where the file can't be read.
 pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
     let name = path.display().to_string();
-    Ok(match String::from_utf8(std::fs::read(path)?) {
-        Ok(text) => load(&name, &text),
+    // The file holds secrets: no copy of it is left behind.
+    let bytes = Zeroizing::new(std::fs::read(path)?);
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(text) => load(&name, text),
         Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes());
+            let valid = error.valid_up_to();
+            let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
             let mut loaded = load(&name, &text);
             let mut faults = Faults::default();
             faults.error(valid..valid + 1, "this is no UTF-8").help("TOML files are UTF-8: save it as that");
