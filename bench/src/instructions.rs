@@ -73,7 +73,8 @@ fn count(case: &str, stanzas: usize) -> io::Result<u64> {
 /// Passes stanzas on, or bounces them.
 pub(crate) fn exercise(case: &str, count: usize) -> io::Result<()> {
     if let Some(wrong) = case.strip_prefix("handshake-") {
-        return (0..count).try_for_each(|_| refuse(wrong));
+        let handshake = wrong_handshake(wrong);
+        return (0..count).try_for_each(|_| refuse(&handshake));
     }
     let broken = || io::Error::other("the core refuses what it has to take");
     let (mut stream, router) = (stream().ok_or_else(broken)?, router().ok_or_else(broken)?);
@@ -100,8 +101,8 @@ pub(crate) fn exercise(case: &str, count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Has a handshake checked whose digit at `wrong` is another one of its kind.
-fn refuse(wrong: &str) -> io::Result<()> {
+/// A handshake whose digit at `wrong` is another one of its kind.
+fn wrong_handshake(wrong: &str) -> String {
     let mut proof = wire::proof(b"1", "s").into_bytes();
     let (from, to) = wrong.parse().map_or((0, proof.len()), |place: usize| (place, place + 1));
     for digit in &mut proof[from..to] {
@@ -111,7 +112,10 @@ fn refuse(wrong: &str) -> io::Result<()> {
             other => other + 1,
         };
     }
-    let handshake = format!("<handshake>{}</handshake>", String::from_utf8_lossy(&proof));
+    format!("<handshake>{}</handshake>", String::from_utf8_lossy(&proof))
+}
+
+fn refuse(handshake: &str) -> io::Result<()> {
     let mut out = Vec::with_capacity(4096);
     let shaking =
         shaking(&mut out).ok_or_else(|| io::Error::other("the core refuses what it has to take"))?;
