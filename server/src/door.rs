@@ -75,11 +75,18 @@ impl Guest {
             Notice::Ended { end: End::Error(error), .. } => {
                 // A conflict is decided after the secret was proved, and that we stop is nobody's fault.
                 let innocent = [StreamCondition::SystemShutdown, StreamCondition::Conflict];
-                if let Some(visit) = self.visit.as_ref().filter(|_| !innocent.contains(&error.condition)) {
-                    self.door.sources().failed(now(), visit);
+                if !innocent.contains(&error.condition) {
+                    self.failed();
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The connection failed before the secret was proved.
+    pub(crate) fn failed(&self) {
+        if let Some(visit) = &self.visit {
+            self.door.sources().failed(now(), visit);
         }
     }
 }

@@ -96,17 +96,7 @@ impl Acceptor {
     pub(crate) async fn run(self, socket: Arc<TcpListener>) {
         while let Some(accepted) = self.next(&socket).await {
             match accepted {
-                Ok(([place, room], stream, peer)) => {
-                    let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
-                    let door = Arc::clone(&self.door);
-                    self.connections.spawn(async move {
-                        let Some(guest) = door.enter(peer, room) else { return };
-                        if let Err(error) = serve(stream, peer, guest, switch, listener).await {
-                            debug!(%peer, "connection lost before it began: {error}");
-                        }
-                        drop(place);
-                    });
-                }
+                Ok((places, stream, peer)) => self.begin(places, stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.failures.failed(&error);
@@ -115,6 +105,18 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    /// Serves a connection in a task of its own, if it is let in.
+    fn begin(&self, [place, room]: [OwnedSemaphorePermit; 2], stream: TcpStream, peer: SocketAddr) {
+        let Some(guest) = self.door.enter(peer, room) else { return };
+        let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
+        self.connections.spawn(async move {
+            if let Err(error) = serve(stream, peer, guest, switch, listener).await {
+                debug!(%peer, "connection lost before it began: {error}");
+            }
+            drop(place);
+        });
     }
 
     /// The next connection, with its places among all and among those that are not authenticated; `None` to

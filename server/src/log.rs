@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use enjamb_core::StreamCondition;
@@ -43,10 +43,15 @@ pub(crate) struct ConnectionLog {
     bound: bool,
 }
 
-/// Connections that failed before they were bound, of all listeners together: anybody can make those.
-static FAILURES: Mutex<PerMinute> = Mutex::new(PerMinute::new(60));
-/// Connections that were not let in, of all listeners together.
-static TURNED_AWAY: Mutex<PerMinute> = Mutex::new(PerMinute::new(60));
+/// Lines that anybody can cause, whose number is bounded for all listeners together.
+struct Shared {
+    lines: Mutex<PerMinute>,
+    /// What is said of those that got none.
+    more: &'static str,
+}
+
+static FAILURES: Shared = Shared::new("more connections failed before they were bound than are logged");
+static TURNED_AWAY: Shared = Shared::new("more connections were turned away than are logged");
 
 impl ConnectionLog {
     pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
@@ -76,12 +81,7 @@ impl ConnectionLog {
                 let unsent = *unsent;
                 match end {
                     End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
-                        if !self.bound
-                            && !may_log(
-                                &FAILURES,
-                                "more connections failed before they were bound than are logged",
-                            )
-                        {
+                        if !self.bound && !FAILURES.may_log() {
                             return;
                         }
                         warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
@@ -183,21 +183,43 @@ impl AcceptLog {
 
 /// A connection was closed at once.
 pub(crate) fn turned_away(peer: SocketAddr, why: &TurnedAway) {
-    if may_log(&TURNED_AWAY, "more connections were turned away than are logged") {
+    if TURNED_AWAY.may_log() {
         warn!(%peer, "connection turned away: {why}");
     }
 }
 
-/// May one of those that anybody can cause have a line? Says once a minute how many had none.
-fn may_log(lines: &Mutex<PerMinute>, more: &str) -> bool {
-    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-    if lines.is_over() {
-        let suppressed = lines.restart();
+/// Says, at the end, how many lines there would have been.
+pub(crate) fn finish() {
+    for shared in [&FAILURES, &TURNED_AWAY] {
+        let suppressed = shared.lines().restart();
+        shared.tell(suppressed);
+    }
+}
+
+impl Shared {
+    const fn new(more: &'static str) -> Self {
+        Self { lines: Mutex::new(PerMinute::new(60)), more }
+    }
+
+    /// May there be one more? Says once a minute how many there were not.
+    fn may_log(&self) -> bool {
+        let mut lines = self.lines();
+        let suppressed = if lines.is_over() { lines.restart() } else { 0 };
+        let may = lines.may_log();
+        drop(lines);
+        self.tell(suppressed);
+        may
+    }
+
+    fn tell(&self, suppressed: u64) {
         if suppressed > 0 {
-            warn!(suppressed, "{more}");
+            warn!(suppressed, "{}", self.more);
         }
     }
-    lines.may_log()
+
+    fn lines(&self) -> MutexGuard<'_, PerMinute> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// At most so many lines a minute; the rest are counted.

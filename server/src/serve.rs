@@ -116,6 +116,7 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", switch.connections()),
         name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
     }
+    log::finish();
     ExitCode::SUCCESS
 }
 

@@ -226,7 +226,7 @@ fn a_storm_of_errors_costs_nothing_and_comes_to_an_end() {
 #[test]
 fn a_flood_of_failed_logins_fills_no_disk() {
     let _turn = machine();
-    let server = start();
+    let mut server = start();
     let fail = |number: usize| {
         for n in 0..number {
             let mut wire = Wire::connect(server.addr(0));
@@ -249,8 +249,12 @@ fn a_flood_of_failed_logins_fills_no_disk() {
     let grown = rss_kib(server.pid()).saturating_sub(before);
     println!("3,000 failed logins: {grown} KiB more");
     assert!(grown < 2 * MIB, "{grown} KiB more");
+    server.stop();
     let log = server.log();
     let lines = log.lines().filter(|line| line.contains("connection ended")).count();
+    let counted = log.split("suppressed=").skip(1).filter_map(|rest| rest.split_whitespace().next());
+    let suppressed: usize = counted.map(|number| number.parse::<usize>().expect("a number")).sum();
+    assert_eq!(lines + suppressed, 3300, "each has a line or is counted");
     // One minute's lines, and those of the next ones if this machine is slow.
     assert!((60..=300).contains(&lines), "{lines} lines for 3,300 connections");
     let longest = log.lines().map(str::len).max().unwrap_or_default();
