@@ -111,6 +111,7 @@
 //! | [`jid`] | addresses, their domain in canonical form |
 //! | [`shaper`] | how fast a component may send |
 //! | [`proxy`] | who a connection is from that comes through a proxy |
+//! | [`sources`] | who may connect: limits by source address |
 //! | [`rt`] | the one drive loop for all runtimes, and the switch that connections deliver through |
 //!
 //! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
@@ -136,6 +137,7 @@ pub mod router;
 #[cfg(feature = "std")]
 pub mod rt;
 pub mod shaper;
+pub mod sources;
 mod stanza;
 mod stanza_error;
 pub mod stream;

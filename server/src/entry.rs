@@ -44,24 +44,42 @@ impl Entry {
         (entry.proxy_protocol || entry.tls.is_some()).then(|| Arc::new(entry))
     }
 
-    /// Brings a connection to where its stream begins; gives who is at its other end, which the proxy may know
-    /// better. Both steps together have the time of one step of the negotiation.
-    pub(crate) async fn enter(
+    /// Does a proxy say who connects?
+    pub(crate) fn names_source(&self) -> bool {
+        self.proxy_protocol
+    }
+
+    /// When a connection that comes now has to be past both steps: they have the time of one of the negotiation.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.limits.negotiation_step
+    }
+
+    /// First, who is at the other end: whom the socket is connected with, unless a proxy knows better.
+    pub(crate) async fn source(
         &self,
-        mut stream: TcpStream,
-        mut peer: SocketAddr,
-    ) -> (SocketAddr, Result<Entered, Refusal>) {
-        let deadline = Instant::now() + self.limits.negotiation_step;
-        if self.proxy_protocol {
-            match timeout_at(deadline, proxied(&mut stream)).await {
-                Ok(Ok(from)) => peer = from.unwrap_or(peer),
-                Ok(Err(refusal)) => return (peer, Err(refusal)),
-                Err(_) => return (peer, Err(Refusal::Slow("PROXY header"))),
-            }
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+        deadline: Instant,
+    ) -> Result<SocketAddr, Refusal> {
+        if !self.proxy_protocol {
+            return Ok(peer);
         }
-        let Some(tls) = &self.tls else { return (peer, Ok(Entered::Plain(stream))) };
+        match timeout_at(deadline, proxied(stream)).await {
+            Ok(from) => Ok(from?.unwrap_or(peer)),
+            Err(_) => Err(Refusal::Slow("PROXY header")),
+        }
+    }
+
+    /// Then TLS; behind it the stream begins.
+    pub(crate) async fn secure(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        deadline: Instant,
+    ) -> Result<Entered, Refusal> {
+        let Some(tls) = &self.tls else { return Ok(Entered::Plain(stream)) };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream).into_fallible();
-        let result = match timeout_at(deadline, handshake).await {
+        match timeout_at(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let session = stream.get_ref().1;
                 let version = session.protocol_version().map(debug);
@@ -75,8 +93,7 @@ impl Entry {
                 Err(Refusal::Tls(error))
             }
             Err(_) => Err(Refusal::Slow("TLS handshake")),
-        };
-        (peer, result)
+        }
     }
 
     /// Reads on a little behind an alert: closing with unread input would make TCP take it back.

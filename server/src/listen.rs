@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config;
+use crate::door::{Door, Guest};
 use crate::entry::{Entered, Entry};
 use crate::log::{self, AcceptLog, ConnectionLog};
 
@@ -72,6 +73,7 @@ pub(crate) struct Acceptor {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
     pub(crate) stop: CancellationToken,
+    door: Arc<Door>,
     failures: Arc<AcceptLog>,
 }
 
@@ -90,6 +92,7 @@ impl Acceptor {
             room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             connections: connections.clone(),
             stop: stop.clone(),
+            door: Door::new(settings),
             failures: Arc::default(),
         }
     }
@@ -98,7 +101,7 @@ impl Acceptor {
     pub(crate) async fn run(self, socket: Arc<TcpListener>) {
         while let Some(accepted) = self.next(&socket).await {
             match accepted {
-                Ok((place, stream, peer)) => self.begin(place, stream, peer),
+                Ok((places, stream, peer)) => self.begin(places, stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.failures.failed(&error);
@@ -109,44 +112,56 @@ impl Acceptor {
         }
     }
 
-    /// Serves a connection in a task of its own. One that nothing comes before gets the smaller one.
-    fn begin(&self, place: OwnedSemaphorePermit, stream: TcpStream, peer: SocketAddr) {
+    /// Serves a connection in a task of its own, if it is let in. One that nothing comes before gets the smaller
+    /// task; of one behind a proxy, the header has to tell first who it is.
+    fn begin(&self, [place, room]: [OwnedSemaphorePermit; 2], stream: TcpStream, peer: SocketAddr) {
         if let Err(error) = set_up(&stream) {
             debug!(%peer, "connection lost before it began: {error}");
             return;
         }
         let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
         let Some(entry) = self.entry.clone() else {
+            let Some(guest) = self.door.enter(peer, room) else { return };
             self.connections.spawn(async move {
-                serve(stream, peer, switch, listener).await;
+                serve(stream, peer, guest, switch, listener).await;
                 drop(place);
             });
             return;
         };
-        let stop = self.stop.clone();
+        let ticket = if entry.names_source() {
+            Ticket::Room(room)
+        } else {
+            let Some(guest) = self.door.enter(peer, room) else { return };
+            Ticket::Guest(guest)
+        };
+        let (stop, door) = (self.stop.clone(), Arc::clone(&self.door));
         self.connections.spawn(async move {
             // Who has no stream yet need not be told why the server stops.
-            if let Some((peer, entered)) = stop.run_until_cancelled(entry.enter(stream, peer)).await {
-                match entered {
-                    Ok(Entered::Plain(stream)) => serve(stream, peer, switch, listener).await,
-                    Ok(Entered::Tls(stream)) => serve(stream, peer, switch, listener).await,
-                    Err(refusal) => log::refused(peer, &refusal),
+            let entered = stop.run_until_cancelled(enter(&entry, &door, ticket, stream, peer)).await;
+            match entered.flatten() {
+                Some((Entered::Plain(stream), peer, guest)) => {
+                    serve(stream, peer, guest, switch, listener).await;
                 }
+                Some((Entered::Tls(stream), peer, guest)) => {
+                    serve(stream, peer, guest, switch, listener).await;
+                }
+                None => {}
             }
             drop(place);
         });
     }
 
-    /// The next connection, with its place; `None` to stop. Over the limit, connections wait in the socket's
-    /// backlog.
+    /// The next connection, with its places among all and among those that are not authenticated; `None` to
+    /// stop. Over the limits, connections wait in the socket's backlog.
     async fn next(
         &self,
         socket: &TcpListener,
-    ) -> Option<io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)>> {
+    ) -> Option<io::Result<([OwnedSemaphorePermit; 2], TcpStream, SocketAddr)>> {
         let accepted = async {
             let place = Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)?;
+            let room = self.door.room().await;
             let (stream, peer) = socket.accept().await?;
-            Ok((place, stream, peer))
+            Ok(([place, room], stream, peer))
         };
         self.stop.run_until_cancelled(accepted).await
     }
@@ -158,6 +173,44 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// What lets a connection in: it is in already, or may be once it is known who it is.
+enum Ticket {
+    Guest(Guest),
+    Room(OwnedSemaphorePermit),
+}
+
+/// Brings a connection past what comes before its stream, and past the door.
+async fn enter(
+    entry: &Entry,
+    door: &Arc<Door>,
+    ticket: Ticket,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<(Entered, SocketAddr, Guest)> {
+    let deadline = entry.deadline();
+    let peer = match entry.source(&mut stream, peer, deadline).await {
+        Ok(peer) => peer,
+        Err(refusal) => {
+            log::refused(peer, &refusal);
+            return None;
+        }
+    };
+    let guest = match ticket {
+        Ticket::Guest(guest) => guest,
+        Ticket::Room(room) => door.enter(peer, room)?,
+    };
+    match entry.secure(stream, peer, deadline).await {
+        Ok(entered) => Some((entered, peer, guest)),
+        Err(refusal) => {
+            if refusal.is_news() {
+                guest.failed();
+            }
+            log::refused(peer, &refusal);
+            None
+        }
+    }
+}
+
 fn set_up(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
@@ -166,6 +219,7 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
+    mut guest: Guest,
     switch: Arc<Switch>,
     listener: Arc<Listener>,
 ) {
@@ -178,6 +232,7 @@ async fn serve(
     };
     let mut log = ConnectionLog::new(connection.id(), peer);
     while let Some(notice) = connection.next_notice().await {
+        guest.notice(&notice);
         log.notice(&notice);
     }
 }

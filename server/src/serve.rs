@@ -17,6 +17,7 @@ use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
 use crate::terminal::{complain, say};
+use crate::tls::Tls;
 use crate::{check, log, secret};
 
 /// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
@@ -30,8 +31,9 @@ pub fn run(options: &ServeOptions) -> ExitCode {
         complain(format_args!("enjamb: {message}"));
         return ExitCode::from(2);
     }
-    let Some(config) = configure(options) else { return ExitCode::FAILURE };
+    let Some(mut config) = configure(options) else { return ExitCode::FAILURE };
     raise_file_limit();
+    leave_files_for_components(&mut config);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -104,10 +106,14 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     if let Some(address) = first.filter(|_| is_default) {
         greet(&config, address);
     }
+    let tls: Vec<_> =
+        config.listeners.iter().filter_map(|one| Some((one.address, one.tls.clone()?))).collect();
+    // Of its secrets there is one copy left: the listener's.
+    drop(config);
     let name = loop {
         match signals.next().await {
             Order::Stop(name) => break name,
-            Order::Reload => reload(&config.listeners),
+            Order::Reload => reload(&tls),
         }
     };
     info!("{name}: telling {} connections, then stopping", switch.connections());
@@ -119,6 +125,7 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
         name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
+    log::finish();
     ExitCode::SUCCESS
 }
 
@@ -135,15 +142,14 @@ fn open_all(listeners: &[config::Listener]) -> Option<Vec<TcpListener>> {
 }
 
 /// Reads the certificates of all listeners anew.
-fn reload(listeners: &[config::Listener]) {
-    let mut tls = listeners.iter().filter_map(|one| Some((one.address, one.tls.as_ref()?))).peekable();
-    if tls.peek().is_none() {
+fn reload(listeners: &[(SocketAddr, Arc<Tls>)]) {
+    if listeners.is_empty() {
         info!(
             "SIGHUP: no listener has certificates to be read anew; a changed configuration takes a restart"
         );
     }
-    for (address, tls) in tls {
-        log::reloaded(address, &tls.reload(SystemTime::now()));
+    for (address, tls) in listeners {
+        log::reloaded(*address, &tls.reload(SystemTime::now()));
     }
 }
 
@@ -152,6 +158,9 @@ fn switch_for(config: &Config) -> Switch {
     let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
     let hosts = config.hosts.iter().cloned();
     let switch = Switch::new(hosts, info, utc, config.users_can_see_hidden_services);
+    if let Some(bytes) = config.max_queued_bytes {
+        switch.set_max_queued(bytes);
+    }
     switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
     switch
 }
@@ -223,6 +232,21 @@ fn raise_file_limit() {
         limit.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
             warn!("the limit of open files can't be raised: {error}");
+        }
+    }
+}
+
+/// Connections that are not authenticated get half of the file descriptors, so that a crowd of them can't take
+/// those of the components.
+fn leave_files_for_components(config: &mut Config) {
+    use rustix::process::{Resource, getrlimit};
+    let Some(files) = getrlimit(Resource::Nofile).current else { return };
+    let share = usize::try_from(files).unwrap_or(usize::MAX) / 2 / config.listeners.len().max(1);
+    for listener in &mut config.listeners {
+        if listener.max_unauthenticated > share {
+            listener.max_unauthenticated = share.max(1);
+            let address = listener.address;
+            info!(%address, "max_unauthenticated is {share} here: half of the {files} files that may be open, for each listener its part");
         }
     }
 }

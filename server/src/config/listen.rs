@@ -16,6 +16,7 @@ use super::listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, S
 use super::names;
 use super::reader::{Section, Value, array, string};
 use super::shaper::Shapers;
+use super::sources;
 use super::tls::tls;
 
 /// The names that a component listener has had: since MongooseIM 6.4, it is the second.
@@ -110,7 +111,7 @@ fn listener<'t>(
     let placeholder = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let mut listener = Listener::new(
         address.as_ref().map_or(placeholder, |(address, _)| *address),
-        Password::new(password.clone().unwrap_or_default()),
+        password.clone().unwrap_or_default(),
     );
     listener.reuse_port = reuse_port;
     if let Some((name, value)) = section.string("access", faults) {
@@ -133,13 +134,14 @@ fn listener<'t>(
     }
     listener.domains = domains(&mut section, context, faults);
     numbers(&mut section, context, &mut listener, faults);
+    sources::read(&mut section, &mut listener, faults);
     listener.proxy_protocol = section.boolean("proxy_protocol", listener.proxy_protocol, faults);
     listener.tls = tls(&mut section, context.base, faults);
     section.finish(&[], faults);
     (address.is_some() && password.is_some()).then_some(listener)
 }
 
-fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String> {
+fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<Password> {
     let Some(value) = section.take("password") else {
         section.missing("password", "a secret of 16 or more ASCII letters and digits", faults);
         return None;
@@ -161,7 +163,7 @@ fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String
             .warning(value.span(), "`password` holds other characters than ASCII letters and digits")
             .help("some client libraries hash or escape them in ways of their own, and can't log in");
     }
-    Some(password.to_owned())
+    Some(Password::new(password.to_owned()))
 }
 
 fn shaper(
