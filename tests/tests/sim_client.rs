@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, ComponentSettings, Count, End};
+use enjamb_core::jid::{Domain, Jid};
+use enjamb_core::rt::{Component, ComponentSettings, Count, End, Request, RequestError};
 use enjamb_core::{Limits, Secret, StreamCondition};
 use enjamb_tests::sim::{Wire, World, header};
 
@@ -228,4 +228,39 @@ fn an_application_that_takes_nothing_does_not_make_the_server_look_dead() {
     link.peer.send(stanza.repeat(4000));
     world.run(Duration::from_secs(600));
     assert!(world.is_running(client) && component.end().is_none());
+}
+
+/// A request used to wait for room as long as there was none, and its time began when it was sent.
+#[test]
+fn a_request_is_late_in_time_though_there_is_no_room_to_send_it() {
+    let mut world = World::new(12, &["host.example"]);
+    let mut settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+    settings.mark = 4096;
+    world.wire.capacity = 8192;
+    let (component, client, peer) = world.component_alone(settings);
+    peer.send(header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>");
+    world.run_ms(10);
+    peer.set_reading(false);
+    let sent = sender(&mut world, &component, "b.example", 500);
+    world.run_ms(10);
+    assert!(sent.get() < 500, "there is room");
+
+    let outcome = Rc::new(RefCell::new(None));
+    let (asking, place) = (component.clone(), Rc::clone(&outcome));
+    world.spawn(async move {
+        let host = Jid::parse("host.example").unwrap();
+        let ping =
+            Request::get(&host, "<ping xmlns='urn:xmpp:ping'/>").timeout(Duration::from_millis(700));
+        *place.borrow_mut() = Some(asking.request(ping).await);
+    });
+    world.run_ms(699);
+    assert!(outcome.borrow().is_none());
+    world.run_ms(10);
+    assert!(matches!(*outcome.borrow(), Some(Err(RequestError::Late(_)))), "{outcome:?}");
+
+    // It is not sent later, either: nobody waits for its answer.
+    peer.set_reading(true);
+    world.run(Duration::from_secs(1));
+    assert_eq!(sent.get(), 500);
+    assert!(world.is_running(client) && !peer.text().contains("urn:xmpp:ping"));
 }

@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
         Self { from: Some(from), ..self }
     }
 
-    /// Waits so long for the answer instead of 30 s.
+    /// Waits so long for the answer instead of 30 s, the wait for room to send the request included.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
@@ -181,11 +181,24 @@ impl Component {
             let iq = request.to_iq(&format!("{}{number}", self.shared.id_prefix), own)?;
             let pending = Pending { peer, timeout, deadline: None, answer: None, is_late: false };
             state.requests.insert(number, pending);
+            // Its time begins now, be there room to send it or not.
+            state.wake_driver();
             (number, iq)
         };
         let _forget = Forget(self, number);
-        self.send(iq).await?;
-        core::future::poll_fn(|cx| self.poll_answer(cx, number, timeout)).await
+        check(&iq, &self.shared.limits)?;
+        let mut unsent = Some(iq);
+        core::future::poll_fn(|cx| {
+            if let Some(iq) = &unsent
+                && let Poll::Ready(room) = self.poll_room(cx)
+            {
+                room?;
+                self.put(iq)?;
+                unsent = None;
+            }
+            self.poll_answer(cx, number, timeout)
+        })
+        .await
     }
 
     fn poll_answer(
