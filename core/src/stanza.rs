@@ -316,6 +316,7 @@ impl StanzaBuf {
 
     /// The stanza, without a second scan.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "what is copied was checked, and does not change")]
     pub fn as_stanza(&self) -> Stanza<'_> {
         let made = Stanza::with_kind(&self.bytes, self.kind, self.head, &self.header);
         let mut stanza = made.expect("its addresses were valid when it was copied");

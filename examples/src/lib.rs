@@ -21,3 +21,11 @@ pub struct Embedding;
 #[doc = include_str!("../../docs/adapters.md")]
 #[cfg(doctest)]
 pub struct Adapters;
+
+#[doc = include_str!("../../runtime-tokio/README.md")]
+#[cfg(doctest)]
+pub struct OnTokio;
+
+#[doc = include_str!("../../runtime-async-std/README.md")]
+#[cfg(doctest)]
+pub struct OnAsyncStd;
