@@ -50,8 +50,7 @@ fn element(stream: &mut ClientStream, bytes: &[u8]) -> Element {
 
 /// The element with the stream around it, read by the parser alone.
 fn in_its_stream(xml: &str) -> Element {
-    let mut options = rxml::Options::default();
-    options.max_token_length = 1 << 20;
+    let options = rxml::Options { max_token_length: 1 << 20, ..rxml::Options::default() };
     let stream = format!("{HEADER}{xml}</stream:stream>");
     let document: Element = xso::from_bytes_with_options(stream.as_bytes(), options).unwrap();
     document.children().next().unwrap().clone()

@@ -378,7 +378,7 @@ impl<T: Transport, C: Timer> ComponentConnection<T, C> {
         while core::future::poll_fn(|cx| self.driver.poll_notice(cx)).await.is_some() {}
     }
 
-    /// Drives the connection; ready once it has ended.
+    /// Drives the connection; ready once it has ended, and whenever it is polled after that.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.driver.poll_notice(cx).map(drop)
     }
