@@ -144,6 +144,7 @@ pub mod stream;
 mod time;
 #[cfg(feature = "xso")]
 mod typed;
+mod words;
 mod xml;
 
 pub use error::{Cause, StreamCondition, StreamError};
