@@ -8,5 +8,6 @@ pub mod config;
 pub mod demo;
 mod listen;
 pub mod log;
+pub mod probe;
 mod secret;
 pub mod serve;
