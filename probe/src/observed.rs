@@ -158,7 +158,8 @@ impl fmt::Display for Observed {
         match (self.closed, self.dead) {
             (true, _) => say(!erred, "closed"),
             (false, true) => say(true, "open but dead"),
-            (false, false) => say(true, "open"),
+            // A stanza error and a delivery are told by themselves: they count on a living stream alone.
+            (false, false) => say(self.stanza_errors.is_empty() && self.delivered.is_none(), "open"),
         }
         let mut faults = [("its own stream", &self.ill_formed), ("the receiver's", &self.receiver_poisoned)];
         for (whose, fault) in &mut faults {

@@ -38,14 +38,16 @@ pub struct ProbeOptions {
     /// The component that sends [default: comp.example].
     #[arg(short, long, value_name = "DOMAIN", help_heading = "Names on that server")]
     pub domain: Option<String>,
-    /// A second component, which receives; without one, cases of an open stream are left out [default: peer.example, if
-    /// --domain is not given].
+    /// A second component, which receives; without one, cases of an open stream are left out [default: peer.example, or
+    /// none with --domain].
     #[arg(long, value_name = "DOMAIN", help_heading = "Names on that server")]
     pub peer: Option<String>,
-    /// A component that the server knows and that is not connected [default: down.example, if --domain is not given].
+    /// A component that the server knows and that is not connected [default: down.example, or none with
+    /// --domain].
     #[arg(long, value_name = "DOMAIN", help_heading = "Names on that server")]
     pub away: Option<String>,
-    /// The server's own domain, which answers pings [default: that of the component without its first label].
+    /// The server's own domain, which answers pings [default: host.example, or --domain without
+    /// its first label].
     #[arg(long, value_name = "DOMAIN", help_heading = "Names on that server")]
     pub host: Option<String>,
     /// Only these: ids (BS-050, C-052), groups (opening, xml, ...) or parts of names (utf16), with commas between.

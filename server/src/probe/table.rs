@@ -11,6 +11,8 @@ use super::Outcome;
 
 /// The width of the tables where standard output is no terminal.
 const WIDTH: u16 = 100;
+/// Less is narrow.
+const NARROW: u16 = 96;
 /// Wider lines are hard to follow.
 const WIDEST: u16 = 140;
 
@@ -44,7 +46,7 @@ pub(super) fn report(outcome: &Outcome, brief: bool) -> String {
         for (group, rows) in by_group(rows) {
             let mut table = paint.table();
             for row in rows.iter().filter(|row| row.verdict.is_some()) {
-                table.add_row(Paint::case(row));
+                table.add_row(paint.case(row));
             }
             paint.titled(&mut out, group, &table);
         }
@@ -131,10 +133,16 @@ impl Paint {
         out.push('\n');
     }
 
-    fn case(row: &Row) -> [String; 5] {
+    /// The cells of a case; without its level on a narrow terminal, where the answers need the room.
+    fn case(&self, row: &Row) -> Vec<String> {
         let answer = printable(row.answer.as_deref().unwrap_or_default());
         let verdict = row.verdict.map(|verdict| verdict.to_string()).unwrap_or_default();
-        [row.id.clone(), row.level.to_string(), format!("{}{}", row.name, cut(row)), answer, verdict]
+        let mut cells =
+            vec![row.id.clone(), row.level.to_string(), row.name.clone() + &cut(row), answer, verdict];
+        if self.width < NARROW {
+            cells.remove(1);
+        }
+        cells
     }
 
     /// A line of a table of cases, with its verdict in colour.

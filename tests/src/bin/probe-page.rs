@@ -107,7 +107,9 @@ fn text(columns: &[Column], published: &BTreeMap<String, String>) -> String {
     out += &sums(columns);
     out += "\n## Different, and harmless\n\n\
             What a server does that differs from the best answer and concerns nobody's safety: another condition, more or less\n\
-            patience with odd input. Other differences are not shown here. An empty field is the best answer.\n\n";
+            patience with odd input. Other differences are not shown here. An empty field is the best answer, **bold** one that the\n\
+            rule does not allow. A plain condition is a stream error, `stanza:` one of a stanza; \"open\" says that nothing came back\n\
+            and the stream works, \"header\" that the server's header came.\n\n";
     out += &differences(columns, published);
     out
 }
