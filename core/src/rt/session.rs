@@ -18,7 +18,7 @@ use crate::jid::Domain;
 use crate::router::{Change, Claim, Conflict, ConnId};
 use crate::shaper::Shaper;
 use crate::stream::{
-    Accepting, Acceptor, Event, Handshaking, Opened, Proved, Refused, ServerStream, Shaking,
+    Accepting, Acceptor, Event, Handshaking, Opened, Proved, Refused, ServerStream, Shaking, Step,
 };
 use crate::time::Instant;
 
@@ -100,8 +100,8 @@ pub(super) struct ServerSession {
 
 enum Stage {
     Accepting(Acceptor),
-    Handshaking(Handshaking),
-    // Boxed so that a connection's future stays small.
+    // Boxed so that a connection's future stays small, and taking the stage out for an event costs nothing.
+    Handshaking(Box<Handshaking>),
     Open(Box<ServerStream>),
     Ended,
 }
@@ -144,7 +144,7 @@ impl ServerSession {
         };
         if self.port.listener.allows(&names) {
             let secret = self.port.listener.secret.clone();
-            self.stage = Stage::Handshaking(opened.accept(now, secret, out));
+            self.stage = Stage::Handshaking(Box::new(opened.accept(now, secret, out)));
         } else {
             let domain = opened.domain().as_str().into();
             let error = StreamError::from(Cause::DomainNotListed { domain });
@@ -189,18 +189,12 @@ impl ServerSession {
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Progress {
-        let step = match stream.process(now, input, out) {
-            Ok(step) => step,
-            Err(error) => {
-                self.end_with(End::Error(error));
-                return Progress::NeedInput(input.len());
-            }
-        };
-        match step.event {
-            None => return Progress::NeedInput(step.consumed),
-            Some(Event::Stanza(stanza)) => {
+        // Looked at where it is: a stanza is too large to be moved about for each that passes.
+        let consumed = match &stream.process(now, input, out) {
+            Ok(Step { consumed, event: None }) => return Progress::NeedInput(*consumed),
+            Ok(Step { consumed, event: Some(Event::Stanza(stanza)) }) => {
                 let way = Way { waker: cx.waker(), now, switch: &self.switch, own: &self.port };
-                match self.deliverer.deliver(&way, stream, &stanza, out) {
+                match self.deliverer.deliver(&way, stream, stanza, out) {
                     Delivery::Done => self.waits = None,
                     Delivery::Refused(refused) => {
                         self.waits = None;
@@ -208,14 +202,25 @@ impl ServerSession {
                     }
                     Delivery::Wait(until) => {
                         self.waits = Some(until);
-                        return Progress::Blocked(step.consumed - stream.put_back());
+                        return Progress::Blocked(consumed - stream.put_back());
                     }
                 }
+                *consumed
             }
-            Some(Event::Refused(refused)) => self.refused(refused),
-            Some(Event::Closed) => self.end_with(End::ByPeer),
-        }
-        Progress::More(step.consumed)
+            Ok(Step { consumed, event: Some(Event::Refused(refused)) }) => {
+                self.refused(refused.clone());
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(Event::Closed) }) => {
+                self.end_with(End::ByPeer);
+                *consumed
+            }
+            Err(error) => {
+                self.end_with(End::Error(error.clone()));
+                return Progress::NeedInput(input.len());
+            }
+        };
+        Progress::More(consumed)
     }
 
     fn refused(&mut self, refused: Refused) {
@@ -297,7 +302,7 @@ impl Session for ServerSession {
                 let (consumed, next) = handshaking.process(input, out);
                 match next {
                     Shaking::Reading(handshaking) => {
-                        self.stage = Stage::Handshaking(handshaking);
+                        self.stage = Stage::Handshaking(Box::new(handshaking));
                         return Progress::NeedInput(consumed);
                     }
                     Shaking::Proved(proved) => self.proved(now, proved, out),
