@@ -1,8 +1,8 @@
 //! What a server for XMPP components (XEP-0114) answers to hostile, odd and ordinary input, and whether that is right.
 //!
-//! [`streams`] are the cases that are bytes: 354 of them, each with the outcomes that its rule allows. [`scripts`] are
-//! those that take several steps. A [`Stage`] plays either against any server that lets two components in, on two
-//! connections at most, one case after the other. What it saw is an [`Observed`]; the case judges it.
+//! [`streams()`] are the cases that are bytes: 354 of them, each with the outcomes that its rule allows. [`scripts()`] are
+//! those that take several steps. A [`Stage`] plays either against any server that lets two components in, on
+//! three connections at most, one case after the other. What it saw is an [`Observed`]; the case judges it.
 //!
 //! ```no_run
 //! use enjamb_probe::cuts::Cut;

@@ -81,7 +81,14 @@ impl Wire {
     /// # Errors
     /// The server does not accept within 5 s.
     pub fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, STEP)?;
+        Self::over(TcpStream::connect_timeout(&addr, STEP)?)
+    }
+
+    /// Goes on with a connection that is made already.
+    ///
+    /// # Errors
+    /// The socket can't be what it has to be.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream, received: Vec::new(), closed: false })

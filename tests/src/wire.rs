@@ -1,6 +1,6 @@
 //! A component's connection byte by byte, for what no library would send: `enjamb-probe`'s, with the tests' secret.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 
 use enjamb_probe::wire;
@@ -26,7 +26,11 @@ impl Wire {
     /// When the listener doesn't accept.
     #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
-        Self(wire::Wire::connect(addr).expect("the server accepts"))
+        Self::over(TcpStream::connect(addr).expect("the server accepts"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        Self(wire::Wire::over(stream).expect("TCP has nodelay, and sockets can be non-blocking"))
     }
 
     /// Sends the header and the right handshake, and waits for the server's consent.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use enjamb_probe::{Case, Count, Fault, Judge, Report, Row, Script, Stage, scripts, streams};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
 pub use options::{ProbeOptions, Writes};
@@ -47,13 +47,15 @@ pub fn run(options: &ProbeOptions) -> ExitCode {
     match (printed, stopped) {
         (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error.to_string()),
         (_, Some(stop)) => fail(&stop.message),
-        _ if outcome.report.count(None).outside > 0 => ExitCode::FAILURE,
+        _ if outcome.summary.played == 0 => fail("nothing was played: see --peer and --away"),
+        _ if outcome.summary.outside > 0 => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    // Nobody may be there to read it; the exit code says it, too.
+    let _ = writeln!(io::stderr(), "error: {message}");
     ExitCode::from(2)
 }
 
@@ -193,7 +195,6 @@ fn play(tasks: &[Task], addr: SocketAddr, options: &ProbeOptions, report: &mut R
         last = row.id;
         progress.inc(1);
     }
-    progress.finish_and_clear();
     Ok(())
 }
 
@@ -216,7 +217,8 @@ fn progress(length: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} ({eta} left)");
-    ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length as u64).with_style(style).with_finish(ProgressFinish::AndClear)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub struct ProbeOptions {
     /// Where the server listens for components: 127.0.0.1:8888, localhost:5347.
     #[arg(value_name = "HOST:PORT", required_unless_present = "list")]
     pub server: Option<String>,
-    /// The secret of the components.
+    /// The secret of the components. In the environment nobody else on the machine sees it.
     #[arg(
         short,
         long,

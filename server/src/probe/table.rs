@@ -72,8 +72,7 @@ pub(super) fn report(outcome: &Outcome, brief: bool) -> String {
 
 /// The outcome in a line or two.
 fn verdict(outcome: &Outcome) -> String {
-    let count = outcome.report.count(None);
-    let Count { played, best, outside, outside_must, .. } = count;
+    let Count { played, best, outside, outside_must, left_out, .. } = outcome.summary;
     let mut line = match outside {
         0 => format!("All {played} answers are within the rules, {best} of them the best there is."),
         1 => format!("1 answer of {played} is outside the rules."),
@@ -86,9 +85,9 @@ fn verdict(outcome: &Outcome) -> String {
             let _ = write!(line, " {must} break a MUST.");
         }
     }
-    if count.left_out > 0 {
+    if left_out > 0 {
         let missing = if outcome.receiver.is_none() { "--peer" } else { "--away, or the standard names" };
-        let _ = write!(line, "\n{} cases were left out: they need {missing}.", count.left_out);
+        let _ = write!(line, "\n{left_out} cases were left out: they need {missing}.");
     }
     line + "\n"
 }
