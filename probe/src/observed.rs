@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Phase;
 use crate::judge::{STREAM, well_formed};
-use crate::wire::{has_handshake, has_header, header_of, pattern};
+use crate::wire::{has_handshake, has_header, pattern};
 
 const STREAMS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
@@ -94,7 +94,7 @@ impl Observed {
 
     /// Looks at all that the server sent on a connection as the one document that it has to be.
     pub(crate) fn check_own_stream(&mut self, received: &[u8]) {
-        let headless = header_of(received).is_none();
+        let headless = !has_header(received);
         let stream = if headless { [STREAM.as_bytes(), received].concat() } else { received.to_vec() };
         // A header of its own kind may have another prefix for the closing tag; that is no fault.
         let own_prefix = stream.ends_with(b">") && !stream.windows(8).any(|w| w == b"<stream:");

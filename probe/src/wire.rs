@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -44,15 +45,15 @@ pub fn digest(stream_id: &str, secret: &str) -> String {
     Sha1::digest([stream_id, secret].concat()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The server's stream header in these bytes.
-pub(crate) fn header_of(bytes: &[u8]) -> Option<&[u8]> {
-    HEADER.find(bytes).map(|found| found.as_bytes())
+/// Where the server's stream header is in these bytes.
+pub(crate) fn header_in(bytes: &[u8]) -> Option<Range<usize>> {
+    HEADER.find(bytes).map(|found| found.range())
 }
 
 /// Is the server's stream header in these bytes?
 #[must_use]
 pub fn has_header(bytes: &[u8]) -> bool {
-    header_of(bytes).is_some()
+    HEADER.is_match(bytes)
 }
 
 /// Is the server's consent to the handshake in these bytes?
