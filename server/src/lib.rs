@@ -1,6 +1,7 @@
 //! The reference server: its parts, for the binary and its tests.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod check;
 pub mod cli;
@@ -11,3 +12,4 @@ pub mod log;
 pub mod probe;
 mod secret;
 pub mod serve;
+mod terminal;

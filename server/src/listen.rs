@@ -50,7 +50,6 @@ fn core_settings(settings: &config::Listener) -> Listener {
         check_from: settings.check_from,
         access: Arc::clone(&settings.access),
         conflict: settings.conflict_behaviour,
-        max_stanza: settings.max_stanza_size,
     });
     listener.limits = Arc::new(limits);
     listener.domains.clone_from(&settings.domains);

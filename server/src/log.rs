@@ -23,7 +23,10 @@ pub fn start(options: &ServeOptions) -> Result<(), String> {
     let filter = EnvFilter::try_new(&options.log).map_err(|error| {
         format!("--log '{}' is no level or directive: {error}; try 'info' or 'debug'", options.log)
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Else a log that nobody reads any more would end the server by a panic: that it can't be written is told on
+    // standard error, too.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match options.log_format {
         LogFormat::Human => {
             let colour = io::stderr().is_terminal();

@@ -16,7 +16,8 @@ use tracing::{error, info, warn};
 use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
-use crate::{log, secret};
+use crate::terminal::{complain, say};
+use crate::{check, log, secret};
 
 /// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
 /// flushed, the second in which it is read on, and a little more.
@@ -26,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 #[must_use]
 pub fn run(options: &ServeOptions) -> ExitCode {
     if let Err(message) = log::start(options) {
-        eprintln!("enjamb: {message}");
+        complain(format_args!("enjamb: {message}"));
         return ExitCode::from(2);
     }
     let Some(config) = configure(options) else { return ExitCode::FAILURE };
@@ -60,7 +61,7 @@ fn configure(options: &ServeOptions) -> Option<Config> {
         }
     };
     if loaded.config.is_none() {
-        eprint!("{}", loaded.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
+        check::show_faults(&loaded);
         error!("{} has {} faults; nothing was started", path.display(), loaded.count(Severity::Error));
         return None;
     }
@@ -110,8 +111,8 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     connections.close();
     tokio::select! {
         () = connections.wait() => info!("stopped"),
-        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", switch.connections()),
-        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
+        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
+        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
     ExitCode::SUCCESS
 }
@@ -145,7 +146,7 @@ pub(crate) fn utc() -> String {
 fn greet(config: &Config, address: SocketAddr) {
     let (Some(host), Some(listener)) = (config.hosts.first(), config.listeners.first()) else { return };
     let (secret, ip, port) = (listener.password.expose(), address.ip(), address.port());
-    println!(
+    say(format_args!(
         "
   Enjamb is ready for components of {host}, on {address}.
   The secret of this run:  {secret}
@@ -155,7 +156,7 @@ fn greet(config: &Config, address: SocketAddr) {
 
   'enjamb demo' shows two components at work; 'enjamb serve --config FILE' takes a file. Ctrl-C stops.
 "
-    );
+    ));
 }
 
 struct Signals {

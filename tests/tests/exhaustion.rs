@@ -124,6 +124,28 @@ fn a_receiver_that_does_not_read_costs_one_outbox_and_bounces_after_five_seconds
 }
 
 #[test]
+fn bytes_that_nobody_takes_for_a_minute_end_the_connection() {
+    let server = start();
+    let _stuck = Peer::online(server.addr(0), "stuck.example");
+    let mut sender = Peer::online(server.addr(0), "sender.example");
+    let begun = Instant::now();
+    let body = "x".repeat(8000);
+    for n in 0..2500 {
+        sender.message("stuck.example", &n.to_string(), &body);
+    }
+    let end =
+        || server.log().lines().find(|line| line.contains("domain=\"stuck.example\"")).map(str::to_owned);
+    while end().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(200), "it holds its domain for {:?}", begun.elapsed());
+        thread::sleep(Duration::from_millis(500));
+    }
+    let (end, took) = (end().unwrap_or_default(), begun.elapsed());
+    println!("ended after {took:?}");
+    assert!(end.contains("timed out") && took > Duration::from_secs(55), "{took:?}: {end}");
+    Peer::online(server.addr(0), "stuck.example").assert_quiet();
+}
+
+#[test]
 fn two_that_flood_each_other_and_do_not_read_both_recover() {
     const EACH: usize = 2500;
     let _turn = machine();
@@ -268,6 +290,34 @@ fn ten_thousand_that_never_authenticate_are_borne_and_leave_nothing_behind() {
         thread::sleep(Duration::from_millis(20));
     }
     assert_served(&mut one, &mut two, 10);
+}
+
+#[test]
+fn idle_connections_hold_no_buffers_whatever_went_through_them() {
+    const CONNECTIONS: usize = 200;
+    let _turn = machine();
+    let server = start();
+    let log_in = |n: usize| {
+        let mut wire = Wire::connect(server.addr(0));
+        wire.log_in(header(&format!("c{n}.example")).as_bytes()).expect("it logs in");
+        wire.take();
+        wire
+    };
+    let mut wires: Vec<Wire> = (0..CONNECTIONS).map(log_in).collect();
+    let before = rss_kib(server.pid());
+    let body = "x".repeat(500_000);
+    for (n, wire) in wires.iter_mut().enumerate() {
+        // To itself: through its input and its outbox.
+        let message = format!("<message from='c{n}.example' to='c{n}.example'><body>{body}</body></message>");
+        wire.send(message.as_bytes(), None);
+        let came = wire.wait(Duration::from_secs(10), |bytes| bytes.ends_with(b"</message>"));
+        assert!(came && wire.take() == message.as_bytes(), "{n}");
+    }
+    // They give back what they hold after a second.
+    thread::sleep(Duration::from_millis(2500));
+    let grown = rss_kib(server.pid()).saturating_sub(before);
+    println!("100 MB through {CONNECTIONS} connections: {grown} KiB more");
+    assert!(grown < 16 * 1024, "{grown} KiB more");
 }
 
 fn connect_many(addr: SocketAddr, number: usize) -> Vec<TcpStream> {

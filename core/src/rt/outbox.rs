@@ -65,7 +65,7 @@ impl Outbox {
         let waiting = self.queue.ends.len() + self.in_flight_stanzas;
         if let Some(most) = listener.max_queue.filter(|most| self.socket_full && waiting >= most.get()) {
             self.open = false;
-            self.order = Some(Box::new(Cause::LongQueue { limit: most.get() }));
+            self.order_end(Cause::LongQueue { limit: most.get() });
             return Offer::Overflow;
         }
         if self.queue.bytes.len() + self.in_flight_bytes >= listener.outbox_mark {
@@ -81,6 +81,8 @@ impl Outbox {
         write(&mut self.queue.bytes);
         if self.queue.bytes.len() - before > listener.limits.stanza {
             self.queue.bytes.truncate(before);
+            // It may have been several times as long as what was received.
+            self.queue.bytes.shrink_to(listener.outbox_mark);
             return Offer::TooBig;
         }
         self.queue.ends.push_back(self.queue.bytes.len() as u32);
@@ -163,5 +165,23 @@ impl Outbox {
     pub(super) fn release(&mut self) {
         self.queue.release();
         self.senders.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroUsize;
+
+    use super::*;
+    use crate::handshake::Secret;
+
+    #[test]
+    fn a_queue_that_runs_over_while_the_server_stops_changes_nothing_about_the_reason() {
+        let mut listener = Listener::new(Secret::new("s"));
+        listener.max_queue = NonZeroUsize::new(1);
+        let mut outbox = Outbox { open: true, socket_full: true, in_flight_stanzas: 1, ..Outbox::default() };
+        outbox.order_end(Cause::Shutdown);
+        assert_eq!(outbox.offer(Instant::ORIGIN, &listener, |_| ()), Offer::Overflow);
+        assert_eq!(outbox.take_order(), Some(Cause::Shutdown));
     }
 }

@@ -20,7 +20,7 @@ impl General {
     pub(super) fn read(value: Option<&Value<'_>>, faults: &mut Faults) -> Self {
         const HELP: &str = "name the domains of this server, as in hosts = [\"localhost\"]";
         let Some(value) = value else {
-            faults.error(0..0, "no `[general]` section, and so no host").help(HELP);
+            faults.error(0..0, "no `[general]` section, and so no host").of_absence().help(HELP);
             return Self::default();
         };
         let Some(mut section) = Section::of("general", value, faults) else { return Self::default() };

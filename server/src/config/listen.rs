@@ -52,7 +52,7 @@ pub(super) fn listeners(
 ) -> Vec<Listener> {
     const HELP: &str = "add [[listen.service]] with a port and a password";
     let Some(value) = listen else {
-        faults.error(0..0, "no `[[listen.service]]`: there is nothing to listen to").help(HELP);
+        faults.error(0..0, "no `[[listen.service]]`: there is nothing to listen to").of_absence().help(HELP);
         return Vec::new();
     };
     let Some(mut section) = Section::of("listen", value, faults) else { return Vec::new() };
@@ -75,7 +75,10 @@ pub(super) fn listeners(
     }
     tables.sort_by_key(|table| table.span().start);
     if !any {
-        faults.error(section.span(), "no `[[listen.service]]`: there is nothing to listen to").help(HELP);
+        faults
+            .error(section.span(), "no `[[listen.service]]`: there is nothing to listen to")
+            .of_absence()
+            .help(HELP);
     }
     for kind in names::LISTENERS {
         if let Some(value) = section.take(kind) {

@@ -13,6 +13,7 @@ mod listener;
 mod mask;
 mod names;
 mod reader;
+mod recover;
 mod shaper;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -93,17 +94,32 @@ pub fn load(name: &str, text: &str) -> Loaded {
     let mut faults = Faults::default();
     let (root, syntax) = DeTable::parse_recoverable(text);
     let masked = mask::mask(text, root.get_ref(), syntax.is_empty());
-    let config = match syntax.first() {
-        // What the parser makes of the rest of such a file is guesswork: one fault at a time.
-        Some(error) => {
-            faults.error(error.span().unwrap_or(0..0), format!("this is no TOML: {}", error.message()));
-            None
-        }
-        None => Some(read(root.get_ref(), &mut faults)),
+    let config = if syntax.is_empty() {
+        Some(read(root.get_ref(), &mut faults))
+    } else {
+        read_broken(text, &masked, &mut faults);
+        None
     };
     let config = config.filter(|_| !faults.any_error());
     faults.list.sort_by_key(|fault| fault.span.start);
     Loaded { config, diagnostics: faults.list, notes: faults.notes, source: Source::new(name, masked) }
+}
+
+/// Finds all faults of a text that is no TOML everywhere.
+fn read_broken(text: &str, masked: &str, faults: &mut Faults) {
+    let (rest, syntax) = recover::recover(text);
+    let (root, left) = DeTable::parse_recoverable(&rest);
+    if left.is_empty() {
+        read(root.get_ref(), faults);
+    } else {
+        faults.note("there are more faults than are shown");
+    }
+    // What is not there may stand in what could not be read, and a secret that is open goes on anywhere.
+    let is_masked = |span: std::ops::Range<usize>| masked.get(span.clone()) != text.get(span);
+    faults.list.retain(|fault| !fault.of_absence && !is_masked(fault.span.clone()));
+    for (span, message) in syntax {
+        faults.error(span, format!("this is no TOML: {message}"));
+    }
 }
 
 /// Reads a configuration file. Bytes that are no UTF-8 are a fault like any other.
