@@ -10,7 +10,7 @@ use std::{env, fs, io};
 
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{Claim, ConnId, Route, Router, Terms};
-use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
+use enjamb_core::stream::{Accepting, Acceptor, Event, Handshaking, ServerStream, Shaking};
 use enjamb_core::{ErrorType, Instant, Limits, Secret, StanzaCondition, StanzaError, StreamId};
 
 use crate::wire;
@@ -19,6 +19,9 @@ const CASES: [&str; 5] = ["rich-324", "plain-208", "rich-2000", "non-ascii-2000"
 /// What a count may be over its budget.
 const TOLERANCE: f64 = 1.05;
 const STANZAS: usize = 2000;
+/// Where the only wrong digit of a handshake is; in the last case all of them are wrong.
+const WRONG: [&str; 4] = ["handshake-0", "handshake-20", "handshake-39", "handshake-all"];
+const HANDSHAKES: usize = 500;
 
 /// Compares each case with the budget.
 pub(crate) fn check(budget: &Path) -> io::Result<()> {
@@ -36,7 +39,21 @@ pub(crate) fn check(budget: &Path) -> io::Result<()> {
             over.push(case);
         }
     }
+    if let Some(unequal) = handshakes()? {
+        over.push(unequal);
+    }
     if over.is_empty() { Ok(()) } else { Err(io::Error::other(format!("over budget: {}", over.join(", ")))) }
+}
+
+/// Wrong handshakes that are right to different extents: checking them has to cost the same to the instruction.
+fn handshakes() -> io::Result<Option<&'static str>> {
+    let mut counts = Vec::new();
+    for case in WRONG {
+        let count = count(case, 2 * HANDSHAKES)? - count(case, HANDSHAKES)?;
+        println!("{case:24} {:>4} for {HANDSHAKES} handshakes", count);
+        counts.push(count);
+    }
+    Ok(counts.iter().any(|count| *count != counts[0]).then_some("handshakes, which differ"))
 }
 
 fn count(case: &str, stanzas: usize) -> io::Result<u64> {
@@ -55,6 +72,10 @@ fn count(case: &str, stanzas: usize) -> io::Result<u64> {
 
 /// Passes stanzas on, or bounces them.
 pub(crate) fn exercise(case: &str, count: usize) -> io::Result<()> {
+    if let Some(wrong) = case.strip_prefix("handshake-") {
+        let handshake = wrong_handshake(wrong);
+        return (0..count).try_for_each(|_| refuse(&handshake));
+    }
     let broken = || io::Error::other("the core refuses what it has to take");
     let (mut stream, router) = (stream().ok_or_else(broken)?, router().ok_or_else(broken)?);
     let (input, bounce) = (stanza(case), case.starts_with("bounce"));
@@ -80,15 +101,44 @@ pub(crate) fn exercise(case: &str, count: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn stream() -> Option<ServerStream> {
-    let (limits, mut out) = (Arc::new(Limits::default()), Vec::new());
+/// A handshake whose digit at `wrong` is another one of its kind.
+fn wrong_handshake(wrong: &str) -> String {
+    let mut proof = wire::proof(b"1", "s").into_bytes();
+    let (from, to) = wrong.parse().map_or((0, proof.len()), |place: usize| (place, place + 1));
+    for digit in &mut proof[from..to] {
+        *digit = match *digit {
+            b'9' => b'0',
+            b'f' => b'a',
+            other => other + 1,
+        };
+    }
+    format!("<handshake>{}</handshake>", String::from_utf8_lossy(&proof))
+}
+
+fn refuse(handshake: &str) -> io::Result<()> {
+    let mut out = Vec::with_capacity(4096);
+    let shaking =
+        shaking(&mut out).ok_or_else(|| io::Error::other("the core refuses what it has to take"))?;
+    match black_box(shaking.process(handshake.as_bytes(), &mut out)) {
+        (_, Shaking::Failed(_)) => Ok(()),
+        _ => Err(io::Error::other("the core takes a wrong handshake")),
+    }
+}
+
+fn shaking(out: &mut Vec<u8>) -> Option<Handshaking> {
+    let limits = Arc::new(Limits::default());
     let host = Domain::parse("host.example").ok()?;
     let acceptor = Acceptor::new(host, StreamId::from_text("1")?, limits, Instant::ORIGIN);
-    let (_, Accepting::Opened(opened)) = acceptor.process(wire::header("comp.example").as_bytes(), &mut out)
+    let (_, Accepting::Opened(opened)) = acceptor.process(wire::header("comp.example").as_bytes(), out)
     else {
         return None;
     };
-    let shaking = opened.accept(Instant::ORIGIN, Secret::new("s"), &mut out);
+    Some(opened.accept(Instant::ORIGIN, Secret::new("s"), out))
+}
+
+fn stream() -> Option<ServerStream> {
+    let mut out = Vec::new();
+    let shaking = shaking(&mut out)?;
     let handshake = format!("<handshake>{}</handshake>", wire::proof(b"1", "s"));
     let (_, Shaking::Proved(proved)) = shaking.process(handshake.as_bytes(), &mut out) else { return None };
     Some(proved.bind(Instant::ORIGIN, true, &mut out))

@@ -110,6 +110,7 @@
 //! | [`host`] | what a host answers itself: service discovery, ping, version, time |
 //! | [`jid`] | addresses, their domain in canonical form |
 //! | [`shaper`] | how fast a component may send |
+//! | [`sources`] | who may connect: limits by source address |
 //! | [`rt`] | the one drive loop for all runtimes, and the switch that connections deliver through |
 //!
 //! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
@@ -134,6 +135,7 @@ pub mod router;
 #[cfg(feature = "std")]
 pub mod rt;
 pub mod shaper;
+pub mod sources;
 mod stanza;
 mod stanza_error;
 pub mod stream;

@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;
+mod door;
 mod listen;
 pub mod log;
 pub mod probe;

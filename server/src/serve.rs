@@ -30,8 +30,9 @@ pub fn run(options: &ServeOptions) -> ExitCode {
         complain(format_args!("enjamb: {message}"));
         return ExitCode::from(2);
     }
-    let Some(config) = configure(options) else { return ExitCode::FAILURE };
+    let Some(mut config) = configure(options) else { return ExitCode::FAILURE };
     raise_file_limit();
+    leave_files_for_components(&mut config);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -104,6 +105,8 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     if let Some(address) = first.filter(|_| is_default) {
         greet(&config, address);
     }
+    // Of its secrets there is one copy left: the listener's.
+    drop(config);
     let name = signals.next().await;
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
@@ -114,6 +117,7 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
         name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
+    log::finish();
     ExitCode::SUCCESS
 }
 
@@ -134,6 +138,9 @@ fn switch_for(config: &Config) -> Switch {
     let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
     let hosts = config.hosts.iter().cloned();
     let switch = Switch::new(hosts, info, utc, config.users_can_see_hidden_services);
+    if let Some(bytes) = config.max_queued_bytes {
+        switch.set_max_queued(bytes);
+    }
     switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
     switch
 }
@@ -185,6 +192,21 @@ fn raise_file_limit() {
         limit.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
             warn!("the limit of open files can't be raised: {error}");
+        }
+    }
+}
+
+/// Connections that are not authenticated get half of the file descriptors, so that a crowd of them can't take
+/// those of the components.
+fn leave_files_for_components(config: &mut Config) {
+    use rustix::process::{Resource, getrlimit};
+    let Some(files) = getrlimit(Resource::Nofile).current else { return };
+    let share = usize::try_from(files).unwrap_or(usize::MAX) / 2 / config.listeners.len().max(1);
+    for listener in &mut config.listeners {
+        if listener.max_unauthenticated > share {
+            listener.max_unauthenticated = share.max(1);
+            let address = listener.address;
+            info!(%address, "max_unauthenticated is {share} here: half of the {files} files that may be open, for each listener its part");
         }
     }
 }

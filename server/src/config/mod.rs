@@ -15,12 +15,14 @@ mod names;
 mod reader;
 mod recover;
 mod shaper;
+mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use enjamb_core::jid::Domain;
 use toml::de::DeTable;
+use zeroize::Zeroizing;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
 pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
@@ -42,6 +44,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Whether disco#items of the hosts holds the hidden components, too.
     pub users_can_see_hidden_services: bool,
+    /// The bytes that may wait for all components together; the core's default when unset.
+    pub max_queued_bytes: Option<usize>,
 }
 
 impl Config {
@@ -57,6 +61,7 @@ impl Config {
             hosts: vec![Domain::parse("localhost").expect("`localhost` is a domain")],
             listeners: vec![Listener::new(address, Password::new(password))],
             users_can_see_hidden_services: false,
+            max_queued_bytes: None,
         }
     }
 }
@@ -129,11 +134,13 @@ fn read_broken(text: &str, masked: &str, faults: &mut Faults) {
 /// Where the file can't be read.
 pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
     let name = path.display().to_string();
-    Ok(match String::from_utf8(std::fs::read(path)?) {
-        Ok(text) => load(&name, &text),
+    // The file holds secrets: no copy of it is left behind.
+    let bytes = Zeroizing::new(std::fs::read(path)?);
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(text) => load(&name, text),
         Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes());
+            let valid = error.valid_up_to();
+            let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
             let mut loaded = load(&name, &text);
             let mut faults = Faults::default();
             faults.error(valid..valid + 1, "this is no UTF-8").help("TOML files are UTF-8: save it as that");
@@ -154,5 +161,6 @@ fn read(root: &DeTable<'_>, faults: &mut Faults) -> Config {
     let listeners = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
     general::other_sections(Section::root(root), root, faults);
-    Config { hosts: general.hosts, listeners, users_can_see_hidden_services }
+    let max_queued_bytes = general.max_queued_bytes;
+    Config { hosts: general.hosts, listeners, users_can_see_hidden_services, max_queued_bytes }
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 pub use options::{ProbeOptions, Writes};
 
 use crate::serve;
+use crate::terminal::complain;
 
 /// Probes the server, prints what it answered, and gives the exit code: 0 where all of it is allowed, 1 where not, 2
 /// where the server can't be probed, or not to the end.
@@ -54,8 +55,7 @@ pub fn run(options: &ProbeOptions) -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    // Nobody may be there to read it; the exit code says it, too.
-    let _ = writeln!(io::stderr(), "error: {message}");
+    complain(format_args!("error: {message}"));
     ExitCode::from(2)
 }
 

@@ -104,8 +104,8 @@ fn unknown_keys_and_sections_are_refused_with_the_nearest_name() {
         "zebra = 1",
         "6:1: error: unknown key `zebra` in `listen.service` (known here: access, backlog, check_from, \
          conflict_behaviour, domains, hibernate_after, hidden_components, ip_address, ip_version, keepalive, \
-         max_connections, max_fsm_queue, max_stanza_size, num_acceptors, password, port, proto, \
-         proxy_protocol, reuse_port, shaper, shaper_rule, state_timeout, tls)",
+         max_connections, max_fsm_queue, max_stanza_size, max_unauthenticated, num_acceptors, password, port, \
+         proto, proxy_protocol, reuse_port, shaper, shaper_rule, sources, state_timeout, tls)",
     );
     refused("[shapper.fast]", "6:2: error: unknown section `shapper` (did you mean `shaper`?)");
     refused("[[listen.servcie]]", "6:10: error: unknown key `servcie` in `listen` (did you mean `service`?)");
@@ -119,8 +119,8 @@ fn unknown_keys_and_sections_are_refused_with_the_nearest_name() {
         "\"\\u001b[2J\" = 1",
         "6:1: error: unknown key `\\u{1b}[2J` in `listen.service` (known here: access, backlog, check_from, \
          conflict_behaviour, domains, hibernate_after, hidden_components, ip_address, ip_version, keepalive, \
-         max_connections, max_fsm_queue, max_stanza_size, num_acceptors, password, port, proto, \
-         proxy_protocol, reuse_port, shaper, shaper_rule, state_timeout, tls)",
+         max_connections, max_fsm_queue, max_stanza_size, max_unauthenticated, num_acceptors, password, port, \
+         proto, proxy_protocol, reuse_port, shaper, shaper_rule, sources, state_timeout, tls)",
     );
 }
 
