@@ -121,7 +121,11 @@
 //! * `std` (on): the module [`rt`], which needs locks and I/O errors. Without it the crate is `no_std` and
 //!   needs `alloc` alone.
 //! * `futures` (off): [`rt::Component`] is a `Stream` and a `Sink`.
+//! * `xso` (off): [`Stanza`]s as types of `xmpp-parsers` and as `minidom` elements, and back, through the crate `xso`,
+//!   which is re-exported. It and `minidom` are under MPL-2.0; a new release of theirs that breaks their API is a
+//!   breaking release of this crate.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
@@ -140,6 +144,8 @@ mod stanza;
 mod stanza_error;
 pub mod stream;
 mod time;
+#[cfg(feature = "xso")]
+mod typed;
 mod words;
 mod xml;
 
@@ -150,3 +156,5 @@ pub use stanza::{Kind, Stanza, StanzaBuf};
 pub use stanza_error::{ErrorType, StanzaCondition, StanzaError};
 pub use time::Instant;
 pub use xml::{XmlError, XmlFault};
+#[cfg(feature = "xso")]
+pub use xso;

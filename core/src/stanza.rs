@@ -326,6 +326,7 @@ impl StanzaBuf {
 
     /// The stanza, without a second scan.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "what is copied was checked, and does not change")]
     pub fn as_stanza(&self) -> Stanza<'_> {
         let (to, from) =
             addresses(&self.bytes, &self.head).expect("its addresses were valid when it was copied");

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::env;
 use crate::server::{Port, SECRET};
+use crate::sim::header;
 
 /// ejabberd's virtual machine takes seconds on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -94,9 +96,17 @@ impl ForeignServer {
         self.wait_until_it_accepts();
     }
 
+    /// A port that is open says little: on a busy machine ejabberd's answers nothing for seconds yet.
+    fn answers(&self) -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(self.addr())?;
+        stream.set_read_timeout(Some(START))?;
+        stream.write_all(header("nobody.localhost", "").as_bytes())?;
+        Ok(stream.read(&mut [0; 64])? > 0)
+    }
+
     fn wait_until_it_accepts(&mut self) {
         let by = Instant::now() + START;
-        while TcpStream::connect(self.addr()).is_err() {
+        while !self.answers().unwrap_or(false) {
             let ended = self.child.try_wait().expect("it is ours");
             let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
             assert!(ended.is_none() && Instant::now() < by, "{:?} does not start: {log}", self.kind);
