@@ -11,6 +11,7 @@ mod door;
 mod entry;
 mod listen;
 pub mod log;
+pub mod probe;
 mod secret;
 pub mod serve;
 mod terminal;

@@ -18,6 +18,9 @@ use crate::sim::header;
 /// ejabberd's virtual machine takes seconds on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
+/// The greatest stanza, as the hostile streams expect it.
+const STANZA: u32 = 262_144;
+
 /// Whose server it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -27,7 +30,7 @@ pub enum Kind {
     Ejabberd,
 }
 
-/// A server with the host `localhost`, which lets these components in with [`SECRET`]. It ends with this value.
+/// A server of one host, which lets these components in with [`SECRET`]. It ends with this value.
 #[derive(Debug)]
 pub struct ForeignServer {
     kind: Kind,
@@ -37,12 +40,21 @@ pub struct ForeignServer {
 }
 
 impl ForeignServer {
-    /// Starts one and waits until it accepts.
+    /// Starts one for the host `localhost` and waits until it accepts.
     ///
     /// # Panics
     /// It is not installed, or does not start.
     #[must_use]
     pub fn start(kind: Kind, domains: &[&str]) -> Self {
+        Self::start_for(kind, "localhost", domains)
+    }
+
+    /// Starts one for this host and waits until it accepts.
+    ///
+    /// # Panics
+    /// It is not installed, or does not start.
+    #[must_use]
+    pub fn start_for(kind: Kind, host: &str, domains: &[&str]) -> Self {
         let port = Port::claim();
         let dir = env::work_dir().join(format!("foreign-{}", port.addr().port()));
         let _ = fs::remove_dir_all(&dir);
@@ -50,9 +62,9 @@ impl ForeignServer {
         fs::create_dir_all(dir.join("certs")).expect("target/ is writable");
         let (name, text) = match kind {
             Kind::Prosody => {
-                ("config.lua", prosody_config(&dir.display().to_string(), port.addr().port(), domains))
+                ("config.lua", prosody_config(&dir.display().to_string(), port.addr().port(), host, domains))
             }
-            Kind::Ejabberd => ("config.yml", ejabberd_config(port.addr().port(), domains)),
+            Kind::Ejabberd => ("config.yml", ejabberd_config(port.addr().port(), host, domains)),
         };
         fs::write(dir.join(name), text).expect("target/ is writable");
         let child = spawn(kind, &dir);
@@ -146,7 +158,7 @@ fn ejabberd(dir: &std::path::Path) -> Command {
     command
 }
 
-fn prosody_config(dir: &str, port: u16, domains: &[&str]) -> String {
+fn prosody_config(dir: &str, port: u16, host: &str, domains: &[&str]) -> String {
     let mut text = format!(
         "run_as_root = true\n\
          pidfile = '{dir}/pid'\n\
@@ -158,7 +170,8 @@ fn prosody_config(dir: &str, port: u16, domains: &[&str]) -> String {
          s2s_ports = {{}}\n\
          component_interfaces = {{ '{}' }}\n\
          component_ports = {{ {port} }}\n\
-         VirtualHost 'localhost'\n",
+         component_stanza_size_limit = {STANZA}\n\
+         VirtualHost '{host}'\n",
         Ipv4Addr::LOCALHOST
     );
     for domain in domains {
@@ -167,13 +180,13 @@ fn prosody_config(dir: &str, port: u16, domains: &[&str]) -> String {
     text
 }
 
-fn ejabberd_config(port: u16, domains: &[&str]) -> String {
+fn ejabberd_config(port: u16, host: &str, domains: &[&str]) -> String {
     let mut text = format!(
-        "hosts: ['localhost']\n\
+        "hosts: ['{host}']\n\
          loglevel: info\n\
          certfiles: []\n\
          modules:\n  mod_ping: {{}}\n\
-         listen:\n  -\n    port: {port}\n    ip: '{}'\n    module: ejabberd_service\n    access: all\n    global_routes: false\n    hosts:\n",
+         listen:\n  -\n    port: {port}\n    ip: '{}'\n    module: ejabberd_service\n    access: all\n    global_routes: false\n    max_stanza_size: {STANZA}\n    hosts:\n",
         Ipv4Addr::LOCALHOST
     );
     for domain in domains {
