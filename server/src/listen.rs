@@ -122,10 +122,9 @@ impl Acceptor {
         let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
         let Some(entry) = self.entry.clone() else {
             let Some(guest) = self.door.enter(peer, room) else { return };
-            self.connections.spawn(async move {
-                serve(stream, peer, guest, switch, listener).await;
-                drop(place);
-            });
+            if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                self.connections.spawn(serving);
+            }
             return;
         };
         let ticket = if entry.names_source() {
@@ -140,14 +139,17 @@ impl Acceptor {
             let entered = stop.run_until_cancelled(enter(&entry, &door, ticket, stream, peer)).await;
             match entered.flatten() {
                 Some((Entered::Plain(stream), peer, guest)) => {
-                    serve(stream, peer, guest, switch, listener).await;
+                    if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                        serving.await;
+                    }
                 }
                 Some((Entered::Tls(stream), peer, guest)) => {
-                    serve(stream, peer, guest, switch, listener).await;
+                    if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                        serving.await;
+                    }
                 }
                 None => {}
             }
-            drop(place);
         });
     }
 
@@ -216,23 +218,28 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
-async fn serve(
+/// What drives a connection to its end; `None` if it could not begin. It is put together here and not in the future,
+/// which would hold once more what it is made of, as long as it lives.
+fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
-    mut guest: Guest,
+    (mut guest, place): (Guest, OwnedSemaphorePermit),
     switch: Arc<Switch>,
     listener: Arc<Listener>,
-) {
+) -> Option<impl Future<Output = ()>> {
     let mut connection = match enjamb_tokio::accept(stream, switch, listener) {
         Ok(connection) => connection,
         Err(error) => {
             debug!(%peer, "connection lost before it began: {error}");
-            return;
+            return None;
         }
     };
     let mut log = ConnectionLog::new(connection.id(), peer);
-    while let Some(notice) = connection.next_notice().await {
-        guest.notice(&notice);
-        log.notice(&notice);
-    }
+    Some(async move {
+        while let Some(notice) = connection.next_notice().await {
+            guest.notice(&notice);
+            log.notice(&notice);
+        }
+        drop(place);
+    })
 }
