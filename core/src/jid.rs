@@ -91,9 +91,9 @@ pub enum JidError {
 pub struct Jid<'a> {
     text: Cow<'a, str>,
     /// Where the domain begins: 0, or one behind the `@`.
-    domain_start: usize,
+    domain_start: u16,
     /// Where it ends: the whole length, or the place of the `/`.
-    domain_end: usize,
+    domain_end: u16,
 }
 
 impl<'a> Jid<'a> {
@@ -104,9 +104,14 @@ impl<'a> Jid<'a> {
     /// Says which part breaks which rule of RFC 7622.
     pub fn parse(text: &'a str) -> Result<Self, JidError> {
         if let Some((domain_start, domain_end)) = plain::parts(text.as_bytes()) {
-            return Ok(Self { text: Cow::Borrowed(text), domain_start, domain_end });
+            return Ok(Self::new(Cow::Borrowed(text), domain_start, domain_end));
         }
         Self::parse_any(text)
+    }
+
+    fn new(text: Cow<'a, str>, domain_start: usize, domain_end: usize) -> Self {
+        // Small, since a stanza carries two: no more than two parts come before the resource.
+        Self { text, domain_start: domain_start as u16, domain_end: domain_end as u16 }
     }
 
     fn parse_any(text: &'a str) -> Result<Self, JidError> {
@@ -133,7 +138,7 @@ impl<'a> Jid<'a> {
                 Cow::Owned(whole)
             }
         };
-        Ok(Self { text, domain_start, domain_end })
+        Ok(Self::new(text, domain_start, domain_end))
     }
 
     /// The whole address, its domain canonical.
@@ -145,19 +150,19 @@ impl<'a> Jid<'a> {
     /// The local part, where there is one; never empty.
     #[must_use]
     pub fn local(&self) -> Option<&str> {
-        self.domain_start.checked_sub(1).map(|at| &self.text[..at])
+        self.domain_start.checked_sub(1).map(|at| &self.text[..usize::from(at)])
     }
 
     /// The canonical domain.
     #[must_use]
     pub fn domain(&self) -> &str {
-        &self.text[self.domain_start..self.domain_end]
+        &self.text[usize::from(self.domain_start)..usize::from(self.domain_end)]
     }
 
     /// The resource, where there is one; never empty.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
-        self.text.get(self.domain_end + 1..)
+        self.text.get(usize::from(self.domain_end) + 1..)
     }
 
     /// Whether [`as_str`](Self::as_str) is the very slice that was parsed, so that the bytes received can be

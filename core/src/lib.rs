@@ -138,6 +138,7 @@ mod stanza;
 mod stanza_error;
 pub mod stream;
 mod time;
+mod words;
 mod xml;
 
 pub use error::{Cause, StreamCondition, StreamError};

@@ -25,6 +25,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Which kind of stanza an element is, if any.
+    pub(crate) fn of(head: &Head) -> Option<Self> {
+        match head.top {
+            TopLevel::Iq => Some(Self::Iq),
+            TopLevel::Message => Some(Self::Message),
+            TopLevel::Presence => Some(Self::Presence),
+            TopLevel::Other => None,
+        }
+    }
+
     /// The element's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -70,28 +80,25 @@ impl<'b> Stanza<'b> {
     /// Makes a stanza of what the scan found; `None` if the element is none.
     pub(crate) fn new(
         bytes: &'b [u8],
-        head: Head,
+        head: &Head,
         header: &Arc<HeaderPrefixes>,
     ) -> Option<Result<Self, AddressFault>> {
-        let kind = match head.top {
-            TopLevel::Iq => Kind::Iq,
-            TopLevel::Message => Kind::Message,
-            TopLevel::Presence => Kind::Presence,
-            TopLevel::Other => return None,
-        };
-        Some(Self::with_kind(bytes, kind, head, header))
+        let kind = Kind::of(head)?;
+        Some(addresses(bytes, head).map(|addresses| Self::assemble(bytes, kind, head, header, addresses)))
     }
 
-    fn with_kind(
+    /// Makes a stanza of an element whose kind and addresses are known. Put together in one place, since it is
+    /// too large to be moved about for each that passes.
+    #[inline(always)]
+    pub(crate) fn assemble(
         bytes: &'b [u8],
         kind: Kind,
-        head: Head,
+        head: &Head,
         header: &Arc<HeaderPrefixes>,
-    ) -> Result<Self, AddressFault> {
-        let to = head.to.map(|value| address(bytes, value)).transpose().map_err(AddressFault::To)?;
-        let from = head.from.map(|value| address(bytes, value)).transpose().map_err(AddressFault::From)?;
+        (to, from): (Option<Jid<'b>>, Option<Jid<'b>>),
+    ) -> Self {
         let inherited = (head.inherited != 0).then(|| Arc::clone(header));
-        Ok(Self { bytes, kind, head, to, from, inherited })
+        Self { bytes, kind, head: *head, to, from, inherited }
     }
 
     /// The stanza as it was received.
@@ -153,18 +160,6 @@ impl<'b> Stanza<'b> {
         }
     }
 
-    /// Is it an iq that RFC 6120 section 8.2.3 allows: with an id, one of the four types, and exactly one
-    /// child in a request? Strict receivers end their stream over others.
-    pub(crate) fn is_proper(&self) -> bool {
-        self.kind != Kind::Iq
-            || (self.head.id.is_some()
-                && match self.type_().as_deref() {
-                    Some("get" | "set") => self.head.children == 1,
-                    Some("result" | "error") => true,
-                    _ => false,
-                })
-    }
-
     /// The same stanza with other addresses, as a gateway sends it on. Everything else stays as it was received:
     /// [`append_to`](Self::append_to) writes it, [`raw`](Self::raw) does not know.
     #[must_use]
@@ -184,14 +179,28 @@ impl<'b> Stanza<'b> {
         }
     }
 
-    /// Puts a sender on a stanza that has none.
-    pub(crate) fn stamp(&mut self, from: Jid<'b>) {
-        self.from = Some(from);
-    }
-
     /// Appends the stanza as its receiver is to get it: as received where that can be handed on, with the
     /// parts written anew that can't. Allocates nothing but what `out` needs to grow.
     pub fn append_to(&self, out: &mut Vec<u8>) {
+        if self.is_as_received() {
+            out.extend_from_slice(self.bytes);
+        } else {
+            self.append_anew(out);
+        }
+    }
+
+    /// Is it handed on byte for byte, as nearly all are?
+    fn is_as_received(&self) -> bool {
+        let head = &self.head;
+        let keeps = |value: Option<Value>, address: &Option<Jid<'b>>| match address {
+            Some(address) => value.is_some() && address.is_verbatim(),
+            None => true,
+        };
+        let own = head.xmlns.is_some() || head.name.has_prefix() || self.inherited.is_some();
+        !own && !head.odd.any() && keeps(head.to, &self.to) && keeps(head.from, &self.from)
+    }
+
+    fn append_anew(&self, out: &mut Vec<u8>) {
         let head = &self.head;
         let name = head.name.local_span();
         out.push(b'<');
@@ -317,12 +326,10 @@ impl StanzaBuf {
     /// The stanza, without a second scan.
     #[must_use]
     pub fn as_stanza(&self) -> Stanza<'_> {
-        let made = Stanza::with_kind(&self.bytes, self.kind, self.head, &self.header);
-        let mut stanza = made.expect("its addresses were valid when it was copied");
-        if let Some(from) = &self.stamped {
-            stanza.stamp(from.clone());
-        }
-        stanza
+        let (to, from) =
+            addresses(&self.bytes, &self.head).expect("its addresses were valid when it was copied");
+        let from = self.stamped.clone().or(from);
+        Stanza::assemble(&self.bytes, self.kind, &self.head, &self.header, (to, from))
     }
 }
 
@@ -330,6 +337,28 @@ impl fmt::Debug for StanzaBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_stanza().fmt(f)
     }
+}
+
+/// Is it no iq, or one that RFC 6120 section 8.2.3 allows: with an id, one of the four types, and exactly one child in
+/// a request? Strict receivers end their stream over others.
+pub(crate) fn is_proper(bytes: &[u8], kind: Kind, head: &Head) -> bool {
+    kind != Kind::Iq
+        || (head.id.is_some()
+            && match head.type_.map(|value| text_of(bytes, value)).as_deref() {
+                Some("get" | "set") => head.children == 1,
+                Some("result" | "error") => true,
+                _ => false,
+            })
+}
+
+/// The `to` and the `from` of an element, where it has them.
+pub(crate) fn addresses<'b>(
+    bytes: &'b [u8],
+    head: &Head,
+) -> Result<(Option<Jid<'b>>, Option<Jid<'b>>), AddressFault> {
+    let to = head.to.map(|value| address(bytes, value)).transpose().map_err(AddressFault::To)?;
+    let from = head.from.map(|value| address(bytes, value)).transpose().map_err(AddressFault::From)?;
+    Ok((to, from))
 }
 
 fn address(bytes: &[u8], value: Value) -> Result<Jid<'_>, JidError> {

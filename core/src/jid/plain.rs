@@ -1,25 +1,24 @@
 //! The common case of an address, in one pass: ASCII, its domain canonical already.
 
 use super::MAX_PART;
+use crate::words;
 
 const LOCAL: u8 = 1;
-const DOMAIN: u8 = 2;
-const RESOURCE: u8 = 4;
+/// Part of a label without doubt.
+const LABEL: u8 = 2;
 
 static CLASS: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
-    let mut byte = b' ';
+    let mut byte = b'!';
     while byte < 0x7f {
-        let mut class = RESOURCE;
-        if byte != b' ' && !matches!(byte, b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@') {
-            class |= LOCAL;
+        if !matches!(byte, b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@') {
+            table[byte as usize] |= LOCAL;
         }
-        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_') {
-            class |= DOMAIN;
+        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' {
+            table[byte as usize] |= LABEL;
         }
-        table[byte as usize] = class;
         byte += 1;
     }
     table
@@ -34,31 +33,38 @@ fn skip(bytes: &[u8], at: usize, class: u8) -> usize {
 pub(super) fn parts(text: &[u8]) -> Option<(usize, usize)> {
     let first = skip(text, 0, LOCAL);
     let start = if text.get(first) == Some(&b'@') { first + 1 } else { 0 };
-    let end = skip(text, start, DOMAIN);
+    let local_fits = start == 0 || (2..=MAX_PART + 1).contains(&start);
+    let end = canonical_domain(text, start)?;
     let rest = &text[end..];
     let resource_fits = match rest.first() {
         None => true,
-        Some(b'/') => (2..=MAX_PART + 1).contains(&rest.len()) && skip(rest, 1, RESOURCE) == rest.len(),
+        Some(b'/') => (2..=MAX_PART + 1).contains(&rest.len()) && is_plain_resource(&rest[1..]),
         Some(_) => false,
     };
-    let local_fits = start == 0 || (2..=MAX_PART + 1).contains(&start);
-    (local_fits && resource_fits && is_canonical(&text[start..end])).then_some((start, end))
+    (local_fits && resource_fits).then_some((start, end))
 }
 
-/// Is a name of the letters above a canonical domain without doubt? Hyphens where they may mean something are
-/// left to the closer look.
-fn is_canonical(domain: &[u8]) -> bool {
-    let mut label = 0;
-    for (at, &byte) in domain.iter().enumerate() {
-        match byte {
-            b'.' if at == label || at - label > 63 || domain[at - 1] == b'-' => return false,
-            b'.' => label = at + 1,
-            b'-' if at == label || at - label == 2 || at - label == 3 => return false,
-            _ => {}
+/// Where the domain that begins at `start` ends, if it is canonical without doubt. Hyphens where they may mean
+/// something are left to the closer look.
+fn canonical_domain(text: &[u8], start: usize) -> Option<usize> {
+    let (mut label, mut at) = (start, start);
+    loop {
+        at = skip(text, at, LABEL);
+        let is_label = (1..=63).contains(&(at - label)) && text[at - 1] != b'-';
+        match text.get(at) {
+            Some(b'-') if at != label && at - label != 2 && at - label != 3 => at += 1,
+            Some(b'.') if is_label => {
+                at += 1;
+                label = at;
+            }
+            _ => return (is_label && at - start <= MAX_PART).then_some(at),
         }
     }
-    let last = domain.len() - label.min(domain.len());
-    domain.len() <= MAX_PART && (1..=63).contains(&last) && domain.last() != Some(&b'-')
+}
+
+fn is_plain_resource(resource: &[u8]) -> bool {
+    let odd = |word| words::below(word, b' ') | words::from(word, 0x7f) | words::not_ascii(word);
+    words::find(resource, 0, odd, |byte| !matches!(byte, b' '..0x7f)) == resource.len()
 }
 
 #[cfg(test)]

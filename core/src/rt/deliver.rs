@@ -273,7 +273,7 @@ fn return_to_sender(
     (limits.depth, limits.attributes, limits.namespaces) = (usize::MAX, usize::MAX, usize::MAX);
     let mut scan = Scan::default();
     let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, prefixes) else { return None };
-    let stanza = Stanza::new(bytes, scan.take_head(), prefixes)?.ok()?;
+    let stanza = Stanza::new(bytes, scan.head(), prefixes)?.ok()?;
     if !stanza.may_be_answered() {
         return None;
     }

@@ -96,6 +96,8 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     armed: Option<Instant>,
     /// When to give memory back, if nothing happens before.
     idle_at: Option<Instant>,
+    /// What the negotiation took is not given back yet.
+    has_leftovers: bool,
 }
 
 /// What is known of the input that is left.
@@ -150,6 +152,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             finished: false,
             armed: None,
             idle_at: None,
+            has_leftovers: false,
         }
     }
 
@@ -157,6 +160,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     pub(super) fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
         for _ in 0..TURNS {
             if let Some(notice) = self.session.next_notice() {
+                self.has_leftovers |= matches!(notice, Notice::Bound { .. });
                 return Poll::Ready(Some(notice));
             }
             let turn = match self.phase {
@@ -341,11 +345,15 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         if self.input.is_empty() && self.input.capacity() > 0 {
             self.input = Vec::new();
         }
+        if self.has_leftovers && self.outgoing.is_empty() {
+            // At once: between the lasting memory of the next connections it would leave gaps that nobody fills.
+            self.has_leftovers = false;
+            self.release();
+        }
         match self.idle_at {
             None => self.idle_at = Some(now + self.hibernate_after),
             Some(at) if at <= now => {
-                self.outgoing.release();
-                self.session.release();
+                self.release();
                 // Not again before something happens.
                 self.idle_at = Some(Instant::from_origin(Duration::MAX));
                 return None;
@@ -353,6 +361,11 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             Some(_) => {}
         }
         self.idle_at.filter(|&at| at < Instant::from_origin(Duration::MAX))
+    }
+
+    fn release(&mut self) {
+        self.outgoing.release();
+        self.session.release();
     }
 
     /// Wants to be woken at `at`, or earlier: an alarm that is set for an earlier time is left alone.

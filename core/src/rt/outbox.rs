@@ -26,8 +26,8 @@ pub(super) struct Outbox {
     receiver: Option<Waker>,
     /// The receiver has been, or is about to be, woken for what is in here.
     notified: bool,
-    /// The connection is to end for this reason.
-    order: Option<Cause>,
+    /// The connection is to end for this reason. Boxed, as nearly none has one.
+    order: Option<Box<Cause>>,
 }
 
 /// What became of a stanza that was offered.
@@ -65,7 +65,7 @@ impl Outbox {
         let waiting = self.queue.ends.len() + self.in_flight_stanzas;
         if let Some(most) = listener.max_queue.filter(|most| self.socket_full && waiting >= most.get()) {
             self.open = false;
-            self.order = Some(Cause::LongQueue { limit: most.get() });
+            self.order = Some(Box::new(Cause::LongQueue { limit: most.get() }));
             return Offer::Overflow;
         }
         if self.queue.bytes.len() + self.in_flight_bytes >= listener.outbox_mark {
@@ -99,11 +99,11 @@ impl Outbox {
 
     /// Orders the connection to end; the first order counts.
     pub(super) fn order_end(&mut self, cause: Cause) {
-        self.order.get_or_insert(cause);
+        self.order.get_or_insert_with(|| Box::new(cause));
     }
 
     pub(super) fn take_order(&mut self) -> Option<Cause> {
-        self.order.take()
+        self.order.take().map(|order| *order)
     }
 
     /// What the receiver is to be woken with.

@@ -18,7 +18,7 @@ use crate::jid::Domain;
 use crate::router::{Change, Claim, Conflict, ConnId};
 use crate::shaper::Shaper;
 use crate::stream::{
-    Accepting, Acceptor, Event, Handshaking, Opened, Proved, Refused, ServerStream, Shaking,
+    Accepting, Acceptor, Event, Handshaking, Opened, Proved, Refused, ServerStream, Shaking, Step,
 };
 use crate::time::Instant;
 
@@ -83,8 +83,9 @@ pub(super) struct ServerSession {
     switch: Arc<Switch>,
     port: Arc<Port>,
     stage: Stage,
-    shaper: Option<Shaper>,
-    deliverer: Deliverer,
+    // Boxed, as most connections have none of it, or are idle.
+    shaper: Option<Box<Shaper>>,
+    deliverer: Option<Box<Deliverer>>,
     /// The stanza that is next waits for room until then.
     waits: Option<Instant>,
     notices: VecDeque<Notice>,
@@ -93,15 +94,20 @@ pub(super) struct ServerSession {
     domain: Option<Domain>,
     /// It was bound; the stage does not tell while an event is taken, and after the end.
     bound: bool,
-    end: Option<End>,
-    changes: Vec<Change>,
+    ended: Option<Box<Ended>>,
     unsent: u64,
+}
+
+/// How it ended, and the names that others got over it.
+struct Ended {
+    end: End,
+    changes: Vec<Change>,
 }
 
 enum Stage {
     Accepting(Acceptor),
-    Handshaking(Handshaking),
-    // Boxed so that a connection's future stays small.
+    // Boxed so that a connection's future stays small, and taking the stage out for an event costs nothing.
+    Handshaking(Box<Handshaking>),
     Open(Box<ServerStream>),
     Ended,
 }
@@ -120,14 +126,13 @@ impl ServerSession {
             port,
             stage,
             shaper: None,
-            deliverer: Deliverer::default(),
+            deliverer: None,
             waits: None,
             notices: VecDeque::new(),
             unnoticed: 0,
             domain: None,
             bound: false,
-            end: None,
-            changes: Vec::new(),
+            ended: None,
             unsent: 0,
         }
     }
@@ -144,7 +149,7 @@ impl ServerSession {
         };
         if self.port.listener.allows(&names) {
             let secret = self.port.listener.secret.clone();
-            self.stage = Stage::Handshaking(opened.accept(now, secret, out));
+            self.stage = Stage::Handshaking(Box::new(opened.accept(now, secret, out)));
         } else {
             let domain = opened.domain().as_str().into();
             let error = StreamError::from(Cause::DomainNotListed { domain });
@@ -164,7 +169,7 @@ impl ServerSession {
                     replaced: bound.replaced,
                     changes: bound.changes,
                 });
-                self.shaper = self.port.listener.rate.map(|rate| Shaper::new(rate, now));
+                self.shaper = self.port.listener.rate.map(|rate| Box::new(Shaper::new(rate, now)));
                 let check_from = self.port.listener.terms.check_from;
                 self.stage = Stage::Open(Box::new(proved.bind(now, check_from, out)));
             }
@@ -189,18 +194,13 @@ impl ServerSession {
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Progress {
-        let step = match stream.process(now, input, out) {
-            Ok(step) => step,
-            Err(error) => {
-                self.end_with(End::Error(error));
-                return Progress::NeedInput(input.len());
-            }
-        };
-        match step.event {
-            None => return Progress::NeedInput(step.consumed),
-            Some(Event::Stanza(stanza)) => {
+        // Looked at where it is: a stanza is too large to be moved about for each that passes.
+        let consumed = match &stream.process(now, input, out) {
+            Ok(Step { consumed, event: None }) => return Progress::NeedInput(*consumed),
+            Ok(Step { consumed, event: Some(Event::Stanza(stanza)) }) => {
                 let way = Way { waker: cx.waker(), now, switch: &self.switch, own: &self.port };
-                match self.deliverer.deliver(&way, stream, &stanza, out) {
+                let deliverer = self.deliverer.get_or_insert_default();
+                match deliverer.deliver(&way, stream, stanza, out) {
                     Delivery::Done => self.waits = None,
                     Delivery::Refused(refused) => {
                         self.waits = None;
@@ -208,14 +208,25 @@ impl ServerSession {
                     }
                     Delivery::Wait(until) => {
                         self.waits = Some(until);
-                        return Progress::Blocked(step.consumed - stream.put_back());
+                        return Progress::Blocked(consumed - stream.put_back());
                     }
                 }
+                *consumed
             }
-            Some(Event::Refused(refused)) => self.refused(refused),
-            Some(Event::Closed) => self.end_with(End::ByPeer),
-        }
-        Progress::More(step.consumed)
+            Ok(Step { consumed, event: Some(Event::Refused(refused)) }) => {
+                self.refused(refused.clone());
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(Event::Closed) }) => {
+                self.end_with(End::ByPeer);
+                *consumed
+            }
+            Err(error) => {
+                self.end_with(End::Error(error.clone()));
+                return Progress::NeedInput(input.len());
+            }
+        };
+        Progress::More(consumed)
     }
 
     fn refused(&mut self, refused: Refused) {
@@ -230,12 +241,11 @@ impl ServerSession {
     }
 
     fn end_with(&mut self, end: End) {
-        if self.end.is_none() {
+        if self.ended.is_none() {
             if !self.bound && matches!(end, End::Error(_)) {
                 self.switch.counters().add(Count::FailedNegotiations, 1);
             }
-            self.end = Some(end);
-            self.changes = self.switch.disconnect(&self.port);
+            self.ended = Some(Box::new(Ended { end, changes: self.switch.disconnect(&self.port) }));
             let senders = {
                 let mut outbox = self.port.outbox();
                 outbox.set_open(false);
@@ -297,7 +307,7 @@ impl Session for ServerSession {
                 let (consumed, next) = handshaking.process(input, out);
                 match next {
                     Shaking::Reading(handshaking) => {
-                        self.stage = Stage::Handshaking(handshaking);
+                        self.stage = Stage::Handshaking(Box::new(handshaking));
                         return Progress::NeedInput(consumed);
                     }
                     Shaking::Proved(proved) => self.proved(now, proved, out),
@@ -316,11 +326,13 @@ impl Session for ServerSession {
     }
 
     fn end_batch(&mut self) {
-        self.deliverer.end_batch(self.switch.counters());
+        if let Some(deliverer) = &mut self.deliverer {
+            deliverer.end_batch(self.switch.counters());
+        }
     }
 
     fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing) {
-        if self.end.is_some() {
+        if self.ended.is_some() {
             return;
         }
         let (order, senders) = {
@@ -359,7 +371,7 @@ impl Session for ServerSession {
     }
 
     fn tokens_at(&self) -> Option<Instant> {
-        self.shaper.as_ref().and_then(Shaper::poll_timeout)
+        self.shaper.as_ref().and_then(|shaper| shaper.poll_timeout())
     }
 
     fn retry_at(&self) -> Option<Instant> {
@@ -407,7 +419,7 @@ impl Session for ServerSession {
     }
 
     fn is_ended(&self) -> bool {
-        self.end.is_some()
+        self.ended.is_some()
     }
 
     fn broke(&mut self, kind: io::ErrorKind) {
@@ -426,12 +438,12 @@ impl Session for ServerSession {
         }
         self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), outgoing.unsent());
         self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), queue.unsent_after(0, None));
-        self.notices.push_back(Notice::Ended {
-            domain: self.domain.take(),
-            end: self.end.clone().unwrap_or(End::ByPeer),
-            unsent: self.unsent,
-            changes: core::mem::take(&mut self.changes),
-        });
+        let (end, changes) = match &mut self.ended {
+            Some(ended) => (ended.end.clone(), core::mem::take(&mut ended.changes)),
+            None => (End::ByPeer, Vec::new()),
+        };
+        let (domain, unsent) = (self.domain.take(), self.unsent);
+        self.notices.push_back(Notice::Ended { domain, end, unsent, changes });
     }
 
     fn next_notice(&mut self) -> Option<Notice> {
@@ -444,6 +456,8 @@ impl Session for ServerSession {
     fn release(&mut self) {
         self.port.outbox().release();
         self.notices.shrink_to(0);
+        // Empty between batches, but for a way that is soon found again.
+        self.deliverer = None;
         if let Stage::Open(stream) = &mut self.stage {
             stream.release();
         }

@@ -109,7 +109,7 @@ impl Initiator {
         };
         match next_element(open, now, input, out) {
             Ok((taken, None)) => (taken, Initiating::Reading(self)),
-            Ok((taken, Some(First::Element(bytes, head)))) if head.name.local(bytes) == b"handshake" => {
+            Ok((taken, Some(First::Element(bytes)))) if open.head().name.local(bytes) == b"handshake" => {
                 let Stage::Handshake(open) = self.inner.stage else {
                     return (taken, Initiating::Reading(self));
                 };
@@ -176,7 +176,6 @@ pub struct ClientStream {
 /// What came from the server.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for every stanza")]
 pub enum ClientEvent<'b> {
     /// A stanza.
     Stanza(Stanza<'b>),
@@ -219,10 +218,12 @@ impl ClientStream {
         let (consumed, first) = next_element(&mut self.open, now, input, out)?;
         let event = match first {
             None => None,
-            Some(First::Element(bytes, head)) => Some(match Stanza::new(bytes, head, &self.open.prefixes) {
-                Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
-                Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
-            }),
+            Some(First::Element(bytes)) => {
+                Some(match Stanza::new(bytes, self.open.head(), &self.open.prefixes) {
+                    Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
+                    Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
+                })
+            }
             Some(First::ClosingTag) => {
                 self.open.close(out);
                 Some(ClientEvent::Closed)
@@ -299,22 +300,24 @@ fn next_element<'b>(
         match next {
             // Its start tag is noted: the scan goes on to its end.
             (_, Some(First::OfStreams(StreamElement::Error))) => {}
-            (_, Some(First::Element(bytes, head))) if is_stream_error(bytes, head, open) => {
-                return Err(open.fail_by_peer(peer_error(bytes, head), out));
+            (_, Some(First::Element(bytes))) if is_stream_error(bytes, open) => {
+                let error = peer_error(bytes, open.head());
+                return Err(open.fail_by_peer(error, out));
             }
             next => return Ok(next),
         }
     }
 }
 
-fn is_stream_error(bytes: &[u8], head: Head, open: &Open) -> bool {
+fn is_stream_error(bytes: &[u8], open: &Open) -> bool {
+    let head = open.head();
     head.name.local(bytes) == b"error"
         && (core::str::from_utf8(head.name.prefix(bytes))
             .is_ok_and(|prefix| open.prefixes.uri(prefix) == Some(ns::STREAMS)))
 }
 
 /// What the server's error says. It was scanned, so rxml reads it.
-fn peer_error(bytes: &[u8], head: Head) -> StreamError {
+fn peer_error(bytes: &[u8], head: &Head) -> StreamError {
     use rxml::{Parse, RawEvent, RawParser};
     let content = bytes.get(head.end as usize..head.foot as usize).unwrap_or_default();
     let document = [b"<e>", content, b"</e>"].concat();

@@ -1,5 +1,6 @@
 //! A stream that is open, for both sides: first-level elements in, keepalives and the closing tag out.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,8 +16,8 @@ use crate::xml::{XmlError, XmlFault};
 
 /// What stands at the first level of a stream.
 pub(super) enum First<'b> {
-    /// A whole element.
-    Element(&'b [u8], Head),
+    /// A whole element; [`Open::head`] says what it looks like.
+    Element(&'b [u8]),
     /// The start tag of one in the streams namespace.
     OfStreams(StreamElement),
     /// The peer's closing tag.
@@ -28,7 +29,8 @@ pub(super) enum First<'b> {
 enum Phase {
     Live,
     Closed,
-    Failed(StreamError),
+    // Boxed, as it is rare and large.
+    Failed(Box<StreamError>),
 }
 
 /// The time for an element that has begun. It runs only while the stream is read from.
@@ -47,8 +49,8 @@ pub(super) struct Open {
     root: String,
     phase: Phase,
     scan: Scan,
-    /// The element given last, and whether it was put back.
-    last: Option<(usize, Head)>,
+    /// The length of the element given last, and whether it was put back.
+    last: Option<usize>,
     put_back: bool,
     reading: bool,
     stanza_clock: Clock,
@@ -76,6 +78,11 @@ impl Open {
         !matches!(self.phase, Phase::Live)
     }
 
+    /// What the element given last looks like.
+    pub(super) fn head(&self) -> &Head {
+        self.scan.head()
+    }
+
     /// The next thing at the first level, with the bytes consumed up to its end.
     pub(super) fn next<'b>(
         &mut self,
@@ -85,14 +92,14 @@ impl Open {
         match &self.phase {
             Phase::Live => {}
             Phase::Closed => return Ok((input.len(), None)),
-            Phase::Failed(error) => return Err(error.clone()),
+            Phase::Failed(error) => return Err((**error).clone()),
         }
         if self.put_back
-            && let Some((length, head)) = self.last
+            && let Some(length) = self.last
         {
             let Some(element) = input.get(..length) else { return Ok((0, None)) };
             self.put_back = false;
-            return Ok((length, Some(First::Element(element, head))));
+            return Ok((length, Some(First::Element(element))));
         }
         self.last = None;
         let blanks = if self.scan.is_inside() { 0 } else { leading_blanks(input) };
@@ -112,11 +119,10 @@ impl Open {
         let window = &element[..element.len().min(self.limits.stanza)];
         match self.scan.advance(window, &self.limits, &self.prefixes)? {
             Progress::Whole(length) => {
-                let head = self.scan.take_head();
                 self.stanza_clock = Clock::Idle;
-                self.last = Some((length, head));
+                self.last = Some(length);
                 // Where blanks came first, an element put back must still begin the next input.
-                Ok((blanks + length, Some(First::Element(&element[..length], head))))
+                Ok((blanks + length, Some(First::Element(&element[..length]))))
             }
             Progress::StreamElement(element) => Ok((blanks, Some(First::OfStreams(element)))),
             Progress::Partial if element.len() >= self.limits.stanza => {
@@ -184,25 +190,25 @@ impl Open {
     /// must begin with it then.
     pub(super) fn put_back(&mut self) -> usize {
         self.put_back = self.last.is_some();
-        self.last.map_or(0, |(length, _)| length)
+        self.last.unwrap_or(0)
     }
 
     /// Ends the stream with an error: it goes to `out` with the closing tag, unless the stream had ended.
     pub(super) fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
         if let Phase::Failed(first) = &self.phase {
-            return first.clone();
+            return (**first).clone();
         }
         if !self.is_closed() {
             error.push_with_trailer(out);
         }
-        self.stop(Phase::Failed(error.clone()));
+        self.stop(Phase::Failed(Box::new(error.clone())));
         error
     }
 
     /// Notes an error that the peer sent: it gets our closing tag and no error back.
     pub(super) fn fail_by_peer(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
         self.close(out);
-        self.phase = Phase::Failed(error.clone());
+        self.phase = Phase::Failed(Box::new(error.clone()));
         error
     }
 
@@ -240,7 +246,7 @@ impl Open {
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
         if let Phase::Failed(error) = &self.phase {
-            return Err(error.clone());
+            return Err((**error).clone());
         }
         if matches!(self.stanza_clock, Clock::Running(deadline) if deadline <= now) {
             let cause = Cause::SlowStanza { within: self.limits.stanza_time };

@@ -10,7 +10,7 @@ use super::open::{First, Open};
 use crate::error::{Cause, StreamError};
 use crate::jid::{Domain, Jid, JidError};
 use crate::limits::Limits;
-use crate::stanza::{AddressFault, Stanza, text_of};
+use crate::stanza::{AddressFault, Kind, Stanza, addresses, is_proper, text_of};
 use crate::stanza_error::{Answer, ErrorType, StanzaCondition, StanzaError};
 use crate::time::Instant;
 use crate::xml::rewrite;
@@ -134,7 +134,7 @@ impl ServerStream {
         };
         let event = match first {
             None => None,
-            Some(First::Element(bytes, head)) => Some(self.element(bytes, head, out)),
+            Some(First::Element(bytes)) => Some(self.element(bytes, out)),
             Some(First::ClosingTag | First::OfStreams(StreamElement::Error)) => {
                 self.open.close(out);
                 Some(Event::Closed)
@@ -146,39 +146,36 @@ impl ServerStream {
         Ok(Step { consumed, event })
     }
 
-    fn element<'b>(&self, bytes: &'b [u8], head: Head, out: &mut Vec<u8>) -> Event<'b> {
-        let stanza = match Stanza::new(bytes, head, &self.open.prefixes) {
-            Some(Ok(stanza)) => stanza,
-            None => return self.refuse(bytes, head, Refusal::NoStanza, out),
-            Some(Err(AddressFault::To(error))) => {
-                return self.refuse(bytes, head, Refusal::BadTo(error), out);
+    #[inline(always)]
+    fn element<'b>(&self, bytes: &'b [u8], out: &mut Vec<u8>) -> Event<'b> {
+        let head = self.open.head();
+        match self.checked(bytes, head) {
+            Ok((kind, to, from)) => {
+                let addresses = (Some(to), Some(from));
+                Event::Stanza(Stanza::assemble(bytes, kind, head, &self.open.prefixes, addresses))
             }
-            Some(Err(AddressFault::From(error))) => {
-                return self.refuse(bytes, head, Refusal::BadFrom(error), out);
-            }
-        };
-        match self.checked(stanza) {
-            Ok(stanza) => Event::Stanza(stanza),
             Err(refusal) => self.refuse(bytes, head, refusal, out),
         }
     }
 
-    fn checked<'b>(&self, mut stanza: Stanza<'b>) -> Result<Stanza<'b>, Refusal> {
-        if stanza.to().is_none() {
-            return Err(Refusal::NoTo);
-        }
-        match stanza.from() {
+    /// The kind and the addresses of an element that may be routed.
+    #[inline(always)]
+    fn checked<'b>(&self, bytes: &'b [u8], head: &Head) -> Result<(Kind, Jid<'b>, Jid<'b>), Refusal> {
+        let kind = Kind::of(head).ok_or(Refusal::NoStanza)?;
+        let (to, from) = addresses(bytes, head).map_err(|fault| match fault {
+            AddressFault::To(error) => Refusal::BadTo(error),
+            AddressFault::From(error) => Refusal::BadFrom(error),
+        })?;
+        let to = to.ok_or(Refusal::NoTo)?;
+        let from = match from {
             Some(from) if self.check_from && !self.is_ours(from.domain()) => {
                 return Err(Refusal::ForeignFrom);
             }
-            Some(_) => {}
+            Some(from) => from,
             None if self.is_subdomain => return Err(Refusal::NoFrom),
-            None => match Jid::parse(self.domain.as_str()) {
-                Ok(own) => stanza.stamp(own.into_owned()),
-                Err(error) => return Err(Refusal::BadFrom(error)),
-            },
-        }
-        if stanza.is_proper() { Ok(stanza) } else { Err(Refusal::ImproperIq) }
+            None => Jid::parse(self.domain.as_str()).map_err(Refusal::BadFrom)?.into_owned(),
+        };
+        if is_proper(bytes, kind, head) { Ok((kind, to, from)) } else { Err(Refusal::ImproperIq) }
     }
 
     /// May the component send from this domain, as far as the stream can tell?
@@ -191,7 +188,7 @@ impl ServerStream {
     }
 
     /// Answers an element with `bad-request`, or drops it where no error may answer it.
-    fn refuse<'b>(&self, bytes: &'b [u8], head: Head, reason: Refusal, out: &mut Vec<u8>) -> Event<'b> {
+    fn refuse<'b>(&self, bytes: &'b [u8], head: &Head, reason: Refusal, out: &mut Vec<u8>) -> Event<'b> {
         let text = |value| text_of(bytes, value);
         let kind = head.type_.map(text);
         let name = core::str::from_utf8(head.name.local(bytes)).unwrap_or_default();

@@ -1,15 +1,14 @@
 //! Characters: what may stand in text, in names, and in a namespace name.
 
 use super::XmlFault;
+use crate::words;
 
 /// Byte classes, one look-up each.
 pub(super) const NAME_START: u8 = 1;
 pub(super) const NAME: u8 = 2;
 pub(super) const SPACE: u8 = 4;
-/// May stand in an attribute value without a closer look.
-pub(super) const VALUE: u8 = 8;
 /// May stand in a namespace name.
-const NAMESPACE: u8 = 16;
+const NAMESPACE: u8 = 8;
 
 pub(super) static CLASS: [u8; 256] = classes();
 
@@ -27,9 +26,6 @@ const fn classes() -> [u8; 256] {
         }
         if b == b' ' || b == b'\t' || b == b'\n' || b == b'\r' {
             class |= SPACE;
-        }
-        if b >= b' ' && !matches!(b, b'<' | b'&' | b'"' | b'\'') {
-            class |= VALUE;
         }
         if b.is_ascii_graphic() && !matches!(b, b'{' | b'}' | b'|' | b'<' | b'>' | b'"' | b'\\' | b'^' | b'`')
         {
@@ -115,14 +111,26 @@ fn is_fifth_edition_name_char(c: char) -> bool {
 /// Is this a namespace name that every parser and every receiver reads alike? (Printable ASCII but for what
 /// RFC 3986 keeps out of any URI: a blank or a control in it has been used to split names elsewhere.)
 pub(super) fn is_portable_namespace(name: &[u8]) -> bool {
-    name.iter().all(|&byte| CLASS[byte as usize] & NAMESPACE != 0)
-}
-
-/// The offset of the first byte from `at` on that is not of this class; the length if all are.
-#[inline]
-pub(super) fn skip_class(bytes: &[u8], at: usize, class: u8) -> usize {
-    let rest = &bytes[at..];
-    at + rest.iter().position(|&byte| CLASS[byte as usize] & class == 0).unwrap_or(rest.len())
+    // Nearly all are of letters, digits and the marks between them; what may be others is asked byte by byte.
+    let suspects = |word| {
+        words::below(word, b'!')
+            | words::from(word, b'{')
+            | words::equal_but_2(word, b'>')
+            | words::equal_but_2(word, b'^')
+            | words::equal(word, b'"')
+            | words::equal(word, b'`')
+            | words::not_ascii(word)
+    };
+    let is_allowed = |byte: u8| CLASS[byte as usize] & NAMESPACE != 0;
+    let mut at = 0;
+    loop {
+        at = words::find(name, at, suspects, |byte| !is_allowed(byte));
+        match name.get(at) {
+            None => return true,
+            Some(&byte) if is_allowed(byte) => at += 1,
+            Some(_) => return false,
+        }
+    }
 }
 
 /// May start a name, beyond ASCII.

@@ -97,10 +97,9 @@ impl Scan {
         self.at != 0 || self.tag_end.is_waiting()
     }
 
-    /// What the element that was just found whole looks like; the scan is ready for the next one then.
-    pub(crate) fn take_head(&mut self) -> Head {
-        self.at = 0;
-        core::mem::take(&mut self.head)
+    /// What the element that was just found whole looks like, until the next one begins.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
     }
 
     /// Gives back what memory deep or odd elements made it take.
@@ -118,6 +117,9 @@ impl Scan {
         limits: &Limits,
         header: &HeaderPrefixes,
     ) -> Result<Progress, XmlError> {
+        if self.at == 0 {
+            self.head = Head::default();
+        }
         loop {
             let at = self.at;
             let step = match self.cdata {
@@ -232,7 +234,7 @@ impl Scan {
         }
         if self.open.is_empty() {
             self.head.foot = foot as u32;
-            return Ok(Step::Last(Progress::Whole(self.at)));
+            return Ok(Step::Last(Progress::Whole(core::mem::take(&mut self.at))));
         }
         Ok(Step::Token)
     }
@@ -263,8 +265,12 @@ impl Scan {
         if depth > limits.depth.min(usize::from(u16::MAX)) {
             return Err(XmlFault::TooDeep { limit: limits.depth });
         }
-        self.declare(input, depth as u16, limits, header)?;
-        self.check_prefixes(input, tag.name, header)?;
+        if tag.declares {
+            self.declare(input, depth as u16, limits, header)?;
+        }
+        if tag.prefixed || tag.name.has_prefix() {
+            self.check_prefixes(input, tag.name, header)?;
+        }
         self.at = tag.end;
         match depth {
             1 => {

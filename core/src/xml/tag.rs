@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use super::XmlFault;
-use super::names::{self, CLASS, NAME, NAME_START, VALUE, is_space};
+use super::names::{self, CLASS, NAME, NAME_START, is_space};
 use super::text::{self, Oddities};
 use crate::limits::Limits;
+use crate::words;
 
 /// A part of a stanza, by its offsets from the stanza's `<`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,13 @@ impl Name {
 
     pub(crate) fn whole(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.start as usize..self.end()]
+    }
+
+    /// Is `other` written the same? Most differ in length or in the first letter.
+    pub(super) fn is_same(self, other: Self, bytes: &[u8]) -> bool {
+        self.len == other.len
+            && bytes[self.start as usize] == bytes[other.start as usize]
+            && self.whole(bytes) == other.whole(bytes)
     }
 
     pub(crate) fn has_prefix(self) -> bool {
@@ -84,6 +92,10 @@ pub(super) struct StartTag {
     pub(super) end: usize,
     /// It ends with `/>`.
     pub(super) empty: bool,
+    /// It declares a namespace.
+    pub(super) declares: bool,
+    /// An attribute has a prefix.
+    pub(super) prefixed: bool,
 }
 
 /// Finds a tag's `>`, going on where it stopped, so that a tag that drips in costs no more than a whole one.
@@ -132,17 +144,21 @@ pub(super) fn start_tag(
 ) -> Result<Option<StartTag>, XmlFault> {
     attributes.clear();
     let Some(name) = name(bytes, at + 1, limits)? else { return Ok(None) };
-    let mut at = name.end();
+    let mut tag = StartTag { name, end: name.end(), empty: false, declares: false, prefixed: false };
     loop {
-        let before = at;
-        at = skip_space(bytes, at, odd);
+        let before = tag.end;
+        let at = skip_space(bytes, before, odd);
         match bytes.get(at) {
             None => return Ok(None),
-            Some(b'>') => return Ok(Some(StartTag { name, end: at + 1, empty: false })),
+            Some(b'>') => {
+                tag.end = at + 1;
+                return Ok(Some(tag));
+            }
             Some(b'/') => {
+                (tag.end, tag.empty) = (at + 2, true);
                 return match bytes.get(at + 1) {
                     None => Ok(None),
-                    Some(b'>') => Ok(Some(StartTag { name, end: at + 2, empty: true })),
+                    Some(b'>') => Ok(Some(tag)),
                     Some(_) => Err(XmlFault::NotWellFormed("a '/' inside a tag")),
                 };
             }
@@ -155,11 +171,13 @@ pub(super) fn start_tag(
         if attributes.len() == limits.attributes {
             return Err(XmlFault::ManyAttributes { limit: limits.attributes });
         }
-        let written = attribute.name.whole(bytes);
-        if attributes.iter().any(|other| other.name.whole(bytes) == written) {
+        if attributes.iter().any(|other| other.name.is_same(attribute.name, bytes)) {
             return Err(XmlFault::NotWellFormed("an attribute given twice"));
         }
-        at = attribute.whole.end as usize;
+        let prefix = attribute.name.prefix(bytes);
+        tag.declares |= prefix == b"xmlns" || attribute.name.whole(bytes) == b"xmlns";
+        tag.prefixed |= !prefix.is_empty();
+        tag.end = attribute.whole.end as usize;
         attributes.push(attribute);
     }
 }
@@ -193,6 +211,7 @@ fn attribute(
 }
 
 /// Checks a value up to its closing quote; gives that quote's offset and whether the value is plain.
+#[inline(always)]
 fn value(
     bytes: &[u8],
     mut at: usize,
@@ -201,11 +220,10 @@ fn value(
 ) -> Result<Option<(usize, bool)>, XmlFault> {
     let mut plain = true;
     loop {
-        at = names::skip_class(bytes, at, VALUE);
+        at = words::find(bytes, at, |word| specials(word, quote), |byte| is_special(byte, quote));
         let Some(&byte) = bytes.get(at) else { return Ok(None) };
         let next = match byte {
             _ if byte == quote => return Ok(Some((at, plain))),
-            b'\'' | b'"' => Some(at + 1),
             b'<' => return Err(XmlFault::NotWellFormed("a '<' in an attribute value")),
             b'&' => {
                 plain = false;
@@ -226,6 +244,17 @@ fn value(
             None => return Ok(None),
         }
     }
+}
+
+/// Needs a byte of a value in these quotes a look?
+fn is_special(byte: u8, quote: u8) -> bool {
+    !matches!(byte, b' '..0x80) || matches!(byte, b'<' | b'&') || byte == quote
+}
+
+#[inline(always)]
+fn specials(word: u64, quote: u8) -> u64 {
+    let markup = words::equal(word, b'<') | words::equal(word, b'&') | words::equal(word, quote);
+    markup | words::below(word, b' ') | words::not_ascii(word)
 }
 
 /// Checks the name that begins at `start`; `None` where `bytes` ends in it.
@@ -254,23 +283,30 @@ fn name_part(bytes: &[u8], start: usize) -> Result<Option<usize>, XmlFault> {
     let mut at = start;
     loop {
         let Some(&byte) = bytes.get(at) else { return Ok(None) };
-        if byte >= 0x80 {
+        if CLASS[byte as usize] & NAME != 0 {
+            at += 1;
+        } else if byte < 0x80 {
+            break;
+        } else {
             let Some((c, length)) = names::decode(&bytes[at..])? else { return Ok(None) };
             names::check_name_char(c, at == start)?;
             at += length;
-        } else if at > start && CLASS[byte as usize] & NAME == 0 {
-            return Ok(Some(at));
-        } else if at == start && CLASS[byte as usize] & NAME_START == 0 {
-            return Err(XmlFault::NotWellFormed("a name that is none"));
-        } else {
-            at = names::skip_class(bytes, at + 1, NAME);
         }
     }
+    // What is not ASCII was looked at.
+    let first = bytes[start];
+    if first < 0x80 && CLASS[first as usize] & NAME_START == 0 {
+        return Err(XmlFault::NotWellFormed("a name that is none"));
+    }
+    Ok(Some(at))
 }
 
 fn skip_space(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> usize {
-    while at < bytes.len() && is_space(bytes[at]) {
-        if bytes[at] == b'\r' {
+    while let Some(&byte) = bytes.get(at)
+        && byte <= b' '
+        && is_space(byte)
+    {
+        if byte == b'\r' {
             *odd |= Oddities::CARRIAGE_RETURN;
         }
         at += 1;

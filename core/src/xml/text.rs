@@ -2,6 +2,7 @@
 
 use super::XmlFault;
 use super::names::{self, is_char};
+use crate::words;
 
 /// What a piece of character data holds that is handed on only after `rewrite` has written it anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,50 +93,46 @@ pub(super) fn check_cdata(
 /// The first byte from `at` on that needs a look: markup, a reference, `>`, a control, anything but ASCII.
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     loop {
-        at = skip_groups(bytes, at);
-        let rest = &bytes[at..];
-        let head = &rest[..rest.len().min(GROUP)];
-        let Some(offset) = head.iter().position(|&byte| is_special(byte)) else {
-            at += head.len();
-            if head.len() < GROUP {
-                return at;
-            }
-            continue;
-        };
-        return at + offset;
+        at = skip_blocks(bytes, at);
+        at = words::find(bytes, at, specials, is_special);
+        if !matches!(bytes.get(at), Some(b'\n' | b'\t')) {
+            return at;
+        }
+        at += 1;
     }
 }
 
-/// Bytes looked at in one go: two words.
-const GROUP: usize = 16;
+/// Skips blocks in which nothing is special and no line ends. A loop without branches, which compilers turn into
+/// vector instructions; the budget of instructions says so.
+fn skip_blocks(bytes: &[u8], mut at: usize) -> usize {
+    const BLOCK: usize = 32;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+        let mut special = 0;
+        for &byte in block {
+            // As a signed number, what is not ASCII is below the blank, too; '<' and '>' differ in one bit.
+            special |=
+                u8::from(byte.cast_signed() < 0x20) | u8::from(byte == b'&') | u8::from(byte | 2 == b'>');
+        }
+        if special != 0 {
+            break;
+        }
+        at += BLOCK;
+    }
+    at
+}
 
 fn is_special(byte: u8) -> bool {
     !matches!(byte, b'\n' | b'\t' | b' '..0x80) || matches!(byte, b'<' | b'&' | b'>')
 }
 
-/// Skips groups in which nothing is special and no line ends.
-fn skip_groups(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(group) = bytes[at..].first_chunk::<GROUP>() {
-        let (low, high) = group.split_at(GROUP / 2);
-        let word = |half: &[u8]| half.try_into().map_or(u64::MAX, u64::from_le_bytes);
-        if (suspects(word(low)) | suspects(word(high))) != 0 {
-            break;
-        }
-        at += GROUP;
-    }
-    at
-}
-
-/// Not zero if one of the word's eight bytes is a control, `&`, `<`, `>` or not ASCII. (It may be more than
-/// those that are marked behind the first, which does not matter here.)
-fn suspects(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES * 0x80;
-    // Each is zero at the byte that is looked for; '<' and '>' differ in one bit.
-    let ampersand = word ^ (ONES * b'&' as u64);
-    let angle = (word | (ONES * 2)) ^ (ONES * b'>' as u64);
-    let control = word.wrapping_sub(ONES * 0x20);
-    (control | ampersand.wrapping_sub(ONES) | angle.wrapping_sub(ONES) | word) & HIGHS
+/// The same of a word's bytes, but that line ends and tabs count as special.
+#[inline(always)]
+fn specials(word: u64) -> u64 {
+    // '<' and '>' differ in one bit.
+    words::below(word, b' ')
+        | words::equal(word, b'&')
+        | words::equal_but_2(word, b'>')
+        | words::not_ascii(word)
 }
 
 /// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.
@@ -149,7 +146,7 @@ pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result
     }
     let rest = &bytes[at..];
     // Blanks and letters between are taken along: a look for each word would cost more than the words.
-    let stretch = &rest[..rest.iter().position(|&byte| ends_stretch(byte)).unwrap_or(rest.len())];
+    let stretch = &rest[..words::find(rest, 0, stretch_ends, ends_stretch)];
     let (valid, rest_is) = match core::str::from_utf8(stretch) {
         Ok(_) => (stretch.len(), Rest::Fine),
         Err(error) if error.error_len().is_none() && stretch.len() == rest.len() => {
@@ -171,6 +168,13 @@ pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result
 /// Does a byte need a look of its own, in text, in a CDATA section or in an attribute's value?
 fn ends_stretch(byte: u8) -> bool {
     byte < b' ' || matches!(byte, b'<' | b'>' | b'&' | b'\'' | b'"')
+}
+
+#[inline(always)]
+fn stretch_ends(word: u64) -> u64 {
+    let quotes = words::equal(word, b'\'') | words::equal(word, b'"');
+    let markup = words::equal(word, b'&') | words::equal_but_2(word, b'>');
+    (quotes | markup | words::below(word, b' ')) & !words::not_ascii(word)
 }
 
 /// What follows the valid part of a stretch that is not ASCII.
