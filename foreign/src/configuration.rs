@@ -64,6 +64,7 @@ fn prosody(settings: &Settings, more: &str) -> String {
     text
 }
 
+/// With the backlog of 5 that it has by itself, connections that come at once wait for a second each.
 fn ejabberd(settings: &Settings) -> String {
     let Settings { addr, secret, domains, quiet, .. } = settings;
     let (ip, port) = (addr.ip(), addr.port());
@@ -73,7 +74,7 @@ fn ejabberd(settings: &Settings) -> String {
          loglevel: {level}\n\
          certfiles: []\n\
          modules:\n  mod_ping: {{}}\n\
-         listen:\n  -\n    port: {port}\n    ip: '{ip}'\n    module: ejabberd_service\n    access: all\n    global_routes: false\n"
+         listen:\n  -\n    port: {port}\n    ip: '{ip}'\n    module: ejabberd_service\n    backlog: 1024\n    access: all\n    global_routes: false\n"
     );
     if domains.is_empty() {
         let _ = writeln!(text, "    password: '{secret}'");
