@@ -36,7 +36,20 @@ pub(crate) fn check(budget: &Path) -> io::Result<()> {
     }
     let unknown = budget.keys().filter(|case| !micro::ours().any(|ours| ours == *case));
     faults.extend(unknown.map(|case| format!("there is no case {case}")));
+    faults.extend(handshakes()?);
     if faults.is_empty() { Ok(()) } else { Err(io::Error::other(faults.join(", "))) }
+}
+
+/// Wrong handshakes that are right to different extents: checking them has to cost the same to the instruction.
+fn handshakes() -> io::Result<Option<String>> {
+    let mut counts = Vec::new();
+    for case in micro::WRONG_HANDSHAKES {
+        let count = of_rounds(case)?;
+        println!("{case:16} {count:>12} for {ROUNDS} handshakes");
+        counts.push(count);
+    }
+    let differ = counts.iter().any(|count| *count != counts[0]);
+    Ok(differ.then(|| "wrong handshakes cost more or less by what is wrong in them".into()))
 }
 
 /// Is valgrind there?
@@ -68,9 +81,13 @@ fn panicked<E>(_: E) -> io::Error {
     io::Error::other("a worker panicked")
 }
 
-/// The difference between one number of rounds and twice as many leaves out what setting up costs.
 fn per_round(case: &str) -> io::Result<u64> {
-    Ok((count(case, 2 * ROUNDS)? - count(case, ROUNDS)?) / ROUNDS)
+    Ok(of_rounds(case)? / ROUNDS)
+}
+
+/// The difference between one number of rounds and twice as many leaves out what setting up costs.
+fn of_rounds(case: &str) -> io::Result<u64> {
+    Ok(count(case, 2 * ROUNDS)?.saturating_sub(count(case, ROUNDS)?))
 }
 
 fn count(case: &str, rounds: u64) -> io::Result<u64> {

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `echo-tokio`, `echo-smol`, `echo-async-std` | a component that sends each message back |
 //! | `echo-threads` | the same on `std::net`, blocking, without any async |
+//! | `typed-tokio` | a component with the types of `xmpp-parsers`: it asks the host what it is, and answers who asks it |
 //! | `listener-tokio`, `listener-smol`, `listener-async-std` | a listener for components inside an application |
 //! | `listener-poll` | the same on a poll loop written by hand: one thread, no runtime |
 //!
@@ -21,3 +22,11 @@ pub struct Embedding;
 #[doc = include_str!("../../docs/adapters.md")]
 #[cfg(doctest)]
 pub struct Adapters;
+
+#[doc = include_str!("../../runtime-tokio/README.md")]
+#[cfg(doctest)]
+pub struct OnTokio;
+
+#[doc = include_str!("../../runtime-async-std/README.md")]
+#[cfg(doctest)]
+pub struct OnAsyncStd;

@@ -109,3 +109,36 @@ fn a_wrong_secret_ends_an_echo_with_the_reason() {
         assert!(!out.status.success() && said.contains("not the SHA-1 of the stream id"), "{name}: {said}");
     }
 }
+
+/// With the types of `xmpp-parsers`: what it asks, what it answers, and what it refuses.
+#[test]
+fn a_typed_component_asks_and_answers() {
+    let mut listener = Program::start(env!("CARGO_BIN_EXE_listener-tokio"), &["127.0.0.1:0", SECRET]);
+    let address = listener.address();
+    let mut peer = Peer::online(address, "peer.localhost");
+    let args = [&address.to_string(), "typed.localhost", SECRET, "localhost"];
+    let mut typed = Program::start(env!("CARGO_BIN_EXE_typed-tokio"), &args);
+    let mut line = String::new();
+    BufReader::new(typed.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says what");
+    assert_eq!(line, "localhost is a server/im\n");
+
+    let mut ask = |id: &str, payload: &str| {
+        peer.send(&format!(
+            "<iq type='get' to='x@typed.localhost' from='me@peer.localhost' id='{id}'>{payload}</iq>"
+        ));
+        peer.stanza(id)
+    };
+    let info = ask("info", "<query xmlns='http://jabber.org/protocol/disco#info'/>");
+    assert_eq!(info.attribute("type"), Some("result"), "{}", info.xml);
+    assert_eq!(info.attribute("from"), Some("x@typed.localhost"));
+    assert_eq!(info.attribute("to"), Some("me@peer.localhost"));
+    assert!(info.xml.contains("category='component'") && info.xml.contains("urn:xmpp:ping"), "{}", info.xml);
+    let pong = ask("ping", "<ping xmlns='urn:xmpp:ping'/>");
+    assert_eq!(pong.attribute("type"), Some("result"), "{}", pong.xml);
+    let refused = ask("what", "<what xmlns='urn:x'/>");
+    assert!(
+        refused.attribute("type") == Some("error") && refused.xml.contains("<service-unavailable"),
+        "{}",
+        refused.xml
+    );
+}

@@ -4,7 +4,7 @@
 mod configuration;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// ejabberd's virtual machine takes seconds on a busy machine, and Prosody with thousands of components as well.
 const START: Duration = Duration::from_secs(60);
+
+/// What a component says first; nobody has this name.
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='nobody.localhost'>";
 
 /// Whose server it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,7 +90,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one and waits until it accepts.
+    /// Starts one and waits until it answers.
     ///
     /// # Errors
     /// It is not installed, or does not start: the error holds what it said.
@@ -101,7 +104,7 @@ impl Server {
         configuration::write(kind, &settings)?;
         let child = spawn(kind, dir)?;
         let mut server = Self { kind, settings, child };
-        server.wait_until_it_accepts()?;
+        server.wait_until_it_answers()?;
         Ok(server)
     }
 
@@ -134,12 +137,20 @@ impl Server {
         self.signal(Signal::TERM)?;
         self.child.wait()?;
         self.child = spawn(self.kind, &self.settings.dir)?;
-        self.wait_until_it_accepts()
+        self.wait_until_it_answers()
     }
 
-    fn wait_until_it_accepts(&mut self) -> io::Result<()> {
+    /// A port that is open says little: on a busy machine ejabberd's answers nothing for seconds yet.
+    fn answers(&self) -> io::Result<bool> {
+        let mut stream = TcpStream::connect(self.addr())?;
+        stream.set_read_timeout(Some(START))?;
+        stream.write_all(HEADER)?;
+        Ok(stream.read(&mut [0; 64])? > 0)
+    }
+
+    fn wait_until_it_answers(&mut self) -> io::Result<()> {
         let by = Instant::now() + START;
-        while TcpStream::connect(self.addr()).is_err() {
+        while !self.answers().unwrap_or(false) {
             if self.child.try_wait()?.is_some() || Instant::now() > by {
                 let log = fs::read_to_string(self.settings.dir.join("log")).unwrap_or_default();
                 return Err(io::Error::other(format!("{} does not start: {log}", self.kind.name())));

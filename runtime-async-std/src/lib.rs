@@ -25,6 +25,7 @@
 //! # Ok(()) }) }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "async-std")]

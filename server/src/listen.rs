@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config;
+use crate::door::{Door, Guest};
 use crate::log::{AcceptLog, ConnectionLog};
 
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
@@ -50,7 +51,6 @@ fn core_settings(settings: &config::Listener) -> Listener {
         check_from: settings.check_from,
         access: Arc::clone(&settings.access),
         conflict: settings.conflict_behaviour,
-        max_stanza: settings.max_stanza_size,
     });
     listener.limits = Arc::new(limits);
     listener.domains.clone_from(&settings.domains);
@@ -69,6 +69,7 @@ pub(crate) struct Acceptor {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
     pub(crate) stop: CancellationToken,
+    door: Arc<Door>,
     failures: Arc<AcceptLog>,
 }
 
@@ -85,6 +86,7 @@ impl Acceptor {
             room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             connections: connections.clone(),
             stop: stop.clone(),
+            door: Door::new(settings),
             failures: Arc::default(),
         }
     }
@@ -93,15 +95,7 @@ impl Acceptor {
     pub(crate) async fn run(self, socket: Arc<TcpListener>) {
         while let Some(accepted) = self.next(&socket).await {
             match accepted {
-                Ok((place, stream, peer)) => {
-                    let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
-                    self.connections.spawn(async move {
-                        if let Err(error) = serve(stream, peer, switch, listener).await {
-                            debug!(%peer, "connection lost before it began: {error}");
-                        }
-                        drop(place);
-                    });
-                }
+                Ok((places, stream, peer)) => self.begin(places, stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.failures.failed(&error);
@@ -112,16 +106,29 @@ impl Acceptor {
         }
     }
 
-    /// The next connection, with its place; `None` to stop. Over the limit, connections wait in the socket's
-    /// backlog.
+    /// Serves a connection in a task of its own, if it is let in.
+    fn begin(&self, [place, room]: [OwnedSemaphorePermit; 2], stream: TcpStream, peer: SocketAddr) {
+        let Some(guest) = self.door.enter(peer, room) else { return };
+        let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
+        self.connections.spawn(async move {
+            if let Err(error) = serve(stream, peer, guest, switch, listener).await {
+                debug!(%peer, "connection lost before it began: {error}");
+            }
+            drop(place);
+        });
+    }
+
+    /// The next connection, with its places among all and among those that are not authenticated; `None` to
+    /// stop. Over the limits, connections wait in the socket's backlog.
     async fn next(
         &self,
         socket: &TcpListener,
-    ) -> Option<io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)>> {
+    ) -> Option<io::Result<([OwnedSemaphorePermit; 2], TcpStream, SocketAddr)>> {
         let accepted = async {
             let place = Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)?;
+            let room = self.door.room().await;
             let (stream, peer) = socket.accept().await?;
-            Ok((place, stream, peer))
+            Ok(([place, room], stream, peer))
         };
         self.stop.run_until_cancelled(accepted).await
     }
@@ -136,6 +143,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
+    mut guest: Guest,
     switch: Arc<Switch>,
     listener: Arc<Listener>,
 ) -> io::Result<()> {
@@ -144,6 +152,7 @@ async fn serve(
     let mut connection = enjamb_tokio::accept(stream, switch, listener)?;
     let mut log = ConnectionLog::new(connection.id(), peer);
     while let Some(notice) = connection.next_notice().await {
+        guest.notice(&notice);
         log.notice(&notice);
     }
     Ok(())

@@ -16,7 +16,8 @@ use tracing::{error, info, warn};
 use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
-use crate::{log, secret};
+use crate::terminal::{complain, say};
+use crate::{check, log, secret};
 
 /// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
 /// flushed, the second in which it is read on, and a little more.
@@ -26,11 +27,12 @@ const DRAIN: Duration = Duration::from_secs(8);
 #[must_use]
 pub fn run(options: &ServeOptions) -> ExitCode {
     if let Err(message) = log::start(options) {
-        eprintln!("enjamb: {message}");
+        complain(format_args!("enjamb: {message}"));
         return ExitCode::from(2);
     }
-    let Some(config) = configure(options) else { return ExitCode::FAILURE };
+    let Some(mut config) = configure(options) else { return ExitCode::FAILURE };
     raise_file_limit();
+    leave_files_for_components(&mut config);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -60,7 +62,7 @@ fn configure(options: &ServeOptions) -> Option<Config> {
         }
     };
     if loaded.config.is_none() {
-        eprint!("{}", loaded.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
+        check::show_faults(&loaded);
         error!("{} has {} faults; nothing was started", path.display(), loaded.count(Severity::Error));
         return None;
     }
@@ -103,6 +105,8 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     if let Some(address) = first.filter(|_| is_default) {
         greet(&config, address);
     }
+    // Of its secrets there is one copy left: the listener's.
+    drop(config);
     let name = signals.next().await;
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
@@ -110,9 +114,10 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     connections.close();
     tokio::select! {
         () = connections.wait() => info!("stopped"),
-        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", switch.connections()),
-        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
+        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
+        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
+    log::finish();
     ExitCode::SUCCESS
 }
 
@@ -133,6 +138,9 @@ fn switch_for(config: &Config) -> Switch {
     let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
     let hosts = config.hosts.iter().cloned();
     let switch = Switch::new(hosts, info, utc, config.users_can_see_hidden_services);
+    if let Some(bytes) = config.max_queued_bytes {
+        switch.set_max_queued(bytes);
+    }
     switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
     switch
 }
@@ -145,7 +153,7 @@ pub(crate) fn utc() -> String {
 fn greet(config: &Config, address: SocketAddr) {
     let (Some(host), Some(listener)) = (config.hosts.first(), config.listeners.first()) else { return };
     let (secret, ip, port) = (listener.password.expose(), address.ip(), address.port());
-    println!(
+    say(format_args!(
         "
   Enjamb is ready for components of {host}, on {address}.
   The secret of this run:  {secret}
@@ -155,7 +163,7 @@ fn greet(config: &Config, address: SocketAddr) {
 
   'enjamb demo' shows two components at work; 'enjamb serve --config FILE' takes a file. Ctrl-C stops.
 "
-    );
+    ));
 }
 
 struct Signals {
@@ -184,6 +192,21 @@ fn raise_file_limit() {
         limit.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
             warn!("the limit of open files can't be raised: {error}");
+        }
+    }
+}
+
+/// Connections that are not authenticated get half of the file descriptors, so that a crowd of them can't take
+/// those of the components.
+fn leave_files_for_components(config: &mut Config) {
+    use rustix::process::{Resource, getrlimit};
+    let Some(files) = getrlimit(Resource::Nofile).current else { return };
+    let share = usize::try_from(files).unwrap_or(usize::MAX) / 2 / config.listeners.len().max(1);
+    for listener in &mut config.listeners {
+        if listener.max_unauthenticated > share {
+            listener.max_unauthenticated = share.max(1);
+            let address = listener.address;
+            info!(%address, "max_unauthenticated is {share} here: half of the {files} files that may be open, for each listener its part");
         }
     }
 }

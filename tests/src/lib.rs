@@ -1,6 +1,8 @@
 //! What the tests share: the server under test, the third-party components that talk to it, and the judges of what
 //! went over the wire.
 
+#![allow(clippy::missing_panics_doc, reason = "a step that fails is a test that fails")]
+
 pub mod bad_streams;
 pub mod component;
 pub mod corpus;

@@ -1,14 +1,16 @@
 //! A component's connection byte by byte, for what no library would send.
 
 use std::cell::Cell;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use regex::bytes::Regex;
+use rustix::io::Errno;
 use sha1::{Digest, Sha1};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::server::SECRET;
 
@@ -67,6 +69,31 @@ pub fn handshake_end(bytes: &[u8]) -> Option<usize> {
     HANDSHAKE.find(bytes).map(|found| found.end())
 }
 
+/// A TCP connection from an address of this machine's own.
+///
+/// # Errors
+/// When it can't be made.
+pub fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// A connection that may still be on its way: the system goes on with it.
+///
+/// # Errors
+/// When there is no socket for it.
+pub fn begin_to_connect(source: IpAddr, addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&addr.into()) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}
+
 /// A connection and all that came over it.
 #[derive(Debug)]
 pub struct Wire {
@@ -82,7 +109,34 @@ impl Wire {
     /// When the listener doesn't accept.
     #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).expect("the server accepts");
+        Self::over(TcpStream::connect(addr).expect("the server accepts"))
+    }
+
+    /// Connects from an address of this machine's own, such as another one of 127.0.0.0/8.
+    ///
+    /// # Panics
+    /// When the listener doesn't accept.
+    #[must_use]
+    pub fn connect_from(source: IpAddr, addr: SocketAddr) -> Self {
+        Self::over(connect_from(source, addr).expect("the server accepts"))
+    }
+
+    /// Connects with a receive buffer so small that what is not read waits in the server.
+    ///
+    /// # Panics
+    /// When the listener doesn't accept.
+    #[must_use]
+    pub fn connect_with_little_room(addr: SocketAddr) -> Self {
+        let connect = || {
+            let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_recv_buffer_size(4096)?;
+            socket.connect(&addr.into())?;
+            io::Result::Ok(socket.into())
+        };
+        Self::over(connect().expect("the server accepts"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("TCP has nodelay");
         stream.set_nonblocking(true).expect("sockets can be non-blocking");
         Self { stream, received: Vec::new(), closed: false }

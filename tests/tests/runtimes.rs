@@ -52,6 +52,11 @@ macro_rules! on_every_runtime {
             }
 
             #[test]
+            fn a_replaced_component_comes_back_later() {
+                assert_eq!(play::<Here, _>(scripts::replaced), REPLACED);
+            }
+
+            #[test]
             fn only_requests_are_sent_and_only_their_answers_taken() {
                 assert_eq!(play::<Here, _>(scripts::no_request), NO_REQUEST);
             }
@@ -101,9 +106,11 @@ const LATE: [&str; 4] = [
     "component: connection-timeout",
     "in time: true",
 ];
-const CANCEL: [&str; 6] = [
+const CANCEL: [&str; 8] = [
     "nothing came: true",
     "a: b.example: <body>1</body>",
+    "no answer: true",
+    "a, unasked: b.example: ",
     "a: broken",
     "server: by peer, 0 unsent",
     "b: a.example: error remote-server-not-found to gone",
@@ -152,3 +159,4 @@ const COME_BACK: [&str; 6] = [
     "a: by us",
     "again: true",
 ];
+const REPLACED: [&str; 4] = ["a: conflict", "waited: true", "again: true", "newcomer: conflict"];

@@ -33,6 +33,10 @@ pub const ROUTES: [(&str, usize); 5] = [
     ("route-100000", 100_000),
 ];
 
+/// Handshakes with one wrong digit, at this place, and one where all digits are wrong: each costs the same, or the time
+/// that it takes would tell how much of it is right.
+pub const WRONG_HANDSHAKES: [&str; 4] = ["handshake-0", "handshake-20", "handshake-39", "handshake-all"];
+
 /// Other parsers reading the same stanzas: what they would cost in our place, for comparison, without a budget.
 pub const OTHERS: [&str; 4] = ["rxml-324", "rxml-2000", "quick-xml-324", "quick-xml-2000"];
 
@@ -66,6 +70,9 @@ pub fn case(name: &str) -> Option<Case> {
     if let Some((_, domains)) = ROUTES.iter().find(|(route, _)| *route == name) {
         return routes::route(*domains);
     }
+    if WRONG_HANDSHAKES.contains(&name) {
+        return Some(path::wrong_handshake(name.trim_start_matches("handshake-")));
+    }
     match name {
         "connect" => Some(path::connect()),
         "rxml-324" | "rxml-2000" => parsers::rxml(stanzas::of(name)),
@@ -85,7 +92,7 @@ mod tests {
     #[test]
     fn each_case_does_what_it_says_again_and_again() {
         // 100,000 domains are for the benchmark.
-        for name in ours().chain(OTHERS).filter(|name| *name != "route-100000") {
+        for name in ours().chain(OTHERS).chain(WRONG_HANDSHAKES).filter(|name| *name != "route-100000") {
             let mut case = case(name).unwrap_or_else(|| panic!("{name} can't be set up"));
             assert!((0..3).all(|_| case.exercise()), "{name}");
         }

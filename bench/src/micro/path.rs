@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{Claim, ConnId, Route, Router, Terms};
-use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
+use enjamb_core::stream::{Accepting, Acceptor, Event, Handshaking, ServerStream, Shaking};
 use enjamb_core::{ErrorType, Instant, Limits, Secret, StanzaCondition, StanzaError, StreamId};
 
 use super::Case;
@@ -14,13 +14,18 @@ use crate::wire;
 /// A stream header that declares a prefix which a stanza may use.
 const HEADER: &str = "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' xmlns:r='urn:xmpp:receipts' to='comp.example'>";
 
-/// The stream of `comp.example`, from the header to the bound component.
-fn stream(limits: Arc<Limits>, host: Domain, handshake: &str, out: &mut Vec<u8>) -> Option<ServerStream> {
+/// The stream of `comp.example`, up to where it has to prove the secret.
+fn shaking(limits: Arc<Limits>, host: Domain, out: &mut Vec<u8>) -> Option<Handshaking> {
     let acceptor = Acceptor::new(host, StreamId::from_text("1")?, limits, Instant::ORIGIN);
-    let (_, Accepting::Opened(opened)) = acceptor.process(black_box(HEADER.as_bytes()), out) else {
-        return None;
-    };
-    let shaking = opened.accept(Instant::ORIGIN, Secret::new("s"), out);
+    match acceptor.process(black_box(HEADER.as_bytes()), out) {
+        (_, Accepting::Opened(opened)) => Some(opened.accept(Instant::ORIGIN, Secret::new("s"), out)),
+        _ => None,
+    }
+}
+
+/// The same to the bound component.
+fn stream(limits: Arc<Limits>, host: Domain, handshake: &str, out: &mut Vec<u8>) -> Option<ServerStream> {
+    let shaking = shaking(limits, host, out)?;
     let (_, Shaking::Proved(proved)) = shaking.process(handshake.as_bytes(), out) else { return None };
     Some(proved.bind(Instant::ORIGIN, true, out))
 }
@@ -53,6 +58,27 @@ pub(super) fn connect() -> Case {
         let limits = Arc::clone(&limits);
         host.clone().and_then(|host| stream(limits, host, &handshake, &mut out)).is_some()
             && out.ends_with(b"<handshake/>")
+    })
+}
+
+/// Header and a handshake whose digit at `wrong`, a number, is another one of its kind; else all of them are.
+pub(super) fn wrong_handshake(wrong: &str) -> Case {
+    let mut proof = wire::proof(b"1", "s").into_bytes();
+    let (from, to) = wrong.parse().map_or((0, proof.len()), |place: usize| (place, place + 1));
+    for digit in &mut proof[from..to] {
+        *digit = match *digit {
+            b'9' => b'0',
+            b'f' => b'a',
+            other => other + 1,
+        };
+    }
+    let handshake = format!("<handshake>{}</handshake>", String::from_utf8_lossy(&proof));
+    let (limits, host) = (Arc::new(Limits::default()), Domain::parse("host.example").ok());
+    Case::new(HEADER.len() + handshake.len(), move || {
+        let mut out = Vec::with_capacity(4096);
+        let shaking = host.clone().and_then(|host| shaking(Arc::clone(&limits), host, &mut out));
+        let said = shaking.map(|shaking| shaking.process(black_box(handshake.as_bytes()), &mut out));
+        matches!(black_box(said), Some((_, Shaking::Failed(_))))
     })
 }
 

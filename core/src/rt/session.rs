@@ -143,19 +143,29 @@ impl ServerSession {
 
     fn opened(&mut self, now: Instant, opened: Opened, out: &mut Vec<u8>) {
         self.domain = Some(opened.domain().clone());
-        let names = {
-            let state = self.switch.read();
-            state.router.names_of(&claim_of(opened.domain(), opened.is_subdomain()))
-        };
-        if self.port.listener.allows(&names) {
-            let secret = self.port.listener.secret.clone();
-            self.stage = Stage::Handshaking(Box::new(opened.accept(now, secret, out)));
-        } else {
-            let domain = opened.domain().as_str().into();
-            let error = StreamError::from(Cause::DomainNotListed { domain });
+        if let Some(cause) = self.refusal(&opened) {
+            let error = StreamError::from(cause);
             opened.refuse(error.clone(), out);
             self.end_with(End::Error(error));
+        } else {
+            let secret = self.port.listener.secret.clone();
+            self.stage = Stage::Handshaking(Box::new(opened.accept(now, secret, out)));
         }
+    }
+
+    /// Why no component of that name may connect here, if so.
+    fn refusal(&self, opened: &Opened) -> Option<Cause> {
+        let state = self.switch.read();
+        let names = state.router.names_of(&claim_of(opened.domain(), opened.is_subdomain()));
+        // A prefix that makes a name with no host would be bound as nothing, and pass any list of domains.
+        if let Some(host) = state.router.hosts().next().filter(|_| names.is_empty())
+            && let Err(error) = Domain::under(opened.domain(), host)
+        {
+            let asked = format!("{}.{host}", opened.domain()).chars().take(80).collect();
+            return Some(Cause::BadDomain { asked, error });
+        }
+        let domain = || opened.domain().as_str().into();
+        (!self.port.listener.allows(&names)).then(|| Cause::DomainNotListed { domain: domain() })
     }
 
     fn proved(&mut self, now: Instant, proved: Proved, out: &mut Vec<u8>) {

@@ -15,6 +15,7 @@ use super::listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, S
 use super::names;
 use super::reader::{Section, Value, array, string};
 use super::shaper::Shapers;
+use super::sources;
 
 /// The names that a component listener has had: since MongooseIM 6.4, it is the second.
 const OURS: [&str; 2] = ["service", "component"];
@@ -52,7 +53,7 @@ pub(super) fn listeners(
 ) -> Vec<Listener> {
     const HELP: &str = "add [[listen.service]] with a port and a password";
     let Some(value) = listen else {
-        faults.error(0..0, "no `[[listen.service]]`: there is nothing to listen to").help(HELP);
+        faults.error(0..0, "no `[[listen.service]]`: there is nothing to listen to").of_absence().help(HELP);
         return Vec::new();
     };
     let Some(mut section) = Section::of("listen", value, faults) else { return Vec::new() };
@@ -75,7 +76,10 @@ pub(super) fn listeners(
     }
     tables.sort_by_key(|table| table.span().start);
     if !any {
-        faults.error(section.span(), "no `[[listen.service]]`: there is nothing to listen to").help(HELP);
+        faults
+            .error(section.span(), "no `[[listen.service]]`: there is nothing to listen to")
+            .of_absence()
+            .help(HELP);
     }
     for kind in names::LISTENERS {
         if let Some(value) = section.take(kind) {
@@ -103,7 +107,7 @@ fn listener<'t>(
     let placeholder = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let mut listener = Listener::new(
         address.as_ref().map_or(placeholder, |(address, _)| *address),
-        Password::new(password.clone().unwrap_or_default()),
+        password.clone().unwrap_or_default(),
     );
     listener.reuse_port = reuse_port;
     if let Some((name, value)) = section.string("access", faults) {
@@ -126,12 +130,13 @@ fn listener<'t>(
     }
     listener.domains = domains(&mut section, context, faults);
     numbers(&mut section, context, &mut listener, faults);
+    sources::read(&mut section, &mut listener, faults);
     refuse_unsupported(&mut section, faults);
     section.finish(&[], faults);
     (address.is_some() && password.is_some()).then_some(listener)
 }
 
-fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String> {
+fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<Password> {
     let Some(value) = section.take("password") else {
         section.missing("password", "a secret of 16 or more ASCII letters and digits", faults);
         return None;
@@ -153,7 +158,7 @@ fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String
             .warning(value.span(), "`password` holds other characters than ASCII letters and digits")
             .help("some client libraries hash or escape them in ways of their own, and can't log in");
     }
-    Some(password.to_owned())
+    Some(Password::new(password.to_owned()))
 }
 
 fn shaper(

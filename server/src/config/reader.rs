@@ -142,6 +142,7 @@ impl<'a, 't> Section<'a, 't> {
     pub(super) fn missing(&self, key: &str, help: impl Display, faults: &mut Faults) {
         faults
             .error(self.span(), format!("`{}` has no `{key}`, which is mandatory", self.name))
+            .of_absence()
             .help(help.to_string());
     }
 }

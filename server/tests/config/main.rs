@@ -6,6 +6,7 @@ mod options;
 mod rules;
 mod sections;
 mod shown;
+mod sources;
 
 use enjamb_server::config::{Config, Listener, Loaded, Severity, load};
 

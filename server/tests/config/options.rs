@@ -174,6 +174,18 @@ fn max_fsm_queue_overrides_the_one_of_general() {
 }
 
 #[test]
+fn max_queued_bytes_of_general() {
+    let with =
+        |value: &str| file_with("").replace("[general]", &format!("[general]\nmax_queued_bytes = {value}"));
+    assert_eq!(clean(&file_with("")).max_queued_bytes, None);
+    assert_eq!(clean(&with("1_048_576")).max_queued_bytes, Some(1 << 20));
+    one_fault(
+        &with("1000"),
+        "enjamb.toml:2:20: error: `max_queued_bytes` is out of range (from 1048576 to 1099511627776 bytes)",
+    );
+}
+
+#[test]
 fn domains() {
     let found = listener("domains = ['Bot.example', '*.bots.example']").domains.unwrap();
     let bots = Domain::parse("bots.example").unwrap();
