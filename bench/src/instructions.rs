@@ -49,7 +49,7 @@ fn handshakes() -> io::Result<Option<String>> {
         println!("{case:16} {count:>12} for {ROUNDS} handshakes");
         counts.push(count);
     }
-    let differ = counts.iter().any(|count| count.abs_diff(counts[0]) >= ROUNDS as u64);
+    let differ = counts.iter().any(|count| count.abs_diff(counts[0]) >= ROUNDS);
     Ok(differ.then(|| "wrong handshakes cost more or less by what is wrong in them".into()))
 }
 
