@@ -1,178 +1,213 @@
-//! Our server and the null servers, each by itself on loopback, measured in turn.
+//! Several servers, each by itself on loopback, measured in turn.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::thread::{available_parallelism, sleep};
-use std::time::Duration;
-use std::{env, fs};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use crate::load::{self, Shape};
-use crate::process::pin;
-use crate::{connections, report};
+use crate::cli::{progress, seconds};
+use crate::instructions::{self, Counts};
+use crate::plan::{JOBS, Job, Size, order};
+use crate::servers::{self, Contestant};
+use crate::{plots, report};
 
-const SECRET: &str = "loopback";
-
+/// Measure our server, other people's (Debian's packages jabberd2, ejabberd and prosody), and two null servers as the
+/// ceilings: each measurement on every server in turn, then the next, and all of it again.
+///
+/// Every server is started fresh for each measurement, on loopback, in a directory of its own, and ended by its process
+/// id. One that is not installed is named in the report. Nothing else should run on the machine.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Our server, built for release.
     #[arg(long, default_value = "target/release/enjamb")]
     server: PathBuf,
+    /// Who is measured.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "enjamb,route,relay,jabberd2,ejabberd,prosody,prosody-tuned"
+    )]
+    servers: Vec<Contestant>,
+    /// What is measured, by its key in the JSON; all if nothing is said.
+    #[arg(long, value_delimiter = ',', value_parser = known_key)]
+    only: Vec<String>,
     /// Times that each measurement is made.
-    #[arg(long, default_value_t = 3)]
-    repetitions: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
+    repetitions: u8,
     /// Seconds of each measurement under load.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.5, value_parser = seconds)]
     seconds: f64,
     /// Connections of the storm and of the idle herd.
-    #[arg(short = 'N', long, default_value_t = 5000)]
-    count: usize,
-    /// Where the report goes.
+    #[arg(short = 'N', long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=9000))]
+    count: u32,
+    /// The stanzas of the XEPs.
+    #[arg(long, default_value = "tests/data/xep-stanzas/stanzas.jsonl")]
+    corpus: PathBuf,
+    /// Where the report goes; the figures go beside it as .json, the plots into img/.
     #[arg(long, default_value = "docs/performance.md")]
     report: PathBuf,
 }
 
-/// A server of ours that ends, by its process id, when this is dropped.
-struct Running {
-    child: Child,
-    address: SocketAddr,
-    directory: Option<PathBuf>,
-}
+/// The key of what valgrind counts.
+const INSTRUCTIONS: &str = "instructions";
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself, which the measurement has noticed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(directory) = &self.directory {
-            let _ = fs::remove_dir_all(directory);
-        }
+fn known_key(key: &str) -> Result<String, String> {
+    if key == INSTRUCTIONS || JOBS.iter().any(|job| job.key == key) {
+        return Ok(key.into());
     }
+    Err(format!("there are {}, {INSTRUCTIONS}", JOBS.map(|job| job.key).join(", ")))
 }
 
-/// The servers, in the order of the columns.
-pub(crate) const SERVERS: [&str; 3] = ["enjamb", "route", "relay"];
-
-/// A row: what is measured, and which of the values it gave.
-pub(crate) const ROWS: [(&str, &str, &str); 9] = [
-    ("stanzas per server CPU-second, n=8 W=64 S=100", "n8", "per_cpu_second"),
-    ("same, S=2000", "n8big", "per_cpu_second"),
-    ("same, n=1 W=64 S=100", "n1", "per_cpu_second"),
-    ("same, n=1 W=1000 S=100", "n1deep", "per_cpu_second"),
-    ("same, fan-in 8 to 1, W=64 S=100", "fan", "per_cpu_second"),
-    ("one core, W=1: p50, µs", "echo", "p50_us"),
-    ("one core, W=1: p99, µs", "echo", "p99_us"),
-    ("connects + handshakes per server CPU-second", "storm", "connects_per_cpu_second"),
-    ("KiB RSS per idle authenticated connection", "idle", "kib_per_connection"),
-];
-
-const SCENARIOS: [&str; 8] = ["n8", "n8big", "n1", "n1deep", "fan", "echo", "storm", "idle"];
-
-/// All values: by scenario and server, one object for each repetition.
-pub(crate) type Figures = BTreeMap<(&'static str, &'static str), Vec<Value>>;
-
-/// One stanza outstanding, generator and server on one core.
-pub(crate) fn echo(target: SocketAddr, secret: &str, pid: u32, seconds: f64) -> io::Result<Value> {
-    let cores = available_parallelism()?.get();
-    let me = std::process::id();
-    pin(pid, 0..1)?;
-    pin(me, 0..1)?;
-    let result =
-        load::run(target, secret, pid, Shape { pairs: 1, window: 1, body: 100, fan_in: false, seconds });
-    pin(pid, 0..cores)?;
-    pin(me, 0..cores)?;
-    result
+/// All that was measured.
+#[derive(Default)]
+pub(crate) struct Figures {
+    /// Who was to be measured, in the order of the columns.
+    pub(crate) servers: Vec<Contestant>,
+    /// One object for each repetition.
+    pub(crate) values: BTreeMap<(&'static str, Contestant), Vec<Value>>,
+    /// Why there is none: of one measurement, or of all.
+    pub(crate) gaps: BTreeMap<(Option<&'static str>, Contestant), String>,
+    /// Instructions, where valgrind is there.
+    pub(crate) counts: Option<Counts>,
+    pub(crate) repetitions: usize,
+    /// Connections of the storm and of the herd.
+    pub(crate) count: usize,
+    pub(crate) seconds: f64,
+    /// Load averages before and after.
+    pub(crate) load: (String, String),
 }
 
-fn start(server: &str, options: &Options) -> io::Result<Running> {
-    if server != "enjamb" {
-        let mut command = Command::new(env::current_exe()?);
-        let mut child = command.arg(format!("null-{server}")).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or_else(|| io::Error::other("no output"))?)
-            .read_line(&mut line)?;
-        let port: u16 = line.trim().parse().map_err(io::Error::other)?;
-        return Ok(Running { child, address: ([127, 0, 0, 1], port).into(), directory: None });
+impl Figures {
+    /// One value of each repetition.
+    pub(crate) fn of(&self, key: &'static str, server: Contestant, value: &str) -> Vec<f64> {
+        let values = self.values.get(&(key, server));
+        values.into_iter().flatten().filter_map(|figures| figures[value].as_f64()).collect()
     }
-    // Nobody else takes it in the moment between.
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let directory = env::temp_dir().join(format!("enjamb-bench-{}-{}", std::process::id(), address.port()));
-    fs::create_dir_all(&directory)?;
-    let config = directory.join("enjamb.toml");
-    let port = address.port();
-    fs::write(
-        &config,
-        format!(
-            "[general]\nhosts = ['localhost']\n\n[[listen.service]]\nport = {port}\nip_address = '127.0.0.1'\npassword = '{SECRET}'\n"
-        ),
-    )?;
-    let mut command = Command::new(&options.server);
-    let child = command.args(["--log", "error", "--config"]).arg(&config).stdout(Stdio::null()).spawn()?;
-    let running = Running { child, address, directory: Some(directory) };
-    for _ in 0..100 {
-        if TcpStream::connect(address).is_ok() {
-            return Ok(running);
-        }
-        sleep(Duration::from_millis(20));
-    }
-    Err(io::Error::other("our server does not start"))
-}
 
-fn measure(scenario: &str, running: &Running, options: &Options) -> io::Result<Value> {
-    let (address, pid, seconds) = (running.address, running.child.id(), options.seconds);
-    let shape = |pairs, window, body, fan_in| Shape { pairs, window, body, fan_in, seconds };
-    let load = |shape| load::run(address, SECRET, pid, shape);
-    match scenario {
-        "n8" => load(shape(8, 64, 100, false)),
-        "n8big" => load(shape(8, 64, 2000, false)),
-        "n1" => load(shape(1, 64, 100, false)),
-        "n1deep" => load(shape(1, 1000, 100, false)),
-        "fan" => load(shape(8, 64, 100, true)),
-        "echo" => echo(address, SECRET, pid, seconds),
-        "storm" => connections::storm(address, SECRET, pid, options.count),
-        _ => connections::idle(address, SECRET, pid, options.count),
+    /// Our value by another server's, repetition by repetition.
+    pub(crate) fn ratios(&self, key: &'static str, value: &str, by: Contestant) -> Vec<f64> {
+        let (ours, theirs) = (self.of(key, Contestant::Enjamb, value), self.of(key, by, value));
+        ours.iter()
+            .zip(&theirs)
+            .filter(|(_, theirs)| **theirs > 0.0)
+            .map(|(ours, theirs)| ours / theirs)
+            .collect()
+    }
+
+    /// The latencies of all repetitions at one part of all: its place among them, and the values.
+    pub(crate) fn quantiles(&self, key: &'static str, server: Contestant) -> Vec<(f64, Vec<f64>)> {
+        let runs: Vec<&Value> = self.values.get(&(key, server)).into_iter().flatten().collect();
+        crate::outcome::QUANTILES
+            .into_iter()
+            .enumerate()
+            .map(|(at, quantile)| {
+                (quantile, runs.iter().filter_map(|run| run["quantiles"][at][1].as_f64()).collect())
+            })
+            .collect()
+    }
+
+    pub(crate) fn add(&mut self, key: &'static str, server: Contestant, value: Value) {
+        self.values.entry((key, server)).or_default().push(value);
+    }
+
+    fn json(&self) -> Value {
+        let values: BTreeMap<_, _> =
+            self.values.iter().map(|((key, server), v)| (format!("{key}/{}", server.name()), v)).collect();
+        let gaps: BTreeMap<_, _> = self
+            .gaps
+            .iter()
+            .map(|((key, server), why)| (format!("{}/{}", key.unwrap_or("all"), server.name()), why))
+            .collect();
+        json!({
+            "load_before": self.load.0,
+            "load_after": self.load.1,
+            "repetitions": self.repetitions,
+            "seconds": self.seconds,
+            "figures": values,
+            "gaps": gaps,
+            "instructions": self.counts,
+        })
     }
 }
 
 /// Measures everything and writes the report.
 pub(crate) fn run(options: &Options) -> io::Result<()> {
-    let total = options.repetitions * SCENARIOS.len() * SERVERS.len();
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}").map_err(io::Error::other)?;
-    let bar = ProgressBar::new(total as u64).with_style(style);
-    let mut figures = Figures::new();
-    let load_before = load_average();
-    for _ in 0..options.repetitions {
-        for scenario in SCENARIOS {
-            for server in SERVERS {
-                // The relay knows no fan-in: it reads no address.
-                if (scenario, server) != ("fan", "relay") {
-                    bar.set_message(format!("{scenario} on {server}"));
-                    let running = start(server, options)?;
-                    let value = measure(scenario, &running, options)
-                        .map_err(|error| io::Error::other(format!("{scenario} on {server}: {error}")))?;
-                    figures.entry((scenario, server)).or_default().push(value);
-                }
+    let wanted = |key: &str| options.only.is_empty() || options.only.iter().any(|only| only == key);
+    let jobs: Vec<Job> = JOBS.into_iter().filter(|job| wanted(job.key)).collect();
+    let repetitions = usize::from(options.repetitions);
+    let mut figures = Figures {
+        servers: Contestant::ALL.into_iter().filter(|server| options.servers.contains(server)).collect(),
+        repetitions,
+        count: options.count as usize,
+        seconds: options.seconds,
+        load: (load_average(), String::new()),
+        ..Figures::default()
+    };
+    for server in &figures.servers {
+        if let Some(why) = server.missing() {
+            figures.gaps.insert((None, *server), why);
+        }
+    }
+    let bar = progress((repetitions * jobs.len() * figures.servers.len()) as u64)?;
+    for repetition in 0..repetitions {
+        for (number, job) in jobs.iter().enumerate() {
+            for server in order(&figures.servers, repetition, number) {
+                bar.set_message(format!("{} on {}", job.key, server.name()));
+                one(&mut figures, *job, server, options)?;
                 bar.inc(1);
             }
         }
     }
+    figures.load.1 = load_average();
+    if wanted(INSTRUCTIONS) && instructions::possible() {
+        bar.set_message("instructions");
+        figures.counts = Some(instructions::count_all()?);
+    }
     bar.finish_and_clear();
-    let json: BTreeMap<_, _> =
-        figures.iter().map(|((scenario, server), values)| (format!("{scenario}/{server}"), values)).collect();
-    let load = format!("{load_before} before, {} after", load_average());
-    fs::write(
-        options.report.with_extension("json"),
-        format!("{:#}\n", json!({"load": load, "figures": json})),
-    )?;
-    let text = report::write(&figures, options.count, options.repetitions, &load);
-    fs::write(&options.report, &text)?;
-    println!("{text}");
+    write(&figures, &options.report, &bar)
+}
+
+fn one(figures: &mut Figures, job: Job, server: Contestant, options: &Options) -> io::Result<()> {
+    let key = (Some(job.key), server);
+    if figures.gaps.contains_key(&(None, server)) || figures.gaps.contains_key(&key) {
+        return Ok(());
+    }
+    if let Some(why) = job.leaves_out(server) {
+        figures.gaps.insert(key, why.into());
+        return Ok(());
+    }
+    let size = Size { seconds: options.seconds, count: options.count as usize, corpus: &options.corpus };
+    let measured = servers::start(server, &options.server, &job.names(size), job.is_of_any_kind())
+        .and_then(|running| job.measure(&running.target(), size));
+    match (measured, server) {
+        (Ok(value), _) => figures.add(job.key, server, value),
+        // What other people's servers can't do is a gap in the table; what ours can't is a fault.
+        (Err(error), Contestant::Foreign(_)) => {
+            let text: String = error.to_string().replace(['\n', '|'], " ").chars().take(200).collect();
+            figures.gaps.insert(key, format!("failed: {text}"));
+        }
+        (Err(error), _) => {
+            return Err(io::Error::other(format!("{} on {}: {error}", job.key, server.name())));
+        }
+    }
+    Ok(())
+}
+
+fn write(figures: &Figures, page: &Path, bar: &ProgressBar) -> io::Result<()> {
+    let images = page.with_file_name("img");
+    fs::create_dir_all(&images)?;
+    let mut drawn = Vec::new();
+    for (name, title, svg) in plots::all(figures) {
+        fs::write(images.join(format!("{name}.svg")), svg)?;
+        drawn.push((format!("img/{name}.svg"), title));
+    }
+    fs::write(page.with_extension("json"), format!("{:#}\n", figures.json()))?;
+    let text = report::write(figures, &drawn);
+    fs::write(page, &text)?;
+    bar.println(format!("written: {}", page.display()));
     Ok(())
 }
 

@@ -8,15 +8,16 @@ use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::wire::{Conn, attribute, message_end};
+use crate::cut::Cut;
+use crate::wire::{Conn, attribute};
 
 const LISTENER: Token = Token(usize::MAX);
 
 /// What a null server does with a component's bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Null {
-    /// Cuts stanzas, looks up `to`, copies; checks nothing.
-    Route,
+    /// Cuts stanzas so, looks up `to`, copies; checks nothing.
+    Route(Cut),
     /// Copies bytes unread between `a<i>` and `b<i>`.
     Relay,
 }
@@ -128,7 +129,7 @@ impl Server {
         let used = match (bound, self.null) {
             (false, _) => self.negotiate(index, bytes),
             (true, Null::Relay) => self.relay(index, bytes),
-            (true, Null::Route) => self.route(bytes),
+            (true, Null::Route(cut)) => self.route(bytes, cut),
         };
         let rest = bytes[used..].to_vec();
         if let Some(peer) = &mut self.conns[index] {
@@ -170,9 +171,9 @@ impl Server {
         bytes.len()
     }
 
-    fn route(&mut self, bytes: &[u8]) -> usize {
+    fn route(&mut self, bytes: &[u8], cut: Cut) -> usize {
         let mut used = 0;
-        while let Some(length) = message_end(&bytes[used..]) {
+        while let Some(length) = cut(&bytes[used..]) {
             let stanza = &bytes[used..used + length];
             let to = attribute(stanza, b" to=").and_then(|to| self.names.get(to).copied());
             self.send(to, stanza);

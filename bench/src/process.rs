@@ -1,5 +1,7 @@
 //! What a process costs, as Linux counts it.
 
+use std::ops::Range;
+use std::thread::available_parallelism;
 use std::{fs, io};
 
 use rustix::process::{Pid, Resource, getrlimit, setrlimit};
@@ -21,8 +23,29 @@ pub(crate) fn rss_kib(pid: u32) -> io::Result<u64> {
     line.trim().trim_end_matches(" kB").parse().map_err(|_| io::Error::other("no VmRSS"))
 }
 
+/// A process that runs on some cores only while this lives.
+pub(crate) struct Pinned {
+    pid: u32,
+    cores: usize,
+}
+
+impl Pinned {
+    pub(crate) fn new(pid: u32, on: Range<usize>) -> io::Result<Self> {
+        let cores = available_parallelism()?.get();
+        pin(pid, on)?;
+        Ok(Self { pid, cores })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // A process that has ended needs no cores.
+        let _ = pin(self.pid, 0..self.cores);
+    }
+}
+
 /// Lets all threads of a process run on these cores only.
-pub(crate) fn pin(pid: u32, cores: impl Iterator<Item = usize> + Clone) -> io::Result<()> {
+fn pin(pid: u32, cores: impl Iterator<Item = usize> + Clone) -> io::Result<()> {
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let id = task?.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
         let mut set = CpuSet::new();

@@ -1,33 +1,86 @@
-//! The figures as a page: medians with least and most, the limits beside them, the goals.
+//! The figures as a page: medians with least and most, the ceilings beside them, the goals, the gaps.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use crate::compare::{Figures, ROWS, SERVERS};
+use crate::compare::Figures;
+use crate::fit::spread;
+use crate::plan::{AMONG, FLOOD, RATE};
+use crate::servers::Contestant;
+use crate::table::number;
+use crate::{goals, micro};
 
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
+/// A row: its title, which measurement, which of its values.
+type Row = (&'static str, &'static str, &'static str);
 
-fn spread(figures: &Figures, scenario: &'static str, server: &'static str, key: &str) -> Option<Spread> {
-    let values = figures.get(&(scenario, server))?;
-    let mut values: Vec<f64> = values.iter().filter_map(|value| value[key].as_f64()).collect();
-    values.sort_by(f64::total_cmp);
-    let median = *values.get(values.len() / 2)?;
-    Some(Spread { median, least: values[0], most: *values.last()? })
-}
+const COSTS: [Row; 12] = [
+    ("stanzas per CPU-second, 8 pairs, W=64, S=100", "n8", "per_cpu_second"),
+    ("same, S=2000", "n8big", "per_cpu_second"),
+    ("same, 1 pair, W=64, S=100", "n1", "per_cpu_second"),
+    ("same, 1 pair, W=1000, S=100", "n1deep", "per_cpu_second"),
+    ("same, fan-in 8 to 1, W=64, S=100", "fanin", "per_cpu_second"),
+    ("same, fan-out 1 to 8, W=64, S=100", "fanout", "per_cpu_second"),
+    ("same, mesh of 8, W=8, S=100", "mesh", "per_cpu_second"),
+    ("same, 8 pairs, W=64, the stanzas of the XEPs", "corpus", "per_cpu_second"),
+    ("connects with handshake per CPU-second", "storm", "connects_per_cpu_second"),
+    ("KiB RSS of an idle connection", "herd", "kib_per_connection"),
+    ("MiB RSS fresh", "herd", "fresh_mib"),
+    ("generator's share of a core, 8 pairs, S=100", "n8", "generator_share"),
+];
 
-fn number(value: f64) -> String {
-    match value {
-        v if v >= 1e6 => format!("{:.2}M", v / 1e6),
-        v if v >= 1e4 => format!("{:.0}k", v / 1e3),
-        v if v >= 100.0 => format!("{v:.0}"),
-        v => format!("{v:.2}"),
-    }
+const LATENCIES: [Row; 10] = [
+    ("one outstanding, one core: p50", "echo", "p50_us"),
+    ("p99", "echo", "p99_us"),
+    ("p99.9", "echo", "p999_us"),
+    ("by timetable: p50", "timetable", "p50_us"),
+    ("p99", "timetable", "p99_us"),
+    ("p99.9", "timetable", "p999_us"),
+    ("longest", "timetable", "max_us"),
+    ("sent late by, p99", "timetable", "sent_late_p99_us"),
+    ("closed loop, 8 pairs, W=64: p50", "n8", "p50_us"),
+    ("p99", "n8", "p99_us"),
+];
+
+const FAIRNESS: [Row; 8] = [
+    ("quiet pair alone: p50, µs", "fairness", "alone_p50_us"),
+    ("p99, µs", "fairness", "alone_p99_us"),
+    ("beside the flood: p50, µs", "fairness", "flooded_p50_us"),
+    ("p99, µs", "fairness", "flooded_p99_us"),
+    ("times the p50", "fairness", "p50_times"),
+    ("times the p99", "fairness", "p99_times"),
+    ("the flood's stanzas a second", "fairness", "flood_per_second"),
+    ("sent late by, p99, µs", "fairness", "sent_late_p99_us"),
+];
+
+/// The page.
+pub(crate) fn write(figures: &Figures, drawn: &[(String, String)]) -> String {
+    let mut page = head(figures);
+    page += "\n## What it costs\n\n";
+    page += &table(figures, &COSTS);
+    page += &charts(drawn, "cpu-");
+    page += &goals::write(figures);
+    let _ = write!(
+        page,
+        "\n## Latency\n\nMicroseconds from composing a stanza to the read that returned it, once through the server; by timetable, from\nwhen it was to be composed: {RATE} stanzas a second of 8 pairs, generator and server on cores of their own, so that\na standstill is seen by all who would have met it.\n\n"
+    );
+    page += &table(figures, &LATENCIES);
+    page += &charts(drawn, "echo");
+    page += &charts(drawn, "timetable");
+    let (rate, window) = FLOOD;
+    let _ = write!(
+        page,
+        "\n## Fairness\n\nOne pair sends {rate} stanzas a second by timetable, alone and then beside a pair that keeps {window} stanzas outstanding. The\nserver has one core and the generator the other.\n\n"
+    );
+    page += &table(figures, &FAIRNESS);
+    page += &scale(figures);
+    page += &charts(drawn, "among");
+    page += &charts(drawn, "routes");
+    page += &instructions(figures);
+    page += &gaps(figures);
+    page + include_str!("../notes.md")
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {
@@ -35,80 +88,204 @@ fn output(program: &str, arguments: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default()
 }
 
-/// The page.
-pub(crate) fn write(figures: &Figures, count: usize, repetitions: usize, load: &str) -> String {
-    let mut page = String::from("# What a stanza costs\n\n");
+fn head(figures: &Figures) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
-    let command: Vec<_> = env::args().skip(1).collect();
-    let commit = output("git", &["describe", "--always", "--dirty", "--exclude=*"]);
-    // Writing to a string can't fail.
-    let _ = write!(
-        page,
-        "Made by `cargo run --release -p enjamb-bench -- {}` at commit {commit}, on {cores} cores of {model}, loopback;\nload average {load}. Medians of {repetitions} interleaved repetitions, each with a fresh server, with the least and the most; N={count}.\n`route` cuts stanzas, looks up `to`, copies, and checks nothing; `relay` splices bytes unread: the limits of any server.\nLatency is from composing a stanza to the read that returned it, one way through the server.\n\n| | {} | enjamb / route | generator's CPU share (enjamb) |\n|---|---|---|---|---|---|\n",
-        command.join(" "),
-        SERVERS.join(" | ")
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let (arguments, commit) =
+        (arguments.join(" "), output("git", &["describe", "--always", "--dirty", "--exclude=*"]));
+    let (kernel, rustc) = (output("uname", &["-sr"]), output("rustc", &["--version"]));
+    let versions = figures.servers.iter().filter_map(|server| match server {
+        Contestant::Foreign(kind) => Some((kind.package(), kind.version()?)),
+        _ => None,
+    });
+    let versions: Vec<_> = versions
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    let Figures { repetitions, seconds, count, load: (before, after), .. } = figures;
+    format!(
+        "# What a stanza costs\n\n\
+         Made by `cargo build --release && cargo run --release -p enjamb-bench -- {arguments}` at commit {commit}, on {cores} cores of\n\
+         {model}, {kernel}, {rustc}, loopback; load average {before} before, {after} after.\n\
+         {}\n\n\
+         Each measurement is made on every server in turn, then the next, and all of it {repetitions} times; the order changes each time, and\n\
+         each server is fresh, without shaper, and logs warnings alone. Given are medians, with the least and the most. Under load it is\n\
+         measured for {seconds} s after a fifth of that; N={count} connections storm and idle. A CPU-second is one of the server's process, with all its\n\
+         threads, as Linux counts it. `W` stanzas are outstanding for each flow; a stanza is a `<message>` of 108 bytes and `S` bytes of body.\n\
+         `relay` splices bytes unread, `route` cuts stanzas, looks up `to`, copies, and checks nothing: the ceilings of any server.\n\
+         `prosody-tuned` is Prosody without Nagle's algorithm and with the generational garbage collector. A ratio means more than a\n\
+         figure: the host is shared.\n",
+        if versions.is_empty() {
+            "No other people's servers.".into()
+        } else {
+            format!("Debian's packages: {}.", versions.join(", "))
+        },
+    )
+}
+
+fn header(figures: &Figures) -> String {
+    let names: Vec<_> = figures.servers.iter().map(|server| server.name()).collect();
+    format!("| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()))
+}
+
+/// Median, least and most; or a word that says why not.
+fn cell(figures: &Figures, key: &'static str, server: Contestant, value: &str) -> String {
+    if let Some(spread) = spread(figures.of(key, server, value)) {
+        let [median, least, most] = [spread.median, spread.least, spread.most].map(number);
+        return format!("{median} ({least}–{most})");
+    }
+    let gap = figures.gaps.get(&(None, server)).or_else(|| figures.gaps.get(&(Some(key), server)));
+    match gap {
+        Some(gap) if gap.starts_with("not installed") => "not installed".into(),
+        Some(gap) if gap.starts_with("failed") => "failed".into(),
+        _ => "-".into(),
+    }
+}
+
+fn table(figures: &Figures, rows: &[Row]) -> String {
+    let mut text = header(figures);
+    for (title, key, value) in rows {
+        let cells: Vec<_> = figures.servers.iter().map(|server| cell(figures, key, *server, value)).collect();
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "| {title} | {} |", cells.join(" | "));
+    }
+    text
+}
+
+fn charts(drawn: &[(String, String)], part: &str) -> String {
+    let ours = drawn.iter().filter(|(file, _)| file.contains(&format!("perf-{part}")));
+    ours.map(|(file, title)| format!("\n![{title}]({file})\n")).collect()
+}
+
+fn scale(figures: &Figures) -> String {
+    let mut text = String::from(
+        "\n## Many connections\n\nFive pairs talk (W=64, S=100) while all other connections are idle. An exponent of 0 means that the cost does not grow\nwith the number of connections, 1 that it grows as they do (least squares of the logarithms).\n\n",
     );
-    for (title, scenario, key) in ROWS {
-        let _ = write!(page, "| {title} |");
-        for server in SERVERS {
-            match spread(figures, scenario, server, key) {
-                Some(Spread { median, least, most }) => {
-                    let _ = write!(page, " {} ({}–{}) |", number(median), number(least), number(most));
-                }
-                None => page.push_str(" - |"),
+    text += &header(figures);
+    let rows = [
+        ("µs of CPU a stanza", "cpu_us_per_stanza"),
+        ("p99, µs", "p99_us"),
+        ("µs of CPU a connect", "cpu_us_per_connect"),
+        ("KiB RSS a connection", "kib_per_connection"),
+    ];
+    for (title, value) in rows {
+        for (key, count) in AMONG {
+            let cells: Vec<_> =
+                figures.servers.iter().map(|server| cell(figures, key, *server, value)).collect();
+            // Few connections cost less than can be counted.
+            if cells.iter().any(|cell| cell.contains('(')) {
+                let _ = writeln!(text, "| {title}, {count} connections | {} |", cells.join(" | "));
             }
         }
-        let share = spread(figures, scenario, "enjamb", "generator_share");
-        let share = share.map_or_else(|| "-".into(), |share| format!("{:.0} %", share.median * 100.0));
-        let ratio = ratio(figures, scenario, key, "route").map_or_else(|| "-".into(), |r| format!("{r:.2}"));
-        let _ = writeln!(page, " {ratio} | {share} |");
+        let fits: Vec<_> = figures
+            .servers
+            .iter()
+            .map(|server| match spread(goals::exponents(figures, *server, value)) {
+                Some(fit) => format!("{:.3} ({:.3}–{:.3})", fit.median, fit.least, fit.most),
+                None => "-".into(),
+            })
+            .collect();
+        let _ = writeln!(text, "| {title}: exponent | {} |", fits.join(" | "));
     }
-    page.push_str("\n## Goals\n\n| figure | goal | is | |\n|---|---|---|---|\n");
-    let own = |scenario, key| spread(figures, scenario, "enjamb", key).map(|spread| spread.median);
-    goal(
-        &mut page,
-        "stanzas per CPU-second, S=100",
-        ">=",
-        0.35,
-        "of route",
-        ratio(figures, "n8", "per_cpu_second", "route"),
-    );
-    goal(
-        &mut page,
-        "stanzas per CPU-second, S=2000",
-        ">=",
-        0.5,
-        "of route",
-        ratio(figures, "n8big", "per_cpu_second", "route"),
-    );
-    goal(&mut page, "echo pinned, p50", "<=", 1.15, "of relay", ratio(figures, "echo", "p50_us", "relay"));
-    goal(&mut page, "echo pinned, p99", "<=", 1.3, "of relay", ratio(figures, "echo", "p99_us", "relay"));
-    goal(
-        &mut page,
-        "connects per CPU-second",
-        ">=",
-        0.5,
-        "of route",
-        ratio(figures, "storm", "connects_per_cpu_second", "route"),
-    );
-    goal(&mut page, "RSS per idle connection", "<=", 2.0, "KiB", own("idle", "kib_per_connection"));
-    goal(&mut page, "RSS fresh", "<=", 8.0, "MiB", own("idle", "fresh_mib"));
-    page.push_str("\nOther servers (jabberd2, ejabberd, Prosody) were not measured in this run.\n");
-    page
+    if let Some(fit) = goals::route_exponent(figures) {
+        let _ = writeln!(
+            text,
+            "\nA look-up in the router, from 10 to 100,000 domains: exponent {fit:.4}, in instructions."
+        );
+    }
+    text
 }
 
-fn ratio(figures: &Figures, scenario: &'static str, key: &str, to: &'static str) -> Option<f64> {
-    Some(spread(figures, scenario, "enjamb", key)?.median / spread(figures, scenario, to, key)?.median)
+fn instructions(figures: &Figures) -> String {
+    let Some(counts) = &figures.counts else {
+        return "\n## Instructions\n\nNot counted in this run: they need valgrind (`apt-get install valgrind`), and are a key of `--only`.\n".into();
+    };
+    let mut text = String::from(
+        "\n## Instructions\n\nOf the core alone, by callgrind, for one round: the whole path of a stanza (scan, look-up, copy) where nothing else is said.\nrxml and quick-xml read the same bytes into events, and route nothing.\n\n| case | instructions |\n|---|---|\n",
+    );
+    for case in micro::ours().chain(micro::OTHERS) {
+        if let Some(count) = counts.get(case) {
+            let _ = writeln!(text, "| {case} | {count} |");
+        }
+    }
+    for (ours, theirs) in [("scan-324", "rxml-324"), ("scan-324", "quick-xml-324")] {
+        if let (Some(ours), Some(count)) = (counts.get(ours), counts.get(theirs)) {
+            let _ = writeln!(
+                text,
+                "\n{theirs} takes {:.1} times the instructions of our scan.",
+                *count as f64 / *ours as f64
+            );
+        }
+    }
+    text
 }
 
-fn goal(page: &mut String, figure: &str, relation: &str, bound: f64, of: &str, is: Option<f64>) {
-    let Some(is) = is else { return };
-    let met = if relation == ">=" { is >= bound } else { is <= bound };
-    let _ = writeln!(
-        page,
-        "| {figure} | {relation} {bound} {of} | {is:.2} | {} |",
-        if met { "met" } else { "**not met**" }
-    );
+fn gaps(figures: &Figures) -> String {
+    let left_out: Vec<_> = Contestant::ALL
+        .into_iter()
+        .filter(|server| !figures.servers.contains(server))
+        .map(|server| format!("- {}: left out of this run by `--servers`", server.name()))
+        .collect();
+    // One line for all measurements that miss for the same reason.
+    let mut reasons: BTreeMap<(Contestant, &str), Vec<&str>> = BTreeMap::new();
+    for ((key, server), why) in &figures.gaps {
+        reasons.entry((*server, why)).or_default().push(key.unwrap_or("all"));
+    }
+    let reasons = reasons
+        .iter()
+        .map(|((server, why), keys)| format!("- {}, {}: {why}", server.name(), keys.join(", ")));
+    let lines: Vec<_> = left_out.into_iter().chain(reasons).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\n## Not measured\n\n{}\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use enjamb_foreign::Kind;
+    use serde_json::json;
+
+    use super::*;
+    use crate::plots;
+
+    fn figures() -> Figures {
+        let mut figures = Figures {
+            servers: Contestant::ALL[..4].to_vec(),
+            repetitions: 2,
+            count: 50,
+            seconds: 1.0,
+            ..Figures::default()
+        };
+        let jabberd2 = Contestant::Foreign(Kind::Jabberd2);
+        figures.gaps.insert((None, jabberd2), "not installed: `apt-get install jabberd2`".into());
+        figures.gaps.insert((Some("fanin"), Contestant::Relay), "it reads no address".into());
+        for (ours, route) in [(1.0e6, 3.0e6), (1.1e6, 3.1e6)] {
+            figures.add("n8", Contestant::Enjamb, json!({"per_cpu_second": ours, "p99_us": 500.0}));
+            figures.add("n8", Contestant::Route, json!({"per_cpu_second": route}));
+        }
+        let curve: Vec<_> = crate::outcome::QUANTILES.into_iter().map(|q| (q, 50.0 + q)).collect();
+        figures.add("echo", Contestant::Enjamb, json!({"quantiles": curve}));
+        figures
+    }
+
+    #[test]
+    fn what_is_not_measured_is_named_and_what_is_has_its_spread() {
+        let page = write(&figures(), &[("img/perf-cpu-100.svg".into(), "a chart".into())]);
+        assert!(page.contains("| 1.05M (1.00M–1.10M) | 3.05M (3.00M–3.10M) | - | not installed |"), "{page}");
+        assert!(page.contains("- jabberd2, all: not installed: `apt-get install jabberd2`"), "{page}");
+        assert!(page.contains("- relay, fanin: it reads no address"), "{page}");
+        assert!(page.contains("- ejabberd: left out of this run"), "{page}");
+        assert!(page.contains("![a chart](img/perf-cpu-100.svg)"), "{page}");
+        assert!(page.contains("Not counted in this run"), "{page}");
+    }
+
+    #[test]
+    fn there_is_a_chart_of_each_that_was_measured_and_of_no_other() {
+        let names: Vec<_> = plots::all(&figures()).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["perf-cpu-100", "perf-echo"]);
+    }
 }

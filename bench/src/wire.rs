@@ -1,11 +1,15 @@
-//! Connections and framing that trust the peer's XML: `>` is looked for with memchr, and nothing is checked.
+//! Connections, and what is negotiated on them.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use memchr::memmem;
 use mio::net::TcpStream as Socket;
 use sha1::{Digest, Sha1};
+
+/// A server that says nothing for so long while a stream is negotiated has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection that neither reading nor writing blocks.
 pub(crate) struct Conn {
@@ -45,11 +49,6 @@ impl Conn {
     }
 }
 
-/// The length of the message that `bytes` begins with, once it is there whole.
-pub(crate) fn message_end(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'>', bytes).find(|&at| bytes[..at].ends_with(b"</message")).map(|at| at + 1)
-}
-
 /// An attribute's value in the tag that `bytes` begins with; `name` as in `b" to="`.
 pub(crate) fn attribute<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let tag = &bytes[..memchr::memchr(b'>', bytes)?];
@@ -82,6 +81,9 @@ fn read_until<T>(socket: &mut TcpStream, done: impl Fn(&[u8]) -> Option<T>) -> i
             return Err(io::Error::other("the server closed a stream that was being negotiated"));
         }
         read.extend_from_slice(&buffer[..n]);
+        if memmem::find(&read, b"<stream:error").is_some() {
+            return Err(io::Error::other(format!("the server refuses: {}", String::from_utf8_lossy(&read))));
+        }
         if let Some(found) = done(&read) {
             return Ok(found);
         }
@@ -94,6 +96,7 @@ pub(crate) fn connect(server: SocketAddr, secret: &str, domains: &[String]) -> i
     for domain in domains {
         let mut socket = TcpStream::connect(server)?;
         socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         socket.write_all(header(domain).as_bytes())?;
         sockets.push(socket);
     }

@@ -226,7 +226,7 @@ pub enum Cause {
     #[error("{0}")]
     Other(&'static str),
     /// The peer ended the stream with an error of its own; the text is the peer's, with controls taken out.
-    #[error("the peer says: {text}")]
+    #[error("{}", peer_says(text))]
     Peer {
         /// Its words, empty if it gave none.
         text: String,
@@ -273,6 +273,13 @@ impl From<Cause> for StreamError {
 impl From<XmlError> for StreamError {
     fn from(error: XmlError) -> Self {
         Self::new(Cause::Xml(error))
+    }
+}
+
+fn peer_says(text: &str) -> String {
+    match text {
+        "" => String::from("the peer says no more than that"),
+        text => alloc::format!("the peer says: {text}"),
     }
 }
 

@@ -110,6 +110,8 @@
 //! | [`host`] | what a host answers itself: service discovery, ping, version, time |
 //! | [`jid`] | addresses, their domain in canonical form |
 //! | [`shaper`] | how fast a component may send |
+//! | [`proxy`] | who a connection is from that comes through a proxy |
+//! | [`sources`] | who may connect: limits by source address |
 //! | [`rt`] | the one drive loop for all runtimes, and the switch that connections deliver through |
 //!
 //! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
@@ -120,7 +122,11 @@
 //! * `std` (on): the module [`rt`], which needs locks and I/O errors. Without it the crate is `no_std` and
 //!   needs `alloc` alone.
 //! * `futures` (off): [`rt::Component`] is a `Stream` and a `Sink`.
+//! * `xso` (off): [`Stanza`]s as types of `xmpp-parsers` and as `minidom` elements, and back, through the crate `xso`,
+//!   which is re-exported. It and `minidom` are under MPL-2.0; a new release of theirs that breaks their API is a
+//!   breaking release of this crate.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
@@ -130,14 +136,18 @@ pub mod host;
 pub mod jid;
 mod limits;
 mod namespaces;
+pub mod proxy;
 pub mod router;
 #[cfg(feature = "std")]
 pub mod rt;
 pub mod shaper;
+pub mod sources;
 mod stanza;
 mod stanza_error;
 pub mod stream;
 mod time;
+#[cfg(feature = "xso")]
+mod typed;
 mod words;
 mod xml;
 
@@ -148,3 +158,5 @@ pub use stanza::{Kind, Stanza, StanzaBuf};
 pub use stanza_error::{ErrorType, StanzaCondition, StanzaError};
 pub use time::Instant;
 pub use xml::{XmlError, XmlFault};
+#[cfg(feature = "xso")]
+pub use xso;

@@ -258,9 +258,10 @@ impl<'b> Stanza<'b> {
             self.push_piece(out, &self.bytes[at..span.start as usize], true);
             at = span.end as usize;
             if let Some(address) = address {
-                push_value(out, address.as_str());
                 // With its closing quote, so that the next piece begins between attributes.
-                out.push(self.bytes[at]);
+                let quote = self.bytes[at];
+                push_value(out, address.as_str(), quote);
+                out.push(quote);
                 at += 1;
             }
         }
@@ -283,7 +284,7 @@ impl<'b> Stanza<'b> {
                 out.extend_from_slice(b" xmlns:");
                 out.extend_from_slice(prefix.as_bytes());
                 out.extend_from_slice(b"='");
-                push_value(out, uri);
+                push_value(out, uri, b'\'');
                 out.push(b'\'');
             }
         }
@@ -325,6 +326,7 @@ impl StanzaBuf {
 
     /// The stanza, without a second scan.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "what is copied was checked, and does not change")]
     pub fn as_stanza(&self) -> Stanza<'_> {
         let (to, from) =
             addresses(&self.bytes, &self.head).expect("its addresses were valid when it was copied");

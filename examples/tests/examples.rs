@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use enjamb_tests::peer::Peer;
 use enjamb_tests::server::SECRET;
+use enjamb_tests::tls::{Authority, NAME, Tunnel, VERSIONS};
 
 /// A program that ends with the test.
 struct Program(Child);
@@ -45,13 +46,31 @@ const ECHOES: [(&str, &str); 4] = [
     ("threads", env!("CARGO_BIN_EXE_echo-threads")),
 ];
 
+const TLS_ECHOES: [(&str, &str); 2] =
+    [("tokio", env!("CARGO_BIN_EXE_echo-tls-tokio")), ("smol", env!("CARGO_BIN_EXE_echo-tls-smol"))];
+
 fn every_echo_meets(listener: &str) {
     let mut listener = Program::start(listener, &["127.0.0.1:0", SECRET]);
     let address = listener.address();
-    let mut peer = Peer::online(address, "peer.localhost");
-    for (name, path) in ECHOES {
+    all_meet(&ECHOES, &[], address, Peer::online(address, "peer.localhost"));
+}
+
+fn every_echo_meets_over_tls(listener: &str) {
+    let authority = Authority::new();
+    let (certificate, key) = authority.files("server", &authority.issue(&[NAME]));
+    let [certificate, key, ca] = [certificate, key, authority.ca()].map(|path| path.display().to_string());
+    let mut listener = Program::start(listener, &["127.0.0.1:0", SECRET, &certificate, &key]);
+    let address = listener.address();
+    let tunnel = Tunnel::to(address, authority.client(VERSIONS[0], None), b"");
+    all_meet(&TLS_ECHOES, &[&ca, NAME], address, Peer::online(tunnel.addr(), "peer.localhost"));
+}
+
+/// Each echo answers the peer, and is gone when its program is.
+fn all_meet(echoes: &[(&str, &str)], more: &[&str], address: SocketAddr, mut peer: Peer) {
+    for (name, path) in echoes {
         let domain = format!("{name}.localhost");
-        let mut echo = Program::start(path, &[&address.to_string(), &domain, SECRET]);
+        let address = address.to_string();
+        let mut echo = Program::start(path, &[&[&*address, &*domain, SECRET], more].concat());
         // It is there once something comes back from it and not from the host.
         let came_up_by = Instant::now() + Duration::from_secs(20);
         for attempt in 0.. {
@@ -75,7 +94,7 @@ fn every_echo_meets(listener: &str) {
         assert_eq!(peer.element().attribute("id"), Some(&*format!("{name}-last")));
     }
     // All of them are gone now, and the listener has noticed.
-    peer.send("<message to='threads.localhost' id='gone'/>");
+    peer.send("<message to='smol.localhost' id='gone'/>");
     assert_eq!(peer.fault("gone").condition, "remote-server-not-found");
 }
 
@@ -100,6 +119,16 @@ fn on_a_poll_loop() {
 }
 
 #[test]
+fn on_tokio_over_tls() {
+    every_echo_meets_over_tls(env!("CARGO_BIN_EXE_listener-tls-tokio"));
+}
+
+#[test]
+fn on_smol_over_tls() {
+    every_echo_meets_over_tls(env!("CARGO_BIN_EXE_listener-tls-smol"));
+}
+
+#[test]
 fn a_wrong_secret_ends_an_echo_with_the_reason() {
     let mut listener = Program::start(env!("CARGO_BIN_EXE_listener-tokio"), &["127.0.0.1:0", SECRET]);
     let address = listener.address().to_string();
@@ -108,4 +137,37 @@ fn a_wrong_secret_ends_an_echo_with_the_reason() {
         let said = String::from_utf8_lossy(&out.stderr);
         assert!(!out.status.success() && said.contains("not the SHA-1 of the stream id"), "{name}: {said}");
     }
+}
+
+/// With the types of `xmpp-parsers`: what it asks, what it answers, and what it refuses.
+#[test]
+fn a_typed_component_asks_and_answers() {
+    let mut listener = Program::start(env!("CARGO_BIN_EXE_listener-tokio"), &["127.0.0.1:0", SECRET]);
+    let address = listener.address();
+    let mut peer = Peer::online(address, "peer.localhost");
+    let args = [&address.to_string(), "typed.localhost", SECRET, "localhost"];
+    let mut typed = Program::start(env!("CARGO_BIN_EXE_typed-tokio"), &args);
+    let mut line = String::new();
+    BufReader::new(typed.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says what");
+    assert_eq!(line, "localhost is a server/im\n");
+
+    let mut ask = |id: &str, payload: &str| {
+        peer.send(&format!(
+            "<iq type='get' to='x@typed.localhost' from='me@peer.localhost' id='{id}'>{payload}</iq>"
+        ));
+        peer.stanza(id)
+    };
+    let info = ask("info", "<query xmlns='http://jabber.org/protocol/disco#info'/>");
+    assert_eq!(info.attribute("type"), Some("result"), "{}", info.xml);
+    assert_eq!(info.attribute("from"), Some("x@typed.localhost"));
+    assert_eq!(info.attribute("to"), Some("me@peer.localhost"));
+    assert!(info.xml.contains("category='component'") && info.xml.contains("urn:xmpp:ping"), "{}", info.xml);
+    let pong = ask("ping", "<ping xmlns='urn:xmpp:ping'/>");
+    assert_eq!(pong.attribute("type"), Some("result"), "{}", pong.xml);
+    let refused = ask("what", "<what xmlns='urn:x'/>");
+    assert!(
+        refused.attribute("type") == Some("error") && refused.xml.contains("<service-unavailable"),
+        "{}",
+        refused.xml
+    );
 }

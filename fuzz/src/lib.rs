@@ -14,6 +14,7 @@
 //! | `shaper` | a shaper lets its rate through, never more, and never waits without an end |
 //! | `config` | a configuration is read, or refused with reasons; no password is shown |
 //! | `jid` | canonical addresses are canonical, and those of the `jid` crate |
+//! | `proxy_header` | who reads a PROXY header as far as it is told to comes to what the whole gives, and reads no byte of what is behind |
 
 mod acceptor;
 mod chunking;
@@ -29,6 +30,7 @@ mod many;
 mod model;
 mod net;
 mod pair;
+mod proxy;
 mod reading;
 #[cfg(test)]
 mod seeds;
@@ -47,6 +49,7 @@ pub use header::header_is_read_as_expat_does;
 pub use initiator::component_says_one_document;
 pub use jid::canonical_is_canonical;
 pub use pair::pair_says_all_in_order;
+pub use proxy::proxy_headers_end_where_they_say;
 pub use reading::{scan_agrees_with_expat, scan_agrees_with_rxml};
 pub use server_ops::server_is_as_the_model;
 pub use shaper::rate_is_kept;
@@ -68,4 +71,5 @@ pub const TARGETS: &[Target] = &[
     ("shaper", rate_is_kept),
     ("config", config_or_reasons),
     ("jid", canonical_is_canonical),
+    ("proxy_header", proxy_headers_end_where_they_say),
 ];

@@ -154,7 +154,6 @@ impl Grant {
             check_from: self.check_from,
             access: Arc::new(access),
             conflict: if self.kick_old { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect },
-            ..Terms::default()
         });
         listener.domains = self.listed.map(patterns);
         listener.rate = self.shaped.then(|| NonZeroU64::new(RATE).expect("it is not 0"));

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{Loaded, Severity, load_file};
+use crate::terminal::{complain, say};
 
 /// Prints all faults and remarks to standard error and, where the server would start, a summary to standard
 /// output. The exit code is 0 where it would start, 1 where it would not, 2 where the file can't be read.
@@ -14,24 +15,31 @@ pub fn run(path: &Path) -> ExitCode {
     let loaded = match load_file(path) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("error: can't read {}: {error}", path.display());
+            complain(format_args!("error: can't read {}: {error}", path.display()));
             return ExitCode::from(2);
         }
     };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    eprint!("{}", loaded.render(colour));
+    show_faults(&loaded);
     for note in &loaded.notes {
-        eprintln!("note: {note}");
+        complain(format_args!("note: {note}"));
     }
     match loaded.config {
         Some(_) => {
-            println!("{}", summary(&loaded));
+            say(summary(&loaded));
             ExitCode::SUCCESS
         }
         None => {
-            eprintln!("{}", summary(&loaded));
+            complain(summary(&loaded));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints all faults with their excerpts to standard error.
+pub(crate) fn show_faults(loaded: &Loaded) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for fault in &loaded.diagnostics {
+        complain(loaded.source.render(fault, colour) + "\n");
     }
 }
 

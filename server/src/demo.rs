@@ -12,6 +12,7 @@ use enjamb_core::rt::{Component, Listener, Switch};
 use enjamb_core::{Kind, Secret};
 use tokio::net::TcpListener;
 
+use crate::terminal::{complain, say};
 use crate::{secret, serve};
 
 /// Runs the demonstration.
@@ -21,7 +22,7 @@ pub fn run() -> ExitCode {
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(show())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("enjamb demo: {error}");
+            complain(format_args!("enjamb demo: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -116,7 +117,7 @@ struct Screen {
 
 impl Screen {
     fn say(&self, text: &str) {
-        if self.colour { println!("\n\x1b[1m{text}\x1b[0m") } else { println!("\n{text}") }
+        if self.colour { say(format_args!("\n\x1b[1m{text}\x1b[0m")) } else { say(format_args!("\n{text}")) }
     }
 
     fn line(&self, name: &str, arrow: &str, text: &str, paint: Paint) {
@@ -127,9 +128,9 @@ impl Screen {
             Paint::Red => "31",
         };
         if self.colour {
-            println!("  {name:<18}{arrow}  \x1b[{code}m{text}\x1b[0m");
+            say(format_args!("  {name:<18}{arrow}  \x1b[{code}m{text}\x1b[0m"));
         } else {
-            println!("  {name:<18}{arrow}  {text}");
+            say(format_args!("  {name:<18}{arrow}  {text}"));
         }
     }
 }

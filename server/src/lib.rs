@@ -1,12 +1,18 @@
 //! The reference server: its parts, for the binary and its tests.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;
+mod door;
+mod entry;
 mod listen;
 pub mod log;
+pub mod probe;
 mod secret;
 pub mod serve;
+mod terminal;
+pub mod tls;

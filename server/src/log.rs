@@ -2,18 +2,21 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use enjamb_core::StreamCondition;
 use enjamb_core::router::{Change, ConflictBehaviour, ConnId};
 use enjamb_core::rt::{End, Notice};
+use enjamb_core::sources::TurnedAway;
 use enjamb_core::stream::Refused;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, ServeOptions};
 use crate::config::Listener;
+use crate::entry::Refusal;
+use crate::tls::{Fault, Tls};
 
 /// Starts logging to standard error.
 ///
@@ -23,7 +26,10 @@ pub fn start(options: &ServeOptions) -> Result<(), String> {
     let filter = EnvFilter::try_new(&options.log).map_err(|error| {
         format!("--log '{}' is no level or directive: {error}; try 'info' or 'debug'", options.log)
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Else a log that nobody reads any more would end the server by a panic: that it can't be written is told on
+    // standard error, too.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match options.log_format {
         LogFormat::Human => {
             let colour = io::stderr().is_terminal();
@@ -42,8 +48,15 @@ pub(crate) struct ConnectionLog {
     bound: bool,
 }
 
-/// Connections that failed before they were bound, of all listeners together: anybody can make those.
-static FAILURES: Mutex<PerMinute> = Mutex::new(PerMinute::new(60));
+/// Lines that anybody can cause, whose number is bounded for all listeners together.
+struct Shared {
+    lines: Mutex<PerMinute>,
+    /// What is said of those that got none.
+    more: &'static str,
+}
+
+static FAILURES: Shared = Shared::new("more connections failed before they were bound than are logged");
+static TURNED_AWAY: Shared = Shared::new("more connections were turned away than are logged");
 
 impl ConnectionLog {
     pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
@@ -73,7 +86,7 @@ impl ConnectionLog {
                 let unsent = *unsent;
                 match end {
                     End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
-                        if !self.bound && !may_log_failure() {
+                        if !self.bound && !FAILURES.may_log() {
                             return;
                         }
                         warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
@@ -108,6 +121,41 @@ impl ConnectionLog {
     }
 }
 
+/// A connection got no stream.
+pub(crate) fn refused(peer: SocketAddr, refusal: &Refusal) {
+    if !refusal.is_news() {
+        debug!(%peer, "connection ended before its stream began: {refusal}");
+    } else if FAILURES.may_log() {
+        warn!(%peer, "connection refused before its stream began: {refusal}");
+    }
+}
+
+/// The certificates of a listener were read anew.
+pub(crate) fn reloaded(address: SocketAddr, faults: &[Fault]) {
+    for fault in faults {
+        let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        if fault.is_fatal {
+            error!(%address, "certificates stay as they were: {}{help}", fault.message);
+        } else {
+            warn!(%address, "{}{help}", fault.message);
+        }
+    }
+    if !faults.iter().any(|fault| fault.is_fatal) {
+        info!(%address, "certificates are read anew; connections that are there keep the old ones");
+    }
+}
+
+/// What a listener's TLS is, in a word or two.
+fn tls_summary(tls: &Tls) -> String {
+    let settings = tls.settings();
+    let versions = settings.versions.iter().map(|version| format!("{:?}", version.version));
+    let mut summary = versions.collect::<Vec<_>>().join(" ");
+    if settings.cacertfile.is_some() {
+        summary += ", certificates required";
+    }
+    summary
+}
+
 /// A listener accepts: all that an operator may want to know of it, in one line.
 pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
     let domains = listener.domains.as_ref().map_or_else(
@@ -127,6 +175,9 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
         max_fsm_queue = %or_none(listener.max_fsm_queue, " stanzas"),
         max_stanza_size = %format_args!("{} bytes", listener.max_stanza_size),
         max_connections = listener.max_connections,
+        max_unauthenticated = listener.max_unauthenticated,
+        proxy_protocol = listener.proxy_protocol,
+        tls = %listener.tls.as_ref().map_or_else(|| "none".to_owned(), |tls| tls_summary(tls)),
         %domains,
         "listening for components"
     );
@@ -163,6 +214,7 @@ pub(crate) struct AcceptLog(Mutex<Option<Instant>>);
 
 impl AcceptLog {
     pub(crate) fn failed(&self, error: &io::Error) {
+        debug!("accepting failed: {error}");
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
             *last = Some(Instant::now());
@@ -171,16 +223,45 @@ impl AcceptLog {
     }
 }
 
-/// May a connection that failed before it was bound have a line?
-fn may_log_failure() -> bool {
-    let mut failures = FAILURES.lock().unwrap_or_else(PoisonError::into_inner);
-    if failures.is_over() {
-        let suppressed = failures.restart();
+/// A connection was closed at once.
+pub(crate) fn turned_away(peer: SocketAddr, why: &TurnedAway) {
+    if TURNED_AWAY.may_log() {
+        warn!(%peer, "connection turned away: {why}");
+    }
+}
+
+/// Says, at the end, how many lines there would have been.
+pub(crate) fn finish() {
+    for shared in [&FAILURES, &TURNED_AWAY] {
+        let suppressed = shared.lines().restart();
+        shared.tell(suppressed);
+    }
+}
+
+impl Shared {
+    const fn new(more: &'static str) -> Self {
+        Self { lines: Mutex::new(PerMinute::new(60)), more }
+    }
+
+    /// May there be one more? Says once a minute how many there were not.
+    fn may_log(&self) -> bool {
+        let mut lines = self.lines();
+        let suppressed = if lines.is_over() { lines.restart() } else { 0 };
+        let may = lines.may_log();
+        drop(lines);
+        self.tell(suppressed);
+        may
+    }
+
+    fn tell(&self, suppressed: u64) {
         if suppressed > 0 {
-            warn!(suppressed, "more connections failed before they were bound than are logged");
+            warn!(suppressed, "{}", self.more);
         }
     }
-    failures.may_log()
+
+    fn lines(&self) -> MutexGuard<'_, PerMinute> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// At most so many lines a minute; the rest are counted.

@@ -16,7 +16,9 @@ use tracing::{error, info, warn};
 use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
-use crate::{log, secret};
+use crate::terminal::{complain, say};
+use crate::tls::Tls;
+use crate::{check, log, secret};
 
 /// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
 /// flushed, the second in which it is read on, and a little more.
@@ -26,11 +28,12 @@ const DRAIN: Duration = Duration::from_secs(8);
 #[must_use]
 pub fn run(options: &ServeOptions) -> ExitCode {
     if let Err(message) = log::start(options) {
-        eprintln!("enjamb: {message}");
+        complain(format_args!("enjamb: {message}"));
         return ExitCode::from(2);
     }
-    let Some(config) = configure(options) else { return ExitCode::FAILURE };
+    let Some(mut config) = configure(options) else { return ExitCode::FAILURE };
     raise_file_limit();
+    leave_files_for_components(&mut config);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -60,7 +63,7 @@ fn configure(options: &ServeOptions) -> Option<Config> {
         }
     };
     if loaded.config.is_none() {
-        eprint!("{}", loaded.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
+        check::show_faults(&loaded);
         error!("{} has {} faults; nothing was started", path.display(), loaded.count(Severity::Error));
         return None;
     }
@@ -103,16 +106,26 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     if let Some(address) = first.filter(|_| is_default) {
         greet(&config, address);
     }
-    let name = signals.next().await;
+    let tls: Vec<_> =
+        config.listeners.iter().filter_map(|one| Some((one.address, one.tls.clone()?))).collect();
+    // Of its secrets there is one copy left: the listener's.
+    drop(config);
+    let name = loop {
+        match signals.next().await {
+            Order::Stop(name) => break name,
+            Order::Reload => reload(&tls),
+        }
+    };
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
     switch.shut_down();
     connections.close();
     tokio::select! {
         () = connections.wait() => info!("stopped"),
-        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", switch.connections()),
-        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", switch.connections()),
+        () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
+        name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
+    log::finish();
     ExitCode::SUCCESS
 }
 
@@ -128,11 +141,26 @@ fn open_all(listeners: &[config::Listener]) -> Option<Vec<TcpListener>> {
     (sockets.len() == listeners.len()).then_some(sockets)
 }
 
+/// Reads the certificates of all listeners anew.
+fn reload(listeners: &[(SocketAddr, Arc<Tls>)]) {
+    if listeners.is_empty() {
+        info!(
+            "SIGHUP: no listener has certificates to be read anew; a changed configuration takes a restart"
+        );
+    }
+    for (address, tls) in listeners {
+        log::reloaded(*address, &tls.reload(SystemTime::now()));
+    }
+}
+
 /// The switch that a configuration describes.
 fn switch_for(config: &Config) -> Switch {
     let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
     let hosts = config.hosts.iter().cloned();
     let switch = Switch::new(hosts, info, utc, config.users_can_see_hidden_services);
+    if let Some(bytes) = config.max_queued_bytes {
+        switch.set_max_queued(bytes);
+    }
     switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
     switch
 }
@@ -145,7 +173,7 @@ pub(crate) fn utc() -> String {
 fn greet(config: &Config, address: SocketAddr) {
     let (Some(host), Some(listener)) = (config.hosts.first(), config.listeners.first()) else { return };
     let (secret, ip, port) = (listener.password.expose(), address.ip(), address.port());
-    println!(
+    say(format_args!(
         "
   Enjamb is ready for components of {host}, on {address}.
   The secret of this run:  {secret}
@@ -155,23 +183,43 @@ fn greet(config: &Config, address: SocketAddr) {
 
   'enjamb demo' shows two components at work; 'enjamb serve --config FILE' takes a file. Ctrl-C stops.
 "
-    );
+    ));
 }
 
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What an operator asks for by a signal.
+enum Order {
+    Stop(&'static str),
+    Reload,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Order::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Order::Stop("SIGINT"),
+            _ = self.hangup.recv() => Order::Reload,
+        }
+    }
+
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Order::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }
@@ -184,6 +232,21 @@ fn raise_file_limit() {
         limit.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
             warn!("the limit of open files can't be raised: {error}");
+        }
+    }
+}
+
+/// Connections that are not authenticated get half of the file descriptors, so that a crowd of them can't take
+/// those of the components.
+fn leave_files_for_components(config: &mut Config) {
+    use rustix::process::{Resource, getrlimit};
+    let Some(files) = getrlimit(Resource::Nofile).current else { return };
+    let share = usize::try_from(files).unwrap_or(usize::MAX) / 2 / config.listeners.len().max(1);
+    for listener in &mut config.listeners {
+        if listener.max_unauthenticated > share {
+            listener.max_unauthenticated = share.max(1);
+            let address = listener.address;
+            info!(%address, "max_unauthenticated is {share} here: half of the {files} files that may be open, for each listener its part");
         }
     }
 }

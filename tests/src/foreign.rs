@@ -1,37 +1,20 @@
-//! Other people's servers, for our component to connect to: Prosody and ejabberd, Debian's packages, on loopback.
+//! Other people's servers, for our component to connect to, on a port that no other test takes.
 
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+
+pub use enjamb_foreign::Kind;
+use enjamb_foreign::{Server, Settings};
 
 use crate::env;
 use crate::server::{Port, SECRET};
 
-/// ejabberd's virtual machine takes seconds on a busy machine.
-const START: Duration = Duration::from_secs(60);
-
-/// Whose server it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Prosody.
-    Prosody,
-    /// ejabberd.
-    Ejabberd,
-}
-
 /// A server with the host `localhost`, which lets these components in with [`SECRET`]. It ends with this value.
 #[derive(Debug)]
 pub struct ForeignServer {
-    kind: Kind,
-    dir: PathBuf,
-    port: Port,
-    child: Child,
+    server: Server,
+    _port: Port,
 }
 
 impl ForeignServer {
@@ -41,28 +24,32 @@ impl ForeignServer {
     /// It is not installed, or does not start.
     #[must_use]
     pub fn start(kind: Kind, domains: &[&str]) -> Self {
+        Self::start_for(kind, "localhost", domains)
+    }
+
+    /// Starts one for this host and waits until it answers.
+    ///
+    /// # Panics
+    /// It is not installed, or does not start.
+    #[must_use]
+    pub fn start_for(kind: Kind, host: &str, domains: &[&str]) -> Self {
         let port = Port::claim();
-        let dir = env::work_dir().join(format!("foreign-{}", port.addr().port()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("data")).expect("target/ is writable");
-        fs::create_dir_all(dir.join("certs")).expect("target/ is writable");
-        let (name, text) = match kind {
-            Kind::Prosody => {
-                ("config.lua", prosody_config(&dir.display().to_string(), port.addr().port(), domains))
-            }
-            Kind::Ejabberd => ("config.yml", ejabberd_config(port.addr().port(), domains)),
+        let settings = Settings {
+            dir: env::work_dir().join(format!("foreign-{}", port.addr().port())),
+            addr: port.addr(),
+            secret: SECRET.into(),
+            host: host.into(),
+            domains: domains.iter().map(ToString::to_string).collect(),
+            quiet: false,
         };
-        fs::write(dir.join(name), text).expect("target/ is writable");
-        let child = spawn(kind, &dir);
-        let mut server = Self { kind, dir, port, child };
-        server.wait_until_it_accepts();
-        server
+        let server = Server::start(kind, settings).unwrap_or_else(|error| panic!("{error}"));
+        Self { server, _port: port }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.port.addr()
+        self.server.addr()
     }
 
     /// Sends it a signal.
@@ -70,104 +57,14 @@ impl ForeignServer {
     /// # Panics
     /// It has ended.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has one");
-        kill_process(pid, signal).expect("it has not ended");
+        self.server.signal(signal).expect("it has not ended");
     }
 
     /// Ends it and starts it again on the same port.
+    ///
+    /// # Panics
+    /// It does not start.
     pub fn restart(&mut self) {
-        self.signal(Signal::TERM);
-        let _ = self.child.wait();
-        self.child = spawn(self.kind, &self.dir);
-        self.wait_until_it_accepts();
+        self.server.restart().unwrap_or_else(|error| panic!("{error}"));
     }
-
-    fn wait_until_it_accepts(&mut self) {
-        let by = Instant::now() + START;
-        while TcpStream::connect(self.addr()).is_err() {
-            let ended = self.child.try_wait().expect("it is ours");
-            let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-            assert!(ended.is_none() && Instant::now() < by, "{:?} does not start: {log}", self.kind);
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for ForeignServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-fn spawn(kind: Kind, dir: &std::path::Path) -> Child {
-    let log = File::options().create(true).append(true).open(dir.join("log")).expect("target/ is writable");
-    let mut command = match kind {
-        Kind::Prosody => prosody(dir),
-        Kind::Ejabberd => ejabberd(dir),
-    };
-    command.stdin(Stdio::null()).stderr(log.try_clone().expect("it is open")).stdout(log);
-    let name = match kind {
-        Kind::Prosody => "prosody",
-        Kind::Ejabberd => "ejabberd",
-    };
-    command.spawn().unwrap_or_else(|error| panic!("{name} ({error}): apt-get install {name}"))
-}
-
-fn prosody(dir: &std::path::Path) -> Command {
-    let mut command = Command::new("prosody");
-    command.arg("--config").arg(dir.join("config.lua")).arg("-F");
-    command
-}
-
-/// Started without `ejabberdctl`, which would change the user and start a daemon that maps names to ports.
-fn ejabberd(dir: &std::path::Path) -> Command {
-    let listed = Command::new("dpkg").args(["-L", "ejabberd"]).output();
-    let listed = listed.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
-    let beam = listed.lines().find_map(|line| line.strip_suffix("/ejabberd.beam"));
-    let beam = beam.unwrap_or_else(|| panic!("ejabberd is not there: apt-get install ejabberd"));
-    let mut command = Command::new("erl");
-    command.args(["-noinput", "-pa", beam, "-mnesia", "dir"]);
-    command.arg(format!("\"{}\"", dir.join("data").display()));
-    command.args(["-ejabberd", "config"]).arg(format!("\"{}\"", dir.join("config.yml").display()));
-    command.arg("log_path").arg(format!("\"{}\"", dir.join("ejabberd.log").display()));
-    command.args(["-s", "ejabberd"]);
-    command
-}
-
-fn prosody_config(dir: &str, port: u16, domains: &[&str]) -> String {
-    let mut text = format!(
-        "run_as_root = true\n\
-         pidfile = '{dir}/pid'\n\
-         data_path = '{dir}/data'\n\
-         log = {{ {{ levels = {{ min = 'info' }}, to = 'console' }} }}\n\
-         modules_enabled = {{ 'ping' }}\n\
-         modules_disabled = {{ 's2s', 'c2s', 'posix' }}\n\
-         c2s_ports = {{}}\n\
-         s2s_ports = {{}}\n\
-         component_interfaces = {{ '{}' }}\n\
-         component_ports = {{ {port} }}\n\
-         VirtualHost 'localhost'\n",
-        Ipv4Addr::LOCALHOST
-    );
-    for domain in domains {
-        let _ = writeln!(text, "Component '{domain}'\n  component_secret = '{SECRET}'");
-    }
-    text
-}
-
-fn ejabberd_config(port: u16, domains: &[&str]) -> String {
-    let mut text = format!(
-        "hosts: ['localhost']\n\
-         loglevel: info\n\
-         certfiles: []\n\
-         modules:\n  mod_ping: {{}}\n\
-         listen:\n  -\n    port: {port}\n    ip: '{}'\n    module: ejabberd_service\n    access: all\n    global_routes: false\n    hosts:\n",
-        Ipv4Addr::LOCALHOST
-    );
-    for domain in domains {
-        let _ = writeln!(text, "      '{domain}':\n        password: '{SECRET}'");
-    }
-    text
 }

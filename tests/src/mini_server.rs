@@ -281,7 +281,9 @@ impl MiniServer {
         let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
             panic!("a server's stream gives stanzas with both addresses");
         };
-        if self.terms.check_from && !self.router.speaks_for(conn, from.domain()) {
+        // Of any other component the stream has checked it.
+        let is_prefix = stream.is_subdomain() && self.terms.check_from;
+        if is_prefix && !self.router.speaks_for(conn, from.domain()) {
             let refused = stream.refuse_sender(stanza, &mut connection.out);
             connection.log.push(format!("refused, answered {}: {}", refused.answered, refused.reason));
             return;

@@ -160,7 +160,66 @@ fn the_demo_shows_each_step_and_ends_with_0() {
 }
 
 #[test]
-fn without_any_file_it_listens_on_8888_and_prints_a_secret_that_works() {
+fn whoever_stops_reading_what_it_says_stops_nothing() {
+    let start = |args: &[&str]| {
+        let mut command = Command::new(binary());
+        command.args(args).env_remove("ENJAMB_CONFIG").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the binary runs")
+    };
+    for args in [["demo"].as_slice(), &["check", path(&env::data().join("mongooseim-shape.toml"))]] {
+        let mut child = start(args);
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().expect("it is ours").code(), Some(0), "{args:?}");
+    }
+    let text = "[general]\nhosts = [\"a.example\"]\n[[listen.service]]\nport = 0\npassword = \"s3cr3t\"\n";
+    let file = file("unread", text);
+    let mut child = start(&["--config", path(&file)]);
+    let log = BufReader::new(child.stderr.take().expect("stderr was asked for"));
+    let mut lines = log.lines().map(|line| line.expect("it writes UTF-8"));
+    let address = lines.find_map(|line| Some(line.split_once("address=")?.1.split(' ').next()?.to_owned()));
+    let addr: SocketAddr = address.expect("it says where it listens").parse().expect("an address");
+    drop((child.stdout.take(), lines));
+    for _ in 0..2 {
+        let mut wire = Wire::connect(addr);
+        let id = wire.open(header("echo.example").as_bytes()).expect("a header");
+        wire.send(format!("<handshake>{}</handshake>", digest_of(&id, "s3cr3t")).as_bytes(), None);
+        assert!(wire.wait(Duration::from_secs(5), has_handshake), "{}", wire.text());
+        wire.finish();
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+    fs::remove_file(file).expect("it is ours");
+}
+
+/// Programs that a printed line is pasted into; they end with 0 once they are logged in.
+const SLIXMPP: &str = "
+import asyncio, os, slixmpp
+
+class ComponentXMPP(slixmpp.ComponentXMPP):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.add_event_handler('session_start', lambda _: os._exit(0))
+
+async def main():
+    LINE
+    await asyncio.sleep(30)
+    os._exit(1)
+
+asyncio.run(main())
+";
+const XMPP_JS: &str = "
+const library = require('@xmpp/component');
+function component(options) {
+  const made = library.component(options);
+  made.on('online', () => process.exit(0));
+  return made;
+}
+LINE
+setTimeout(() => process.exit(1), 30000);
+";
+
+#[test]
+fn without_any_file_it_listens_on_8888_and_prints_lines_that_work_as_they_are() {
     let addr = SocketAddr::from(([127, 0, 0, 1], 8888));
     // Others on this machine may be testing the same: they take turns.
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -192,16 +251,25 @@ fn without_any_file_it_listens_on_8888_and_prints_a_secret_that_works() {
         .map(|(_, secret)| secret.trim());
     let secret = secret.unwrap_or_else(|| panic!("no secret in {shown:?}: is port 8888 in use?"));
     assert!(secret.len() >= 16 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{secret}");
-    assert!(
-        shown.contains("slixmpp") && shown.contains("xmpp.js") && shown.contains("echo.localhost"),
-        "{shown}"
-    );
-
     let mut wire = Wire::connect(addr);
     let id = wire.open(header("echo.localhost").as_bytes()).expect("a header");
     wire.send(format!("<handshake>{}</handshake>", digest_of(&id, secret)).as_bytes(), None);
     assert!(wire.wait(Duration::from_secs(5), has_handshake), "{}", wire.text());
-    drop(wire);
+    wire.finish();
+    let line = |library: &str| {
+        let line = shown.lines().find_map(|line| line.trim().strip_prefix(library)).map(str::trim);
+        line.unwrap_or_else(|| panic!("no line for {library} in {shown:?}"))
+    };
+    let python = SLIXMPP.replace("LINE", line("slixmpp"));
+    let javascript = XMPP_JS.replace("LINE", line("xmpp.js"));
+    let mut slixmpp = Command::new(env::slixmpp_python());
+    slixmpp.args(["-c", &python]);
+    let mut xmpp_js = Command::new("node");
+    xmpp_js.args(["-e", &javascript]).env("NODE_PATH", env::node_modules());
+    for mut pasted in [slixmpp, xmpp_js] {
+        let out = pasted.output().expect("the interpreter runs");
+        assert!(out.status.success(), "{pasted:?}: {}", stderr(&out));
+    }
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     assert_eq!(child.wait().expect("it is ours").code(), Some(0));
 }

@@ -1,6 +1,9 @@
 //! The cases of MongooseIM's own tests of its component listener, byte by byte: what an operator who comes from
 //! there relies on.
 
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use enjamb_tests::peer::{Element, Peer, refused};
 use enjamb_tests::server::{Config, Server};
 use enjamb_tests::wire::{Wire, header};
@@ -268,6 +271,50 @@ fn a_subdomain_conflicts_under_any_host() {
     assert_eq!(refused(server.addr(0), &prefix).condition, "conflict");
     // All or none: nothing of it is left under the other host.
     Peer::online(server.addr(0), "muc.localhost").assert_quiet();
+}
+
+#[test]
+fn a_prefix_that_makes_no_name_with_a_host_is_refused_before_it_is_bound_as_nothing() {
+    let server = Config::new(&[HOST]).listener("").listener("domains = [\"muc.localhost\"]").start();
+    for listener in [0, 1] {
+        let fault =
+            refused(server.addr(listener), &header("[::1]").replace(" to=", " is_subdomain='true' to="));
+        assert_eq!(fault.condition, "host-unknown");
+        assert!(fault.text.contains("[::1].localhost"), "{}", fault.text);
+    }
+}
+
+#[test]
+fn a_host_answers_what_it_is_asked_and_nothing_else() {
+    let server = Config::new(&[HOST]).listener("").start();
+    let mut comp = Peer::online(server.addr(0), "comp.example");
+    let mut ask = |kind: &str, to: &str, payload: &str| {
+        comp.send(&format!("<iq type='{kind}' id='q' to='{to}'>{payload}</iq>"));
+        comp.stanza("q")
+    };
+    let answer = ask("get", HOST, "<time xmlns='urn:xmpp:time'/>");
+    let utc = answer.xml.split("<utc>").nth(1).and_then(|rest| rest.split('<').next()).expect("a time");
+    let read = Command::new("date").args(["-u", "-d", utc, "+%s"]).output().expect("coreutils are there");
+    let said: u64 = String::from_utf8_lossy(&read.stdout).trim().parse().unwrap_or_else(|_| panic!("{utc}"));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("1970 is over").as_secs();
+    assert!(utc.ends_with('Z') && said.abs_diff(now) < 60, "{utc}");
+    assert!(answer.xml.contains("<tzo>+00:00</tzo>"), "{}", answer.xml);
+    let info = "http://jabber.org/protocol/disco#info";
+    for (kind, to, payload, condition) in [
+        ("get", HOST, format!("<query xmlns='{info}' node='x'/>"), "item-not-found"),
+        ("set", HOST, "<time xmlns='urn:xmpp:time'/>".into(), "service-unavailable"),
+        ("get", HOST, "<time xmlns='urn:other'/>".into(), "service-unavailable"),
+        ("get", "user@localhost", "<time xmlns='urn:xmpp:time'/>".into(), "service-unavailable"),
+        ("get", "localhost/resource", format!("<query xmlns='{info}'/>"), "service-unavailable"),
+    ] {
+        assert_eq!(ask(kind, to, &payload).condition(), condition, "{kind} {to} {payload}");
+    }
+    for to in [HOST, "user@localhost"] {
+        comp.message(to, "m", "x");
+        assert_eq!(comp.fault("m").condition, "service-unavailable");
+        comp.send(&format!("<presence to='{to}' id='p'/><presence type='probe' to='{to}' id='p'/>"));
+    }
+    comp.assert_quiet();
 }
 
 #[test]

@@ -136,6 +136,34 @@ fn stanza_of_1_mib() {
 }
 
 #[test]
+fn an_answer_is_hardly_longer_than_what_it_answers() {
+    let server = start();
+    let mut comp = Peer::online(server.addr(0), "comp.example");
+    for (quote, content) in
+        [('"', "'"), ('\'', "\""), ('"', "'&quot;"), ('\'', "&#39;"), ('"', ">"), ('"', "&#39;&#34;")]
+    {
+        let long = content.repeat(100_000 / content.len());
+        for stanza in [
+            format!("<message to='nowhere.example' id={quote}{long}{quote}/>"),
+            format!("<foo to='nowhere.example' id={quote}{long}{quote}/>"),
+            format!(
+                "<iq type='get' to='host.example' id={quote}{long}{quote}><ping xmlns='urn:xmpp:ping'/></iq>"
+            ),
+        ] {
+            comp.send(&stanza);
+            let answer = comp.element();
+            let most = stanza.len() * 6 / 5 + 1000;
+            assert!(answer.xml.len() <= most, "{content}: {} for {}", answer.xml.len(), stanza.len());
+            let sent = Element::new(&stanza);
+            assert_eq!(answer.attribute("id"), sent.attribute("id"), "{content}");
+        }
+    }
+    let long = "'".repeat(100_000);
+    comp.send(&format!("<foo xmlns=\"urn:{long}\"/>"));
+    assert!(comp.element().xml.len() < 102_000);
+}
+
+#[test]
 fn what_is_made_longer_on_the_way_is_bounced_and_nothing_is_poisoned() {
     // Each '>' in text is written as an entity, once the stanza has to be written anew.
     let server = Config::new(&["host.example"]).listener("max_stanza_size = 10_000").start();

@@ -1,8 +1,8 @@
 //! The same scripts give the same transcripts on every runtime: tokio in both flavours, async-std, smol and the
-//! simulator.
+//! simulator; and on all but the last over TLS, of which the core is told nothing.
 
 use enjamb_tests::sim::Simulated;
-use enjamb_tests::suite::{AsyncStd, Smol, Tokio, play, scripts};
+use enjamb_tests::suite::{AsyncStd, AsyncStdTls, Smol, SmolTls, Tokio, TokioTls, play, scripts};
 
 macro_rules! on_every_runtime {
     ($($runtime:ident: $type:ty,)*) => {$(
@@ -52,6 +52,11 @@ macro_rules! on_every_runtime {
             }
 
             #[test]
+            fn a_replaced_component_comes_back_later() {
+                assert_eq!(play::<Here, _>(scripts::replaced), REPLACED);
+            }
+
+            #[test]
             fn only_requests_are_sent_and_only_their_answers_taken() {
                 assert_eq!(play::<Here, _>(scripts::no_request), NO_REQUEST);
             }
@@ -75,6 +80,10 @@ on_every_runtime! {
     async_std: AsyncStd,
     smol: Smol,
     simulated: Simulated,
+    tokio_on_threads_over_tls: TokioTls<true>,
+    tokio_on_one_thread_over_tls_1_2: TokioTls<false>,
+    async_std_over_tls: AsyncStdTls,
+    smol_over_tls: SmolTls,
 }
 
 const MEET: [&str; 11] = [
@@ -101,9 +110,11 @@ const LATE: [&str; 4] = [
     "component: connection-timeout",
     "in time: true",
 ];
-const CANCEL: [&str; 6] = [
+const CANCEL: [&str; 8] = [
     "nothing came: true",
     "a: b.example: <body>1</body>",
+    "no answer: true",
+    "a, unasked: b.example: ",
     "a: broken",
     "server: by peer, 0 unsent",
     "b: a.example: error remote-server-not-found to gone",
@@ -152,3 +163,4 @@ const COME_BACK: [&str; 6] = [
     "a: by us",
     "again: true",
 ];
+const REPLACED: [&str; 4] = ["a: conflict", "waited: true", "again: true", "newcomer: conflict"];

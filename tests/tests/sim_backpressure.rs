@@ -98,6 +98,52 @@ fn a_receiver_that_reads_in_time_loses_nothing() {
     assert_eq!(world.count(Count::Bounced), 0);
 }
 
+#[test]
+fn what_waits_in_all_outboxes_is_bounded_and_given_back_with_each() {
+    let mut world = World::new(9, &["host.example"]);
+    world.wire.capacity = 8 * KIB;
+    world.listener.outbox_mark = 512 * KIB;
+    world.switch.set_max_queued(1024 * KIB);
+    let a = world.bind("a.example");
+    let deaf: Vec<_> = (0..6).map(|n| world.bind(&format!("deaf{n}.example"))).collect();
+    for (n, link) in deaf.iter().enumerate() {
+        link.peer.set_reading(false);
+        flood(&a, &format!("deaf{n}"), 1000 * n..1000 * n + 300);
+        world.run_ms(10);
+        assert!(world.switch.queued() <= 1024 * KIB, "{}", world.switch.queued());
+    }
+    // Four hold 300 stanzas each; the pool is used up then, and the others get what is free in each.
+    assert_eq!(world.switch.queued(), 1024 * KIB);
+    assert_eq!(world.count(Count::Delivered) as usize + got(&a).1, 6 * 300);
+    let error_of = |link: &Link| link.peer.stream().stanzas().map(|stanza| stanza.condition.clone()).next();
+    assert_eq!(error_of(&a).as_deref(), Some("resource-constraint"));
+    // Who reads, is served: nothing waits for it.
+    let lively = world.bind("lively.example");
+    flood(&a, "lively", 9000..9050);
+    world.run_ms(10);
+    assert_eq!(got(&lively).0, (9000..9050).collect::<Vec<_>>());
+    // Those that read, and those that go, give back what they had.
+    let bounced = got(&a).1;
+    deaf[0].peer.set_reading(true);
+    deaf[1].peer.reset();
+    world.run(SECOND);
+    assert!(world.switch.queued() <= 512 * KIB, "{}", world.switch.queued());
+    let unsent = deaf[1].end().map(|(_, unsent)| unsent as usize);
+    let Some(unsent) = unsent.filter(|&unsent| unsent > 250) else { panic!("{unsent:?}") };
+    flood(&a, "deaf5", 9100..9200);
+    world.run_ms(10);
+    assert_eq!(got(&a).1, bounced + unsent, "there is room again");
+    for link in &deaf[2..] {
+        link.peer.set_reading(true);
+    }
+    world.run(SECOND);
+    assert_eq!(world.switch.queued(), 0);
+    // Of the one that went all had been taken; what was on the wire is lost with it.
+    let stayed = deaf.iter().enumerate().filter(|(n, _)| *n != 1).map(|(_, link)| got(link).0);
+    let delivered: usize = stayed.inspect(|ids| assert_in_order(ids)).map(|ids| ids.len()).sum();
+    assert_eq!(delivered + 300 + got(&a).1 - unsent, 6 * 300 + 100, "each was delivered or came back");
+}
+
 /// Each of `n` floods the next one, and none reads; then all do.
 fn ring(n: usize, pause: Duration) {
     let mut world = World::new(n as u64, &["host.example"]);

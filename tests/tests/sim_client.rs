@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, ComponentSettings, Count, End};
+use enjamb_core::jid::{Domain, Jid};
+use enjamb_core::rt::{Component, ComponentSettings, Count, End, Request, RequestError};
 use enjamb_core::{Limits, Secret, StreamCondition};
 use enjamb_tests::sim::{Wire, World, header};
 
@@ -228,4 +228,111 @@ fn an_application_that_takes_nothing_does_not_make_the_server_look_dead() {
     link.peer.send(stanza.repeat(4000));
     world.run(Duration::from_secs(600));
     assert!(world.is_running(client) && component.end().is_none());
+}
+
+/// A request used to wait for room as long as there was none, and its time began when it was sent.
+#[test]
+fn a_request_is_late_in_time_though_there_is_no_room_to_send_it() {
+    let mut world = World::new(12, &["host.example"]);
+    let mut settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+    settings.mark = 4096;
+    world.wire.capacity = 8192;
+    let (component, client, peer) = world.component_alone(settings);
+    peer.send(header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>");
+    world.run_ms(10);
+    peer.set_reading(false);
+    let sent = sender(&mut world, &component, "b.example", 500);
+    world.run_ms(10);
+    assert!(sent.get() < 500, "there is room");
+
+    let outcome = Rc::new(RefCell::new(None));
+    let (asking, place) = (component.clone(), Rc::clone(&outcome));
+    world.spawn(async move {
+        let host = Jid::parse("host.example").unwrap();
+        let ping = Request::get(&host, "<ping xmlns='urn:xmpp:ping'/>").timeout(Duration::from_millis(700));
+        *place.borrow_mut() = Some(asking.request(ping).await);
+    });
+    world.run_ms(699);
+    assert!(outcome.borrow().is_none());
+    world.run_ms(10);
+    assert!(matches!(*outcome.borrow(), Some(Err(RequestError::Late(_)))), "{outcome:?}");
+
+    // It is not sent later, either: nobody waits for its answer.
+    peer.set_reading(true);
+    world.run(Duration::from_secs(1));
+    assert_eq!(sent.get(), 500);
+    assert!(world.is_running(client) && !peer.text().contains("urn:xmpp:ping"));
+}
+
+/// Each request used to be polled for every stanza that came: n requests cost n² turns.
+#[test]
+fn an_answer_wakes_the_request_that_it_answers_and_no_other() {
+    let mut world = World::new(13, &["host.example"]);
+    let settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+    let (component, _, peer) = world.component_alone(settings);
+    peer.send(header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>");
+    world.run_ms(10);
+    let (turns, done) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    for _ in 0..100 {
+        let (asking, turns, done) = (component.clone(), Rc::clone(&turns), Rc::clone(&done));
+        world.spawn(async move {
+            let host = Jid::parse("host.example").unwrap();
+            let mut request = Box::pin(asking.request(Request::get(&host, "<ping xmlns='urn:xmpp:ping'/>")));
+            let answer = std::future::poll_fn(|cx| {
+                turns.set(turns.get() + 1);
+                request.as_mut().poll(cx)
+            });
+            assert!(answer.await.is_ok());
+            done.set(done.get() + 1);
+        });
+    }
+    world.run_ms(10);
+    let asked = turns.get();
+    for number in (1..=100).rev() {
+        peer.send(format!("<iq type='result' id='enjamb-{number}' from='host.example' to='a.example'/>"));
+        world.run_ms(10);
+    }
+    assert_eq!((done.get(), turns.get() - asked), (100, 100));
+}
+
+#[test]
+fn a_component_that_says_nothing_sends_a_space_in_time() {
+    let mut world = World::new(14, &["host.example"]);
+    let settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+    let (_component, client, peer) = world.component_alone(settings);
+    peer.send(header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>");
+    world.run(Duration::from_secs(29));
+    let quiet = peer.text();
+    assert!(quiet.ends_with("</handshake>"), "{quiet}");
+    world.run(Duration::from_secs(2));
+    assert_eq!(peer.text(), quiet.clone() + " ");
+    world.run(Duration::from_secs(28));
+    assert_eq!(peer.text(), quiet + " ");
+    assert!(world.is_running(client));
+}
+
+#[test]
+fn what_the_server_says_last_is_what_the_application_hears() {
+    let conditions = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
+    for (said, heard) in [
+        (
+            format!("<conflict {conditions}/><text {conditions}>Component already connected</text>"),
+            "conflict: the peer says: Component already connected",
+        ),
+        (format!("<not-authorized {conditions}/>"), "not-authorized: the peer says no more than that"),
+        (String::new(), "undefined-condition: the peer says no more than that"),
+        ("<x xmlns='urn:x'/>".into(), "undefined-condition: the peer says no more than that"),
+    ] {
+        for before in ["", "<handshake/>"] {
+            let mut world = World::new(15, &["host.example"]);
+            let settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+            let (component, client, peer) = world.component_alone(settings);
+            let header = header("a.example", "id='1'").replace("to=", "from=");
+            peer.send(format!("{header}{before}<stream:error>{said}</stream:error></stream:stream>"));
+            peer.shut();
+            world.run(Duration::from_secs(10));
+            assert_eq!(component.end().expect("it has ended").to_string(), heard);
+            assert!(!world.is_running(client));
+        }
+    }
 }

@@ -194,6 +194,12 @@ fn after_the_end_a_second_or_64_kib_are_read_and_thrown_away() {
     chatty.peer.send("</stream:stream>");
     world.run_ms(1);
     let before: usize = chatty.peer.taken().iter().map(|(_, n)| n).sum();
+    // In many small reads, or in large ones.
+    for _ in 0..10 {
+        chatty.peer.send("x");
+        world.run_ms(10);
+    }
+    assert!(world.is_running(chatty.task));
     chatty.peer.send("x".repeat(500_000));
     world.run_ms(1);
     let after: usize = chatty.peer.taken().iter().map(|(_, n)| n).sum();

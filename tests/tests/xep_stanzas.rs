@@ -83,8 +83,8 @@ fn start() -> (Server, Peer, Peer) {
     (server, sender, receiver)
 }
 
-/// Sends the corpus in pieces of these sizes and compares what arrives.
-fn assert_all_arrive(sent: &[Sent], mut pieces: impl FnMut() -> usize + Send) {
+/// Sends the corpus in pieces of this size and compares what arrives.
+fn assert_all_arrive(sent: &[Sent], piece: usize) {
     let (_server, mut sender, mut receiver) = start();
     let bytes: String = sent.iter().map(|sent| sent.xml.as_str()).collect();
     let before = receiver.wire.received().len();
@@ -92,7 +92,7 @@ fn assert_all_arrive(sent: &[Sent], mut pieces: impl FnMut() -> usize + Send) {
         scope.spawn(|| {
             let mut rest = bytes.as_bytes();
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(pieces().min(rest.len()));
+                let (now, later) = rest.split_at(piece.min(rest.len()));
                 assert_eq!(
                     sender.wire.send(now, None),
                     now.len(),
@@ -103,8 +103,10 @@ fn assert_all_arrive(sent: &[Sent], mut pieces: impl FnMut() -> usize + Send) {
             }
             sender.send("<message to='b.example' id='the-end'/>");
         });
-        let limit = Duration::from_secs(60);
-        assert!(receiver.wire.wait_for(limit, "'the-end'"), "the last one does not come");
+        // Two million writes take a while where others want the machine, too.
+        let limit = Duration::from_secs(300);
+        let is_last = |bytes: &[u8]| bytes.ends_with(b" id='the-end'/>");
+        assert!(receiver.wire.wait(limit, is_last), "the last one does not come");
     });
     let received = receiver.wire.received()[before..].to_vec();
     let mut got = trees(&received);
@@ -131,27 +133,12 @@ fn assert_all_arrive(sent: &[Sent], mut pieces: impl FnMut() -> usize + Send) {
 
 #[test]
 fn all_arrive_as_the_same_xml() {
-    assert_all_arrive(&corpus(), || usize::MAX);
+    assert_all_arrive(&corpus(), usize::MAX);
 }
 
 #[test]
-fn all_arrive_as_the_same_xml_from_pieces_of_1_to_7_bytes() {
-    // Marsaglia's xorshift: other cuts each time would be a test that fails now and then.
-    let mut state = 0x9E37_79B9_u32;
-    assert_all_arrive(&corpus(), move || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        1 + state as usize % 7
-    });
-}
-
-#[test]
-fn some_of_each_size_arrive_as_the_same_xml_byte_by_byte() {
-    let mut corpus = corpus();
-    corpus.sort_by_key(|sent| sent.xml.len());
-    let sample: Vec<Sent> = corpus.into_iter().step_by(37).collect();
-    assert_all_arrive(&sample, || 1);
+fn all_arrive_as_the_same_xml_byte_by_byte() {
+    assert_all_arrive(&corpus(), 1);
 }
 
 #[test]

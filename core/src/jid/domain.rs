@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
-use core::net::Ipv6Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use idna::AsciiDenyList;
@@ -72,7 +72,8 @@ impl fmt::Debug for Domain {
 }
 
 /// Brings a domain into the form in which names are compared: lower case, U-labels in NFC (RFC 7622 section
-/// 3.2.1), one final dot taken off, an IPv6 address in its shortest form. Borrowed where `raw` is that already.
+/// 3.2.1), one final dot taken off, an IPv6 address in its shortest form, an IPv4 address only in the one it has.
+/// Borrowed where `raw` is that already.
 ///
 /// Stricter than UTS 46 asks for: a name that it would accept by dropping characters or by replacing them with
 /// others than their lower case (full-width letters, ideographic dots, soft hyphens) is refused. `_` is let
@@ -92,12 +93,25 @@ pub fn canonical_domain(raw: &str) -> Result<Cow<'_, str>, JidError> {
         return canonical_ipv6(raw);
     }
     let seen = check_ascii(name)?;
+    if ends_in_a_number(name) && name.parse::<Ipv4Addr>().is_err() {
+        return Err(JidError::NotIpv4);
+    }
     if seen.idna {
         canonical_idna(name)
     } else if seen.upper {
         Ok(Cow::Owned(name.to_ascii_lowercase()))
     } else {
         Ok(Cow::Borrowed(name))
+    }
+}
+
+/// Whether a resolver would take the name for an IPv4 address (WHATWG's URL standard, section 3.5): no domain
+/// ends in a label of digits, or of hexadecimal digits behind `0x`.
+fn ends_in_a_number(name: &str) -> bool {
+    let last = name.rsplit_once('.').map_or(name, |(_, last)| last).as_bytes();
+    match last {
+        [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),
+        digits => digits.iter().all(u8::is_ascii_digit),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn parts(text: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Where the domain that begins at `start` ends, if it is canonical without doubt. Hyphens where they may mean
-/// something are left to the closer look.
+/// something are left to the closer look, and numbers at the end.
 fn canonical_domain(text: &[u8], start: usize) -> Option<usize> {
     let (mut label, mut at) = (start, start);
     loop {
@@ -57,7 +57,11 @@ fn canonical_domain(text: &[u8], start: usize) -> Option<usize> {
                 at += 1;
                 label = at;
             }
-            _ => return (is_label && at - start <= MAX_PART).then_some(at),
+            // A last label that begins with a digit may be a number.
+            _ => {
+                let fits = is_label && !text[label].is_ascii_digit() && at - start <= MAX_PART;
+                return fits.then_some(at);
+            }
         }
     }
 }
@@ -108,6 +112,10 @@ mod tests {
             "A",
             "a_b",
             "127.0.0.1",
+            "127.1",
+            "a.0x7f",
+            "a.3com",
+            "1.2.a",
             "[::1]",
             "a'b",
             "a@b.c/@/",

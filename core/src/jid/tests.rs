@@ -163,6 +163,45 @@ fn a_domain_holds_no_blank_control_or_sign() {
 }
 
 #[test]
+fn what_ends_in_a_number_is_an_ipv4_address_in_its_one_spelling() {
+    for name in [
+        "127.1",
+        "127.0.1",
+        "2130706433",
+        "0x7f.0.0.1",
+        "0X7F.1",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.0.0.01",
+        "0.0.0.0x",
+        "127.0.0.256",
+        "1.2.3.4.5",
+        "comp.example.1",
+        "comp.0",
+        "a.0xff",
+        "comp.example.007",
+        "127.0.0.0x1.",
+    ] {
+        assert_eq!(canonical_domain(name), Err(JidError::NotIpv4), "{name:?}");
+        assert_eq!(Jid::parse(&format!("user@{name}/res")), Err(JidError::NotIpv4), "{name:?}");
+    }
+    for name in [
+        "127.0.0.1",
+        "1.2.3.4.example",
+        "0x7f.example",
+        "a.3com",
+        "4.3.2.1.in-addr.arpa",
+        "0xg",
+        "a1",
+        "x.0y",
+    ] {
+        assert!(matches!(canonical_domain(name), Ok(Cow::Borrowed(same)) if same == name), "{name:?}");
+        assert!(Jid::parse(name).is_ok_and(|jid| jid.is_verbatim()));
+    }
+    assert_eq!(canonical("127.0.0.1."), "127.0.0.1");
+}
+
+#[test]
 fn brackets_hold_an_ipv6_address_and_nothing_else() {
     for name in ["[", "[]", "[::1", "[::1].", "[127.0.0.1]", "[::1]x", "[fe80::1%eth0]", "[comp.example]"] {
         assert_eq!(canonical_domain(name), Err(JidError::NotIpv6), "{name:?}");

@@ -66,19 +66,16 @@ pub struct Terms {
     pub access: Arc<AccessRule>,
     /// What happens when its name is taken.
     pub conflict: ConflictBehaviour,
-    /// The longest stanza taken from it and delivered to it, in bytes.
-    pub max_stanza: usize,
 }
 
 impl Default for Terms {
-    /// A listener of which nothing but the secret is set; stanzas up to 1 MiB.
+    /// A listener of which nothing but the secret is set.
     fn default() -> Self {
         Self {
             hidden: false,
             check_from: true,
             access: Arc::new(AccessRule::everyone()),
             conflict: ConflictBehaviour::Disconnect,
-            max_stanza: 1 << 20,
         }
     }
 }

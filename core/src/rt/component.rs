@@ -3,11 +3,11 @@
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::task::{Context, Poll, Waker};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, PoisonError};
 
-use super::component_request::Pending;
+use super::component_request::Requests;
 use super::component_session::ComponentSession;
 use super::driver::Driver;
 use super::session::End;
@@ -82,15 +82,13 @@ pub(super) struct State {
     pub(super) outbox: Vec<u8>,
     /// Some of what left the outbox is not written yet.
     pub(super) unwritten: bool,
-    /// Requests that wait for their answers, by number.
-    pub(super) requests: BTreeMap<u64, Pending>,
-    pub(super) last_request: u64,
+    pub(super) requests: Requests,
     /// The connection's task.
     pub(super) driver: Option<Waker>,
     /// The application's tasks.
     pub(super) waiting: Vec<Waker>,
     /// Tasks to wake once the lock is released.
-    to_wake: Vec<Waker>,
+    pub(super) to_wake: Vec<Waker>,
 }
 
 /// Why a stanza was not sent.
@@ -176,6 +174,13 @@ impl State {
 
     pub(super) fn wake_waiting(&mut self) {
         self.to_wake.append(&mut self.waiting);
+    }
+
+    /// Notes how the connection ended, the first time, and wakes all who wait for anything.
+    pub(super) fn end(&mut self, end: End) {
+        self.ended.get_or_insert(end);
+        self.to_wake.extend(self.requests.wakers());
+        self.wake_waiting();
     }
 
     pub(super) fn note_unwritten(&mut self, unwritten: bool) {
@@ -378,7 +383,7 @@ impl<T: Transport, C: Timer> ComponentConnection<T, C> {
         while core::future::poll_fn(|cx| self.driver.poll_notice(cx)).await.is_some() {}
     }
 
-    /// Drives the connection; ready once it has ended.
+    /// Drives the connection; ready once it has ended, and whenever it is polled after that.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.driver.poll_notice(cx).map(drop)
     }

@@ -1,8 +1,9 @@
 //! An iq request of a component, and the one stanza that answers it (RFC 6120, 8.2.3).
 
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::borrow::ToOwned;
+use std::collections::{BTreeMap, BTreeSet};
 use std::string::String;
 
 use super::component::{Component, Received, SendError, State, check};
@@ -52,7 +53,7 @@ impl<'a> Request<'a> {
         Self { from: Some(from), ..self }
     }
 
-    /// Waits so long for the answer instead of 30 s.
+    /// Waits so long for the answer instead of 30 s, the wait for room to send the request included.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
@@ -89,65 +90,99 @@ pub enum RequestError {
     Ended,
 }
 
-/// A request that waits for its answer.
-pub(super) struct Pending {
+/// Requests that wait for their answers. Each has a waker of its own, so that an answer wakes one of them and not all.
+#[derive(Default)]
+pub(super) struct Requests {
+    last: u64,
+    by_number: BTreeMap<u64, Pending>,
+    /// Those whose time has not begun: the connection knows the time.
+    new: Vec<u64>,
+    /// Those that wait, by when they are late.
+    deadlines: BTreeSet<(Instant, u64)>,
+}
+
+struct Pending {
     /// Whom only the answer may come from.
     peer: String,
     timeout: Duration,
-    /// Set by the connection, which knows the time.
     deadline: Option<Instant>,
     answer: Option<StanzaBuf>,
     is_late: bool,
+    waker: Option<Waker>,
 }
 
-impl Pending {
-    fn is_waiting(&self) -> bool {
-        self.answer.is_none() && !self.is_late
+impl Requests {
+    fn insert(&mut self, number: u64, peer: String, timeout: Duration) {
+        let pending = Pending { peer, timeout, deadline: None, answer: None, is_late: false, waker: None };
+        self.by_number.insert(number, pending);
+        self.new.push(number);
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(Pending { deadline: Some(deadline), .. }) = self.by_number.remove(&number) {
+            self.deadlines.remove(&(deadline, number));
+        }
+    }
+
+    /// The wakers of all, since the stream has ended.
+    pub(super) fn wakers(&mut self) -> impl Iterator<Item = Waker> {
+        self.by_number.values_mut().filter_map(|pending| pending.waker.take())
     }
 }
 
 impl State {
     /// Gives a stanza to the request that it answers, if it is the answer to one.
     pub(super) fn answer(&mut self, stanza: &Stanza<'_>, id_prefix: &str) -> bool {
-        if self.requests.is_empty() || stanza.kind() != Kind::Iq {
+        if self.requests.by_number.is_empty() || stanza.kind() != Kind::Iq {
             return false;
         }
         let (Some(id), Some(from)) = (stanza.id(), stanza.from()) else { return false };
-        let number = id.strip_prefix(id_prefix).and_then(|number| number.parse().ok());
-        let Some(pending) = number.and_then(|number: u64| self.requests.get_mut(&number)) else {
+        let Some(number) = id.strip_prefix(id_prefix).and_then(|number| number.parse().ok()) else {
             return false;
         };
+        let Some(pending) = self.requests.by_number.get_mut(&number) else { return false };
         let is_answer = matches!(stanza.type_().as_deref(), Some("result" | "error"));
-        if !is_answer || !pending.is_waiting() || pending.peer != from.as_str() {
+        let is_waiting = pending.answer.is_none() && !pending.is_late;
+        if !is_answer || !is_waiting || pending.peer != from.as_str() {
             return false;
         }
         pending.answer = Some(StanzaBuf::new(stanza));
-        self.wake_waiting();
+        let (deadline, waker) = (pending.deadline, pending.waker.take());
+        if let Some(deadline) = deadline {
+            self.requests.deadlines.remove(&(deadline, number));
+        }
+        self.to_wake.extend(waker);
         true
     }
 
     /// Starts the time of requests that are new.
     pub(super) fn start_requests(&mut self, now: Instant) {
-        for pending in self.requests.values_mut() {
-            pending.deadline.get_or_insert(now + pending.timeout);
+        let Requests { by_number, new, deadlines, .. } = &mut self.requests;
+        for number in new.drain(..) {
+            if let Some(pending) = by_number.get_mut(&number) {
+                let deadline = now + pending.timeout;
+                pending.deadline = Some(deadline);
+                deadlines.insert((deadline, number));
+            }
         }
     }
 
     /// When the next request is late.
     pub(super) fn request_timeout(&self) -> Option<Instant> {
-        let waiting = self.requests.values().filter(|pending| pending.is_waiting());
-        waiting.filter_map(|pending| pending.deadline).min()
+        self.requests.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// Gives up on requests that are late.
     pub(super) fn expire_requests(&mut self, now: Instant) {
-        let mut some_are = false;
-        for pending in self.requests.values_mut().filter(|pending| pending.is_waiting()) {
-            pending.is_late = pending.deadline.is_some_and(|deadline| deadline <= now);
-            some_are |= pending.is_late;
-        }
-        if some_are {
-            self.wake_waiting();
+        let Requests { by_number, deadlines, .. } = &mut self.requests;
+        while let Some(&(deadline, number)) = deadlines.first()
+            && deadline <= now
+        {
+            deadlines.pop_first();
+            if let Some(pending) = by_number.get_mut(&number) {
+                pending.is_late = true;
+                self.to_wake.extend(pending.waker.take());
+            }
         }
     }
 }
@@ -157,7 +192,7 @@ struct Forget<'a>(&'a Component, u64);
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.0.shared.lock().requests.remove(&self.1);
+        self.0.shared.lock().requests.remove(self.1);
     }
 }
 
@@ -175,17 +210,29 @@ impl Component {
         let peer = request.to.as_str().to_owned();
         let (number, iq) = {
             let mut state = self.shared.lock();
-            state.last_request += 1;
-            let number = state.last_request;
+            state.requests.last += 1;
+            let number = state.requests.last;
             let own = self.shared.own.as_ref().map(|own| own.as_str());
             let iq = request.to_iq(&format!("{}{number}", self.shared.id_prefix), own)?;
-            let pending = Pending { peer, timeout, deadline: None, answer: None, is_late: false };
-            state.requests.insert(number, pending);
+            state.requests.insert(number, peer, timeout);
+            // Its time begins now, be there room to send it or not.
+            state.wake_driver();
             (number, iq)
         };
         let _forget = Forget(self, number);
-        self.send(iq).await?;
-        core::future::poll_fn(|cx| self.poll_answer(cx, number, timeout)).await
+        check(&iq, &self.shared.limits)?;
+        let mut unsent = Some(iq);
+        core::future::poll_fn(|cx| {
+            if let Some(iq) = &unsent
+                && let Poll::Ready(room) = self.poll_room(cx)
+            {
+                room?;
+                self.put(iq)?;
+                unsent = None;
+            }
+            self.poll_answer(cx, number, timeout)
+        })
+        .await
     }
 
     fn poll_answer(
@@ -196,7 +243,7 @@ impl Component {
     ) -> Poll<Result<Received, RequestError>> {
         let mut state = self.shared.lock();
         let has_ended = state.ended.is_some();
-        let Some(pending) = state.requests.get_mut(&number) else {
+        let Some(pending) = state.requests.by_number.get_mut(&number) else {
             return Poll::Ready(Err(RequestError::Ended));
         };
         match pending.answer.take() {
@@ -206,7 +253,10 @@ impl Component {
             Some(answer) => Poll::Ready(Ok(answer)),
             None if pending.is_late => Poll::Ready(Err(RequestError::Late(timeout))),
             None if has_ended => Poll::Ready(Err(RequestError::Ended)),
-            None => state.wait(cx),
+            None => {
+                pending.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
         }
     }
 }

@@ -35,9 +35,7 @@ impl ComponentSession {
     }
 
     fn end_with(&mut self, end: End) {
-        let mut state = self.shared.lock();
-        state.ended.get_or_insert(end);
-        state.wake_waiting();
+        self.shared.lock().end(end);
     }
 
     fn fail(&mut self, error: StreamError) {
@@ -118,7 +116,7 @@ impl Session for ComponentSession {
         state.start_requests(now);
         let Stage::Open(stream) = &mut self.stage else {
             if state.closing && state.ended.is_none() {
-                state.ended = Some(End::ByUs);
+                state.end(End::ByUs);
             }
             return;
         };
@@ -134,8 +132,7 @@ impl Session for ComponentSession {
         let close_by = *self.close_by.get_or_insert(now + self.shared.limits.flush);
         if outgoing.is_empty() || close_by <= now {
             outgoing.append(|out| stream.close(out));
-            state.ended = Some(End::ByUs);
-            state.wake_waiting();
+            state.end(End::ByUs);
         }
     }
 

@@ -197,6 +197,11 @@ impl Deliverer {
                 ErrorType::Wait,
                 "the component does not read what is sent to it: its queue is full",
             ),
+            Offer::PoolEmpty => StanzaError::new(
+                StanzaCondition::ResourceConstraint,
+                ErrorType::Wait,
+                "so much waits for components that do not read that the server takes no more for this one",
+            ),
             Offer::Overflow => {
                 drop(outbox);
                 port.wake();
@@ -292,6 +297,11 @@ fn return_to_sender(
             }
             Some(())
         }
-        Offer::Full { .. } | Offer::Stalled | Offer::Overflow | Offer::TooBig | Offer::Closed => None,
+        Offer::Full { .. }
+        | Offer::Stalled
+        | Offer::PoolEmpty
+        | Offer::Overflow
+        | Offer::TooBig
+        | Offer::Closed => None,
     }
 }

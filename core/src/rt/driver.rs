@@ -90,12 +90,16 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     /// Reading waits for the session's budget, and for nothing else.
     wants_tokens: bool,
     outgoing: Outgoing,
+    /// The transport may still keep some of what it took.
+    unflushed: bool,
     phase: Phase,
     /// The session was told that nothing more will be written.
     finished: bool,
     armed: Option<Instant>,
     /// When to give memory back, if nothing happens before.
     idle_at: Option<Instant>,
+    /// What the negotiation took is not given back yet.
+    has_leftovers: bool,
 }
 
 /// What is known of the input that is left.
@@ -146,10 +150,12 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             reading: true,
             wants_tokens: false,
             outgoing: Outgoing::default(),
+            unflushed: false,
             phase: Phase::Running,
             finished: false,
             armed: None,
             idle_at: None,
+            has_leftovers: false,
         }
     }
 
@@ -157,6 +163,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     pub(super) fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
         for _ in 0..TURNS {
             if let Some(notice) = self.session.next_notice() {
+                self.has_leftovers |= matches!(notice, Notice::Bound { .. });
                 return Poll::Ready(Some(notice));
             }
             let turn = match self.phase {
@@ -250,6 +257,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 Poll::Ready(Ok(n)) => {
                     self.outgoing.advance(n);
                     self.session.wrote(now);
+                    self.unflushed = true;
                     worked = true;
                     continue;
                 }
@@ -261,6 +269,16 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             }
             // Broken: what is left can't be written.
             return true;
+        }
+        if self.unflushed {
+            match self.transport.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => {
+                    self.session.broke(error.kind());
+                    return true;
+                }
+                Poll::Pending => {}
+            }
         }
         worked
     }
@@ -282,18 +300,20 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         let result = self.transport.poll_read(cx, &mut scratch[..READ.min(budget)]);
         let worked = match result {
             Poll::Pending => false,
-            Poll::Ready(Ok(0)) => {
-                let Self { session, outgoing, .. } = self;
-                outgoing.append(|out| session.handle_eof(out));
-                true
-            }
-            Poll::Ready(Ok(n)) => {
+            Poll::Ready(Ok(n)) if n > 0 => {
                 self.session.read(n);
                 self.take_input(cx, now, &scratch[..n]);
                 true
             }
-            Poll::Ready(Err(error)) => {
+            // Of what is wrapped, an end without a farewell is an end all the same: whether the peer had more to
+            // say is told by the stream's own closing tag.
+            Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
                 self.session.broke(error.kind());
+                true
+            }
+            Poll::Ready(_) => {
+                let Self { session, outgoing, .. } = self;
+                outgoing.append(|out| session.handle_eof(out));
                 true
             }
         };
@@ -341,11 +361,15 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         if self.input.is_empty() && self.input.capacity() > 0 {
             self.input = Vec::new();
         }
+        if self.has_leftovers && self.outgoing.is_empty() {
+            // At once: between the lasting memory of the next connections it would leave gaps that nobody fills.
+            self.has_leftovers = false;
+            self.release();
+        }
         match self.idle_at {
             None => self.idle_at = Some(now + self.hibernate_after),
             Some(at) if at <= now => {
-                self.outgoing.release();
-                self.session.release();
+                self.release();
                 // Not again before something happens.
                 self.idle_at = Some(Instant::from_origin(Duration::MAX));
                 return None;
@@ -353,6 +377,11 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             Some(_) => {}
         }
         self.idle_at.filter(|&at| at < Instant::from_origin(Duration::MAX))
+    }
+
+    fn release(&mut self) {
+        self.outgoing.release();
+        self.session.release();
     }
 
     /// Wants to be woken at `at`, or earlier: an alarm that is set for an earlier time is left alone.

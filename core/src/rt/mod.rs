@@ -12,6 +12,7 @@
 //! | `deliver` | where one stanza goes |
 //! | `switch` | who is connected: the router and every connection's outbox |
 //! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
+//! | `pool` | how much may wait in all outboxes together |
 //! | `component` | the application's handle to a component's connection |
 //! | `component_request` | its iq requests and their answers |
 //! | `component_futures` | the handle as a `Stream` and a `Sink`, with the feature `futures` |
@@ -32,6 +33,7 @@ mod interleavings;
 mod listener;
 mod outbox;
 mod outgoing;
+mod pool;
 mod reconnect;
 mod session;
 mod switch;

@@ -1,15 +1,18 @@
 //! Where other connections leave stanzas for one connection.
 
 use core::task::{Context, Waker};
+use std::sync::Arc;
 
 use super::listener::Listener;
 use super::outgoing::{Batch, Outgoing};
+use super::pool::{Pool, Share};
 use crate::error::Cause;
 use crate::router::ConnId;
 use crate::time::Instant;
 
-/// One connection's outbox, behind its lock. Bounded by bytes, and by stanzas where the listener says so.
-#[derive(Debug, Default)]
+/// One connection's outbox, behind its lock. Bounded by bytes, its own and those of all, and by stanzas where the
+/// listener says so.
+#[derive(Debug)]
 pub(super) struct Outbox {
     queue: Batch,
     /// Only a bound connection takes stanzas.
@@ -17,6 +20,9 @@ pub(super) struct Outbox {
     /// What the connection took from here and has not written yet.
     in_flight_bytes: usize,
     in_flight_stanzas: usize,
+    /// The memory that it takes meanwhile: what is written of a batch is given back with the rest of it.
+    in_flight_memory: usize,
+    share: Share,
     /// The socket takes no bytes at the moment.
     socket_full: bool,
     /// Since when stanzas were refused because it is full, until it has drained to half the mark.
@@ -26,8 +32,8 @@ pub(super) struct Outbox {
     receiver: Option<Waker>,
     /// The receiver has been, or is about to be, woken for what is in here.
     notified: bool,
-    /// The connection is to end for this reason.
-    order: Option<Cause>,
+    /// The connection is to end for this reason. Boxed, as nearly none has one.
+    order: Option<Box<Cause>>,
 }
 
 /// What became of a stanza that was offered.
@@ -39,6 +45,8 @@ pub(super) enum Offer {
     Full { until: Instant },
     /// There has been no room for too long.
     Stalled,
+    /// All outboxes together hold as much as they may.
+    PoolEmpty,
     /// More stanzas wait than may: the connection ends over it.
     Overflow,
     /// As it would be delivered it is larger than the receiver takes.
@@ -48,6 +56,23 @@ pub(super) enum Offer {
 }
 
 impl Outbox {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self {
+            queue: Batch::default(),
+            open: false,
+            in_flight_bytes: 0,
+            in_flight_stanzas: 0,
+            in_flight_memory: 0,
+            share: Share::new(pool),
+            socket_full: false,
+            full_since: None,
+            senders: Vec::new(),
+            receiver: None,
+            notified: false,
+            order: None,
+        }
+    }
+
     pub(super) fn set_open(&mut self, open: bool) {
         self.open = open;
     }
@@ -65,7 +90,7 @@ impl Outbox {
         let waiting = self.queue.ends.len() + self.in_flight_stanzas;
         if let Some(most) = listener.max_queue.filter(|most| self.socket_full && waiting >= most.get()) {
             self.open = false;
-            self.order = Some(Cause::LongQueue { limit: most.get() });
+            self.order_end(Cause::LongQueue { limit: most.get() });
             return Offer::Overflow;
         }
         if self.queue.bytes.len() + self.in_flight_bytes >= listener.outbox_mark {
@@ -81,7 +106,13 @@ impl Outbox {
         write(&mut self.queue.bytes);
         if self.queue.bytes.len() - before > listener.limits.stanza {
             self.queue.bytes.truncate(before);
+            // It may have been several times as long as what was received.
+            self.queue.bytes.shrink_to(listener.outbox_mark);
             return Offer::TooBig;
+        }
+        if !self.share.grow(self.queue.bytes.len() + self.in_flight_memory) {
+            self.queue.bytes.truncate(before);
+            return Offer::PoolEmpty;
         }
         self.queue.ends.push_back(self.queue.bytes.len() as u32);
         let wake = !self.notified && !self.socket_full;
@@ -99,11 +130,11 @@ impl Outbox {
 
     /// Orders the connection to end; the first order counts.
     pub(super) fn order_end(&mut self, cause: Cause) {
-        self.order.get_or_insert(cause);
+        self.order.get_or_insert_with(|| Box::new(cause));
     }
 
     pub(super) fn take_order(&mut self) -> Option<Cause> {
-        self.order.take()
+        self.order.take().map(|order| *order)
     }
 
     /// What the receiver is to be woken with.
@@ -135,6 +166,8 @@ impl Outbox {
     pub(super) fn note_in_flight(&mut self, outgoing: &Outgoing, socket_full: bool) {
         self.in_flight_bytes = outgoing.pending().len();
         self.in_flight_stanzas = outgoing.waiting();
+        self.in_flight_memory = outgoing.memory();
+        self.share.shrink(self.queue.bytes.len() + self.in_flight_memory);
         self.socket_full = socket_full;
     }
 
@@ -157,11 +190,36 @@ impl Outbox {
     pub(super) fn close(&mut self) -> (Batch, Vec<(ConnId, Waker)>) {
         self.open = false;
         self.receiver = None;
+        // What is bounced now needs room in the outboxes of others.
+        self.share.shrink(0);
         (core::mem::take(&mut self.queue), self.take_senders())
     }
 
     pub(super) fn release(&mut self) {
         self.queue.release();
         self.senders.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroUsize;
+
+    use super::*;
+    use crate::handshake::Secret;
+
+    #[test]
+    fn a_queue_that_runs_over_while_the_server_stops_changes_nothing_about_the_reason() {
+        let mut listener = Listener::new(Secret::new("s"));
+        listener.max_queue = NonZeroUsize::new(1);
+        let mut outbox = Outbox {
+            open: true,
+            socket_full: true,
+            in_flight_stanzas: 1,
+            ..Outbox::new(Arc::new(Pool::new(usize::MAX)))
+        };
+        outbox.order_end(Cause::Shutdown);
+        assert_eq!(outbox.offer(Instant::ORIGIN, &listener, |_| ()), Offer::Overflow);
+        assert_eq!(outbox.take_order(), Some(Cause::Shutdown));
     }
 }

@@ -57,6 +57,11 @@ impl Outgoing {
         self.pending().is_empty()
     }
 
+    /// What is kept of it, in bytes: all of a batch until its end is written.
+    pub(super) fn memory(&self) -> usize {
+        self.batch.bytes.len()
+    }
+
     pub(super) fn own(&self) -> usize {
         self.own
     }

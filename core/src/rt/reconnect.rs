@@ -1,8 +1,9 @@
 //! When to try again after a connection has ended: exponential back-off with jitter.
 
 use core::future::Future;
-use core::task::Poll;
+use core::task::{Context, Poll};
 use core::time::Duration;
+use std::io;
 
 use super::component::{Component, ConnectError};
 use super::session::End;
@@ -36,6 +37,9 @@ pub struct Backoff {
     /// How long a connection must have lived to count as a success: 30 s. A server that accepts and ends streams
     /// at once is not hammered.
     pub stable: Duration,
+    /// How long one attempt may take, from the look-up of the name to the server's acceptance: 30 s. TCP alone would
+    /// try for minutes where nobody answers.
+    pub attempt: Duration,
     failures: u32,
 }
 
@@ -46,6 +50,7 @@ impl Default for Backoff {
             most: Duration::from_secs(60),
             refused: Duration::from_secs(300),
             stable: Duration::from_secs(30),
+            attempt: Duration::from_secs(30),
             failures: 0,
         }
     }
@@ -104,12 +109,13 @@ impl<C: Timer> Reconnect<C> {
     }
 
     /// Waits as long as the end of the last connection, or the last failure, asks for; then polls `connect`, which
-    /// looks the name up and connects, to its end. The last connection is closed if it lives. It is held until
-    /// then, so that dropping one's own handle to it does not close it. `random` are uniformly random bits, anew
-    /// for each call.
+    /// looks the name up and connects, to its end, or drops it after [`Backoff::attempt`]. The last connection is
+    /// closed if it lives. It is held until then, so that dropping one's own handle to it does not close it. `random`
+    /// are uniformly random bits, anew for each call.
     ///
     /// # Errors
-    /// What `connect` says. The next call waits before it tries again, so a loop may go on at once.
+    /// What `connect` says, or that it took too long. The next call waits before it tries again, so a loop may go on
+    /// at once.
     pub async fn attempt(
         &mut self,
         random: u32,
@@ -122,12 +128,14 @@ impl<C: Timer> Reconnect<C> {
             self.delay = self.backoff.next_delay(end.as_ref(), random);
         }
         let at = self.timer.now() + self.delay;
-        core::future::poll_fn(|cx| match at <= self.timer.now() {
-            true => Poll::Ready(()),
-            false => self.timer.poll_at(cx, at),
-        })
-        .await;
-        match connect.await {
+        core::future::poll_fn(|cx| self.poll_until(cx, at)).await;
+        let give_up_at = self.timer.now() + self.backoff.attempt;
+        let mut connect = core::pin::pin!(connect);
+        let connected = core::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
+            Poll::Pending => self.poll_until(cx, give_up_at).map(|()| Err(self.too_late())),
+            ready => ready,
+        });
+        match connected.await {
             Ok(component) => {
                 self.last = Some((component.clone(), self.timer.now()));
                 Ok(component)
@@ -140,6 +148,25 @@ impl<C: Timer> Reconnect<C> {
     }
 }
 
+impl<C: Timer> Reconnect<C> {
+    /// Ready once the clock says so, be the alarm early or late.
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        if at <= self.timer.now() {
+            return Poll::Ready(());
+        }
+        if self.timer.poll_at(cx, at).is_ready() {
+            // Asked once more: an alarm may ring early.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn too_late(&self) -> ConnectError {
+        let words = format!("no answer within {:?}", self.backoff.attempt);
+        io::Error::new(io::ErrorKind::TimedOut, words).into()
+    }
+}
+
 /// To try again at once would give the same answer, or, after a conflict, throw the other one out in turns.
 fn needs_a_person(end: &End) -> bool {
     let End::Error(error) = end else { return false };
@@ -149,8 +176,54 @@ fn needs_a_person(end: &End) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::cell::Cell;
+    use core::pin::pin;
+    use core::task::Waker;
+
     use super::*;
     use crate::error::Cause;
+
+    /// A clock that is set by hand, whose alarm always rings.
+    struct Early<'a>(&'a Cell<Duration>);
+
+    impl Timer for Early<'_> {
+        fn now(&self) -> Instant {
+            Instant::from_origin(self.0.get())
+        }
+
+        fn poll_at(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    /// TCP tries for minutes where nobody answers, and so did we.
+    #[test]
+    fn an_attempt_ends_in_time_and_the_next_one_waits_though_the_alarm_rings_early() {
+        let clock = Cell::new(Duration::ZERO);
+        let mut reconnect = Reconnect::new(Early(&clock), Backoff::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        {
+            let mut attempt = pin!(reconnect.attempt(u32::MAX, core::future::pending()));
+            assert!(attempt.as_mut().poll(&mut cx).is_pending());
+            clock.set(Duration::from_millis(29_999));
+            assert!(attempt.as_mut().poll(&mut cx).is_pending());
+            clock.set(Duration::from_secs(30));
+            let Poll::Ready(Err(error)) = attempt.poll(&mut cx) else { panic!("it goes on") };
+            assert_eq!(error.to_string(), "the server can't be reached: no answer within 30s");
+        }
+        let tried = Cell::new(false);
+        let connect = async {
+            tried.set(true);
+            core::future::pending().await
+        };
+        let mut attempt = pin!(reconnect.attempt(0, connect));
+        for millis in [30_000, 30_999] {
+            clock.set(Duration::from_millis(millis));
+            assert!(attempt.as_mut().poll(&mut cx).is_pending() && !tried.get());
+        }
+        clock.set(Duration::from_millis(31_000));
+        assert!(attempt.as_mut().poll(&mut cx).is_pending() && tried.get());
+    }
 
     fn seconds(backoff: &mut Backoff, random: u32) -> Vec<f64> {
         (0..9).map(|_| backoff.next_delay(None, random).as_secs_f64()).collect()

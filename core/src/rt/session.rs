@@ -83,8 +83,9 @@ pub(super) struct ServerSession {
     switch: Arc<Switch>,
     port: Arc<Port>,
     stage: Stage,
-    shaper: Option<Shaper>,
-    deliverer: Deliverer,
+    // Boxed, as most connections have none of it, or are idle.
+    shaper: Option<Box<Shaper>>,
+    deliverer: Option<Box<Deliverer>>,
     /// The stanza that is next waits for room until then.
     waits: Option<Instant>,
     notices: VecDeque<Notice>,
@@ -93,9 +94,14 @@ pub(super) struct ServerSession {
     domain: Option<Domain>,
     /// It was bound; the stage does not tell while an event is taken, and after the end.
     bound: bool,
-    end: Option<End>,
-    changes: Vec<Change>,
+    ended: Option<Box<Ended>>,
     unsent: u64,
+}
+
+/// How it ended, and the names that others got over it.
+struct Ended {
+    end: End,
+    changes: Vec<Change>,
 }
 
 enum Stage {
@@ -120,14 +126,13 @@ impl ServerSession {
             port,
             stage,
             shaper: None,
-            deliverer: Deliverer::default(),
+            deliverer: None,
             waits: None,
             notices: VecDeque::new(),
             unnoticed: 0,
             domain: None,
             bound: false,
-            end: None,
-            changes: Vec::new(),
+            ended: None,
             unsent: 0,
         }
     }
@@ -138,19 +143,29 @@ impl ServerSession {
 
     fn opened(&mut self, now: Instant, opened: Opened, out: &mut Vec<u8>) {
         self.domain = Some(opened.domain().clone());
-        let names = {
-            let state = self.switch.read();
-            state.router.names_of(&claim_of(opened.domain(), opened.is_subdomain()))
-        };
-        if self.port.listener.allows(&names) {
-            let secret = self.port.listener.secret.clone();
-            self.stage = Stage::Handshaking(Box::new(opened.accept(now, secret, out)));
-        } else {
-            let domain = opened.domain().as_str().into();
-            let error = StreamError::from(Cause::DomainNotListed { domain });
+        if let Some(cause) = self.refusal(&opened) {
+            let error = StreamError::from(cause);
             opened.refuse(error.clone(), out);
             self.end_with(End::Error(error));
+        } else {
+            let secret = self.port.listener.secret.clone();
+            self.stage = Stage::Handshaking(Box::new(opened.accept(now, secret, out)));
         }
+    }
+
+    /// Why no component of that name may connect here, if so.
+    fn refusal(&self, opened: &Opened) -> Option<Cause> {
+        let state = self.switch.read();
+        let names = state.router.names_of(&claim_of(opened.domain(), opened.is_subdomain()));
+        // A prefix that makes a name with no host would be bound as nothing, and pass any list of domains.
+        if let Some(host) = state.router.hosts().next().filter(|_| names.is_empty())
+            && let Err(error) = Domain::under(opened.domain(), host)
+        {
+            let asked = format!("{}.{host}", opened.domain()).chars().take(80).collect();
+            return Some(Cause::BadDomain { asked, error });
+        }
+        let domain = || opened.domain().as_str().into();
+        (!self.port.listener.allows(&names)).then(|| Cause::DomainNotListed { domain: domain() })
     }
 
     fn proved(&mut self, now: Instant, proved: Proved, out: &mut Vec<u8>) {
@@ -164,7 +179,7 @@ impl ServerSession {
                     replaced: bound.replaced,
                     changes: bound.changes,
                 });
-                self.shaper = self.port.listener.rate.map(|rate| Shaper::new(rate, now));
+                self.shaper = self.port.listener.rate.map(|rate| Box::new(Shaper::new(rate, now)));
                 let check_from = self.port.listener.terms.check_from;
                 self.stage = Stage::Open(Box::new(proved.bind(now, check_from, out)));
             }
@@ -194,7 +209,8 @@ impl ServerSession {
             Ok(Step { consumed, event: None }) => return Progress::NeedInput(*consumed),
             Ok(Step { consumed, event: Some(Event::Stanza(stanza)) }) => {
                 let way = Way { waker: cx.waker(), now, switch: &self.switch, own: &self.port };
-                match self.deliverer.deliver(&way, stream, stanza, out) {
+                let deliverer = self.deliverer.get_or_insert_default();
+                match deliverer.deliver(&way, stream, stanza, out) {
                     Delivery::Done => self.waits = None,
                     Delivery::Refused(refused) => {
                         self.waits = None;
@@ -235,12 +251,11 @@ impl ServerSession {
     }
 
     fn end_with(&mut self, end: End) {
-        if self.end.is_none() {
+        if self.ended.is_none() {
             if !self.bound && matches!(end, End::Error(_)) {
                 self.switch.counters().add(Count::FailedNegotiations, 1);
             }
-            self.end = Some(end);
-            self.changes = self.switch.disconnect(&self.port);
+            self.ended = Some(Box::new(Ended { end, changes: self.switch.disconnect(&self.port) }));
             let senders = {
                 let mut outbox = self.port.outbox();
                 outbox.set_open(false);
@@ -321,11 +336,13 @@ impl Session for ServerSession {
     }
 
     fn end_batch(&mut self) {
-        self.deliverer.end_batch(self.switch.counters());
+        if let Some(deliverer) = &mut self.deliverer {
+            deliverer.end_batch(self.switch.counters());
+        }
     }
 
     fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing) {
-        if self.end.is_some() {
+        if self.ended.is_some() {
             return;
         }
         let (order, senders) = {
@@ -364,7 +381,7 @@ impl Session for ServerSession {
     }
 
     fn tokens_at(&self) -> Option<Instant> {
-        self.shaper.as_ref().and_then(Shaper::poll_timeout)
+        self.shaper.as_ref().and_then(|shaper| shaper.poll_timeout())
     }
 
     fn retry_at(&self) -> Option<Instant> {
@@ -412,7 +429,7 @@ impl Session for ServerSession {
     }
 
     fn is_ended(&self) -> bool {
-        self.end.is_some()
+        self.ended.is_some()
     }
 
     fn broke(&mut self, kind: io::ErrorKind) {
@@ -431,12 +448,12 @@ impl Session for ServerSession {
         }
         self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), outgoing.unsent());
         self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), queue.unsent_after(0, None));
-        self.notices.push_back(Notice::Ended {
-            domain: self.domain.take(),
-            end: self.end.clone().unwrap_or(End::ByPeer),
-            unsent: self.unsent,
-            changes: core::mem::take(&mut self.changes),
-        });
+        let (end, changes) = match &mut self.ended {
+            Some(ended) => (ended.end.clone(), core::mem::take(&mut ended.changes)),
+            None => (End::ByPeer, Vec::new()),
+        };
+        let (domain, unsent) = (self.domain.take(), self.unsent);
+        self.notices.push_back(Notice::Ended { domain, end, unsent, changes });
     }
 
     fn next_notice(&mut self) -> Option<Notice> {
@@ -449,6 +466,8 @@ impl Session for ServerSession {
     fn release(&mut self) {
         self.port.outbox().release();
         self.notices.shrink_to(0);
+        // Empty between batches, but for a way that is soon found again.
+        self.deliverer = None;
         if let Stage::Open(stream) = &mut self.stage {
             stream.release();
         }

@@ -7,11 +7,15 @@ use std::sync::{Arc, PoisonError};
 use super::counters::{Count, Counters};
 use super::listener::Listener;
 use super::outbox::Outbox;
+use super::pool::Pool;
 use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::Cause;
 use crate::host::{HostFacts, HostInfo};
 use crate::jid::Domain;
 use crate::router::{Bound, Change, Claim, Conflict, ConnId, DomainPattern, HostTaken, Router};
+
+/// The bytes that may wait in all outboxes together, unless set: 256 MiB.
+const QUEUED: usize = 256 << 20;
 
 /// What the connections of one server share. Cheap to share in an [`Arc`]; every method may be called from
 /// any thread.
@@ -23,6 +27,7 @@ pub struct Switch {
     utc: fn() -> String,
     list_hidden: bool,
     counters: Counters,
+    pool: Arc<Pool>,
 }
 
 #[derive(Default)]
@@ -73,6 +78,7 @@ impl Switch {
             utc,
             list_hidden,
             counters: Counters::default(),
+            pool: Arc::new(Pool::new(QUEUED)),
         }
     }
 
@@ -115,6 +121,18 @@ impl Switch {
         }
     }
 
+    /// Sets how many bytes may wait in all outboxes together, beside 64 KiB in each: 256 MiB unless set. Over
+    /// it, a stanza for a component for which more than 64 KiB wait bounces at once, `resource-constraint`.
+    pub fn set_max_queued(&self, bytes: usize) {
+        self.pool.set_most(bytes);
+    }
+
+    /// How many of those bytes are taken, in steps of 64 KiB for each outbox.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.pool.taken()
+    }
+
     /// How many connections there are, authenticated or not.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -146,7 +164,7 @@ impl Switch {
         let mut state = self.write();
         let id = ConnId(state.next);
         state.next += 1;
-        let port = Arc::new(Port { id, listener, outbox: Mutex::default() });
+        let port = Arc::new(Port { id, listener, outbox: Mutex::new(Outbox::new(Arc::clone(&self.pool))) });
         if state.shutting_down {
             port.outbox().order_end(Cause::Shutdown);
         }

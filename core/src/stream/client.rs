@@ -316,6 +316,9 @@ fn is_stream_error(bytes: &[u8], open: &Open) -> bool {
             .is_ok_and(|prefix| open.prefixes.uri(prefix) == Some(ns::STREAMS)))
 }
 
+/// Characters that are kept of what the server says in its error.
+const PEER_WORDS: usize = 512;
+
 /// What the server's error says. It was scanned, so rxml reads it.
 fn peer_error(bytes: &[u8], head: &Head) -> StreamError {
     use rxml::{Parse, RawEvent, RawParser};
@@ -332,7 +335,8 @@ fn peer_error(bytes: &[u8], head: &Head) -> StreamError {
                 condition = StreamCondition::from_name(&name).unwrap_or(condition);
             }
             RawEvent::Text(_, piece) if name == "text" => {
-                text.extend(piece.chars().filter(|c| !c.is_control()).take(512));
+                let room = PEER_WORDS.saturating_sub(text.chars().count());
+                text.extend(piece.chars().filter(|c| !c.is_control()).take(room));
             }
             RawEvent::ElementFoot(_) => name.clear(),
             _ => {}

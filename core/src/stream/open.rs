@@ -1,5 +1,6 @@
 //! A stream that is open, for both sides: first-level elements in, keepalives and the closing tag out.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,7 +29,8 @@ pub(super) enum First<'b> {
 enum Phase {
     Live,
     Closed,
-    Failed(StreamError),
+    // Boxed, as it is rare and large.
+    Failed(Box<StreamError>),
 }
 
 /// The time for an element that has begun. It runs only while the stream is read from.
@@ -90,7 +92,7 @@ impl Open {
         match &self.phase {
             Phase::Live => {}
             Phase::Closed => return Ok((input.len(), None)),
-            Phase::Failed(error) => return Err(error.clone()),
+            Phase::Failed(error) => return Err((**error).clone()),
         }
         if self.put_back
             && let Some(length) = self.last
@@ -194,19 +196,19 @@ impl Open {
     /// Ends the stream with an error: it goes to `out` with the closing tag, unless the stream had ended.
     pub(super) fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
         if let Phase::Failed(first) = &self.phase {
-            return first.clone();
+            return (**first).clone();
         }
         if !self.is_closed() {
             error.push_with_trailer(out);
         }
-        self.stop(Phase::Failed(error.clone()));
+        self.stop(Phase::Failed(Box::new(error.clone())));
         error
     }
 
     /// Notes an error that the peer sent: it gets our closing tag and no error back.
     pub(super) fn fail_by_peer(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
         self.close(out);
-        self.phase = Phase::Failed(error.clone());
+        self.phase = Phase::Failed(Box::new(error.clone()));
         error
     }
 
@@ -244,7 +246,7 @@ impl Open {
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
         if let Phase::Failed(error) = &self.phase {
-            return Err(error.clone());
+            return Err((**error).clone());
         }
         if matches!(self.stanza_clock, Clock::Running(deadline) if deadline <= now) {
             let cause = Cause::SlowStanza { within: self.limits.stanza_time };

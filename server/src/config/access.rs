@@ -78,7 +78,10 @@ impl<'t> Rules<'t> {
                 let known = self.rules.keys().copied().chain(["all", "none"]);
                 let help = names::did_you_mean(name, known)
                     .unwrap_or_else(|| "define it in [access], or use \"all\"".to_owned());
-                faults.error(value.span(), format!("no access rule is named {}", quoted(name))).help(help);
+                faults
+                    .error(value.span(), format!("no access rule is named {}", quoted(name)))
+                    .of_absence()
+                    .help(help);
                 Arc::new(AccessRule::nobody())
             }),
         }

@@ -66,6 +66,7 @@ impl<'t> Acls<'t> {
                 let help = names::did_you_mean(name, self.acls.keys().copied().chain(["all", "none"]));
                 faults
                     .warning(span, format!("no acl is named {}: this clause never matches", quoted(name)))
+                    .of_absence()
                     .help_if(help);
                 Vec::new()
             }),

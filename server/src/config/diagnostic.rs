@@ -36,15 +36,22 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Other places that it is about.
     pub labels: Vec<Label>,
+    /// It is about something that is nowhere in the file.
+    pub(super) of_absence: bool,
 }
 
 impl Diagnostic {
     pub(super) fn new(severity: Severity, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { severity, message: message.into(), span, help: None, labels: Vec::new() }
+        Self { severity, message: message.into(), span, help: None, labels: Vec::new(), of_absence: false }
     }
 
     pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
         self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn of_absence(&mut self) -> &mut Self {
+        self.of_absence = true;
         self
     }
 
@@ -175,7 +182,7 @@ impl Source {
 }
 
 /// The text with control and other invisible characters escaped.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -9,18 +9,23 @@ use super::diagnostic::{Faults, quoted};
 use super::names;
 use super::reader::{Section, Value, array, string};
 
+/// What `max_queued_bytes` may be: 1 MiB to 1 TiB.
+const QUEUED_FLOOR: u64 = 1 << 20;
+const QUEUED_CEILING: u64 = 1 << 40;
+
 /// The part of `[general]` that Enjamb has.
 #[derive(Default)]
 pub(super) struct General {
     pub(super) hosts: Vec<Domain>,
     pub(super) max_fsm_queue: Option<NonZeroUsize>,
+    pub(super) max_queued_bytes: Option<usize>,
 }
 
 impl General {
     pub(super) fn read(value: Option<&Value<'_>>, faults: &mut Faults) -> Self {
         const HELP: &str = "name the domains of this server, as in hosts = [\"localhost\"]";
         let Some(value) = value else {
-            faults.error(0..0, "no `[general]` section, and so no host").help(HELP);
+            faults.error(0..0, "no `[general]` section, and so no host").of_absence().help(HELP);
             return Self::default();
         };
         let Some(mut section) = Section::of("general", value, faults) else { return Self::default() };
@@ -34,8 +39,11 @@ impl General {
         let max_fsm_queue = section
             .integer("max_fsm_queue", 1..=u64::from(u32::MAX), "stanzas", faults)
             .and_then(|stanzas| NonZeroUsize::new(stanzas as usize));
+        let max_queued_bytes = section
+            .integer("max_queued_bytes", QUEUED_FLOOR..=QUEUED_CEILING, "bytes", faults)
+            .and_then(|bytes| usize::try_from(bytes).ok());
         section.finish(names::GENERAL, faults);
-        Self { hosts, max_fsm_queue }
+        Self { hosts, max_fsm_queue, max_queued_bytes }
     }
 }
 

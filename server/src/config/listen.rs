@@ -1,6 +1,7 @@
 //! Reads the `[listen]` section into listeners.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use enjamb_core::jid::Domain;
@@ -15,6 +16,8 @@ use super::listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, S
 use super::names;
 use super::reader::{Section, Value, array, string};
 use super::shaper::Shapers;
+use super::sources;
+use super::tls::tls;
 
 /// The names that a component listener has had: since MongooseIM 6.4, it is the second.
 const OURS: [&str; 2] = ["service", "component"];
@@ -27,6 +30,8 @@ pub(super) struct Context<'t> {
     pub(super) general: &'t General,
     pub(super) shapers: &'t Shapers<'t>,
     pub(super) rules: &'t Rules<'t>,
+    /// Where the files are that have no absolute path.
+    pub(super) base: &'t Path,
 }
 
 /// The access rules that listeners name. Whatever is wrong in the section is left to [`listeners`].
@@ -52,7 +57,7 @@ pub(super) fn listeners(
 ) -> Vec<Listener> {
     const HELP: &str = "add [[listen.service]] with a port and a password";
     let Some(value) = listen else {
-        faults.error(0..0, "no `[[listen.service]]`: there is nothing to listen to").help(HELP);
+        faults.error(0..0, "no `[[listen.service]]`: there is nothing to listen to").of_absence().help(HELP);
         return Vec::new();
     };
     let Some(mut section) = Section::of("listen", value, faults) else { return Vec::new() };
@@ -75,7 +80,10 @@ pub(super) fn listeners(
     }
     tables.sort_by_key(|table| table.span().start);
     if !any {
-        faults.error(section.span(), "no `[[listen.service]]`: there is nothing to listen to").help(HELP);
+        faults
+            .error(section.span(), "no `[[listen.service]]`: there is nothing to listen to")
+            .of_absence()
+            .help(HELP);
     }
     for kind in names::LISTENERS {
         if let Some(value) = section.take(kind) {
@@ -103,7 +111,7 @@ fn listener<'t>(
     let placeholder = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let mut listener = Listener::new(
         address.as_ref().map_or(placeholder, |(address, _)| *address),
-        Password::new(password.clone().unwrap_or_default()),
+        password.clone().unwrap_or_default(),
     );
     listener.reuse_port = reuse_port;
     if let Some((name, value)) = section.string("access", faults) {
@@ -126,12 +134,14 @@ fn listener<'t>(
     }
     listener.domains = domains(&mut section, context, faults);
     numbers(&mut section, context, &mut listener, faults);
-    refuse_unsupported(&mut section, faults);
+    sources::read(&mut section, &mut listener, faults);
+    listener.proxy_protocol = section.boolean("proxy_protocol", listener.proxy_protocol, faults);
+    listener.tls = tls(&mut section, context.base, faults);
     section.finish(&[], faults);
     (address.is_some() && password.is_some()).then_some(listener)
 }
 
-fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String> {
+fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<Password> {
     let Some(value) = section.take("password") else {
         section.missing("password", "a secret of 16 or more ASCII letters and digits", faults);
         return None;
@@ -153,7 +163,7 @@ fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<String
             .warning(value.span(), "`password` holds other characters than ASCII letters and digits")
             .help("some client libraries hash or escape them in ways of their own, and can't log in");
     }
-    Some(password.to_owned())
+    Some(Password::new(password.to_owned()))
 }
 
 fn shaper(
@@ -251,28 +261,5 @@ fn numbers(
     }
     if let Some(seconds) = section.integer("keepalive", 0..=TIME_CEILING.as_secs(), "seconds", faults) {
         listener.keepalive = (seconds > 0).then(|| Duration::from_secs(seconds));
-    }
-}
-
-/// What the server would have to do for the sake of security, and can't: better not to start than to pretend.
-fn refuse_unsupported(section: &mut Section<'_, '_>, faults: &mut Faults) {
-    if let Some(value) = section.take("tls")
-        && super::reader::table(value, "tls", faults).is_some()
-    {
-        faults
-            .error(value.span(), "TLS is not supported by this version: `tls` can't be honoured")
-            .help("take it out, listen on loopback, and put a proxy that ends TLS (stunnel, say) in front");
-    }
-    let proxy = section.take("proxy_protocol");
-    if let Some(value) = proxy {
-        match value.get_ref().as_bool() {
-            Some(false) => {}
-            Some(true) => {
-                faults
-                    .error(value.span(), "the PROXY protocol is not supported by this version")
-                    .help("take it out, and let the proxy in front send no PROXY header");
-            }
-            None => super::reader::wrong_type(value, "proxy_protocol", "a boolean (true or false)", faults),
-        }
     }
 }

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use enjamb_core::router::access::AccessRule;
 use enjamb_core::router::{ConflictBehaviour, DomainPattern};
+use enjamb_core::sources::SourceLimits;
+use zeroize::Zeroizing;
+
+use crate::tls::Tls;
 
 /// The most that `max_stanza_size = "infinity"` means, in bytes: 64 MiB.
 pub const STANZA_CEILING: usize = 64 << 20;
@@ -18,15 +22,16 @@ pub const TIME_CEILING: Duration = Duration::from_secs(3600);
 /// The least `max_stanza_size`, in bytes (RFC 6120 section 13.12).
 pub const STANZA_FLOOR: usize = 10_000;
 
-/// A shared secret (XEP-0114 section 3). Never shown: its `Debug` is a placeholder, and it has no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
+/// A shared secret (XEP-0114 section 3). Never shown: its `Debug` is a placeholder, and it has no `Display`. Wiped
+/// from memory when dropped.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password(Zeroizing<String>);
 
 impl Password {
     /// Takes a secret as it is.
     #[must_use]
     pub fn new(secret: String) -> Self {
-        Self(secret)
+        Self(Zeroizing::new(secret))
     }
 
     /// The secret itself.
@@ -71,10 +76,18 @@ pub struct Listener {
     pub max_stanza_size: usize,
     /// The most connections at a time, up to [`CONNECTIONS_CEILING`]; others wait in the backlog.
     pub max_connections: usize,
+    /// The most connections at a time that are not authenticated; others wait in the backlog.
+    pub max_unauthenticated: usize,
+    /// What one source address may do.
+    pub sources: SourceLimits,
     /// How many tasks accept connections. One is plenty with tokio.
     pub num_acceptors: NonZeroUsize,
     /// SO_REUSEPORT.
     pub reuse_port: bool,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// TLS, where it is wanted: from the first byte on, behind the PROXY header.
+    pub tls: Option<Arc<Tls>>,
     /// The time allowed for each step of the negotiation, up to [`TIME_CEILING`].
     pub state_timeout: Duration,
     /// After this idle time a connection gives its buffers back; zero: at once.
@@ -101,8 +114,12 @@ impl Listener {
             backlog: 1024,
             max_stanza_size: 1 << 20,
             max_connections: CONNECTIONS_CEILING,
+            max_unauthenticated: 10_000,
+            sources: SourceLimits::default(),
             num_acceptors: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
             reuse_port: false,
+            proxy_protocol: false,
+            tls: None,
             state_timeout: Duration::from_secs(5),
             hibernate_after: Duration::ZERO,
             keepalive: Some(Duration::from_secs(30)),

@@ -13,14 +13,19 @@ mod listener;
 mod mask;
 mod names;
 mod reader;
+mod recover;
 mod shaper;
+mod sources;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use enjamb_core::jid::Domain;
 use toml::de::DeTable;
+use zeroize::Zeroizing;
 
+pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
 pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
 
@@ -41,6 +46,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Whether disco#items of the hosts holds the hidden components, too.
     pub users_can_see_hidden_services: bool,
+    /// The bytes that may wait for all components together; the core's default when unset.
+    pub max_queued_bytes: Option<usize>,
 }
 
 impl Config {
@@ -56,6 +63,7 @@ impl Config {
             hosts: vec![Domain::parse("localhost").expect("`localhost` is a domain")],
             listeners: vec![Listener::new(address, Password::new(password))],
             users_can_see_hidden_services: false,
+            max_queued_bytes: None,
         }
     }
 }
@@ -87,23 +95,43 @@ impl Loaded {
     }
 }
 
-/// Reads a configuration. `name` is the file's, for messages. Any text gives an answer.
+/// Reads a configuration. `name` is the file's path, for messages and for the files that it names. Any text gives
+/// an answer.
 #[must_use]
 pub fn load(name: &str, text: &str) -> Loaded {
+    load_at(Path::new(name).parent().unwrap_or(Path::new("")), name, text)
+}
+
+fn load_at(base: &Path, name: &str, text: &str) -> Loaded {
     let mut faults = Faults::default();
     let (root, syntax) = DeTable::parse_recoverable(text);
     let masked = mask::mask(text, root.get_ref(), syntax.is_empty());
-    let config = match syntax.first() {
-        // What the parser makes of the rest of such a file is guesswork: one fault at a time.
-        Some(error) => {
-            faults.error(error.span().unwrap_or(0..0), format!("this is no TOML: {}", error.message()));
-            None
-        }
-        None => Some(read(root.get_ref(), &mut faults)),
+    let config = if syntax.is_empty() {
+        Some(read(root.get_ref(), base, &mut faults))
+    } else {
+        read_broken(base, text, &masked, &mut faults);
+        None
     };
     let config = config.filter(|_| !faults.any_error());
     faults.list.sort_by_key(|fault| fault.span.start);
     Loaded { config, diagnostics: faults.list, notes: faults.notes, source: Source::new(name, masked) }
+}
+
+/// Finds all faults of a text that is no TOML everywhere.
+fn read_broken(base: &Path, text: &str, masked: &str, faults: &mut Faults) {
+    let (rest, syntax) = recover::recover(text);
+    let (root, left) = DeTable::parse_recoverable(&rest);
+    if left.is_empty() {
+        read(root.get_ref(), base, faults);
+    } else {
+        faults.note("there are more faults than are shown");
+    }
+    // What is not there may stand in what could not be read, and a secret that is open goes on anywhere.
+    let is_masked = |span: std::ops::Range<usize>| masked.get(span.clone()) != text.get(span);
+    faults.list.retain(|fault| !fault.of_absence && !is_masked(fault.span.clone()));
+    for (span, message) in syntax {
+        faults.error(span, format!("this is no TOML: {message}"));
+    }
 }
 
 /// Reads a configuration file. Bytes that are no UTF-8 are a fault like any other.
@@ -112,13 +140,15 @@ pub fn load(name: &str, text: &str) -> Loaded {
 ///
 /// Where the file can't be read.
 pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
-    let name = path.display().to_string();
-    Ok(match String::from_utf8(std::fs::read(path)?) {
-        Ok(text) => load(&name, &text),
+    let (name, base) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));
+    // The file holds secrets: no copy of it is left behind.
+    let bytes = Zeroizing::new(std::fs::read(path)?);
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(text) => load_at(base, &name, text),
         Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes());
-            let mut loaded = load(&name, &text);
+            let valid = error.valid_up_to();
+            let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+            let mut loaded = load_at(base, &name, &text);
             let mut faults = Faults::default();
             faults.error(valid..valid + 1, "this is no UTF-8").help("TOML files are UTF-8: save it as that");
             loaded.config = None;
@@ -128,15 +158,16 @@ pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
     })
 }
 
-fn read(root: &DeTable<'_>, faults: &mut Faults) -> Config {
+fn read(root: &DeTable<'_>, base: &Path, faults: &mut Faults) -> Config {
     let listen = root.get("listen");
     let general = General::read(root.get("general"), faults);
     let shapers = Shapers::read(root.get("shaper"), faults);
     let named = listen::named_rules(listen);
     let rules = access::Rules::read(root.get("access"), root.get("acl"), &named, faults);
-    let context = listen::Context { general: &general, shapers: &shapers, rules: &rules };
+    let context = listen::Context { general: &general, shapers: &shapers, rules: &rules, base };
     let listeners = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
     general::other_sections(Section::root(root), root, faults);
-    Config { hosts: general.hosts, listeners, users_can_see_hidden_services }
+    let max_queued_bytes = general.max_queued_bytes;
+    Config { hosts: general.hosts, listeners, users_can_see_hidden_services, max_queued_bytes }
 }

@@ -49,7 +49,7 @@ impl<'t> Shapers<'t> {
             names::did_you_mean(name, self.rates.keys().copied().chain(["none"])).unwrap_or_else(|| {
                 format!("define it: [shaper.{}] max_rate = 50_000", quoted(name).trim_matches('`'))
             });
-        faults.error(value.span(), format!("no shaper is named {}", quoted(name))).help(help);
+        faults.error(value.span(), format!("no shaper is named {}", quoted(name))).of_absence().help(help);
         None
     }
 }

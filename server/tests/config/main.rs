@@ -6,6 +6,8 @@ mod options;
 mod rules;
 mod sections;
 mod shown;
+mod sources;
+mod tls;
 
 use enjamb_server::config::{Config, Listener, Loaded, Severity, load};
 

@@ -174,6 +174,18 @@ fn max_fsm_queue_overrides_the_one_of_general() {
 }
 
 #[test]
+fn max_queued_bytes_of_general() {
+    let with =
+        |value: &str| file_with("").replace("[general]", &format!("[general]\nmax_queued_bytes = {value}"));
+    assert_eq!(clean(&file_with("")).max_queued_bytes, None);
+    assert_eq!(clean(&with("1_048_576")).max_queued_bytes, Some(1 << 20));
+    one_fault(
+        &with("1000"),
+        "enjamb.toml:2:20: error: `max_queued_bytes` is out of range (from 1048576 to 1099511627776 bytes)",
+    );
+}
+
+#[test]
 fn domains() {
     let found = listener("domains = ['Bot.example', '*.bots.example']").domains.unwrap();
     let bots = Domain::parse("bots.example").unwrap();
@@ -266,29 +278,6 @@ fn backlog() {
     assert_eq!(listener("backlog = 50").backlog, 50);
     refused("backlog = -1", "6:11: error: `backlog` is out of range (from 0 to 2147483647 connections)");
     refused("backlog = 'all'", "6:11: error: `backlog` must be an integer, and this is a string");
-}
-
-#[test]
-fn proxy_protocol_is_not_there_yet() {
-    listener("proxy_protocol = false");
-    refused(
-        "proxy_protocol = true",
-        "6:18: error: the PROXY protocol is not supported by this version \
-         (take it out, and let the proxy in front send no PROXY header)",
-    );
-    refused(
-        "proxy_protocol = 1",
-        "6:18: error: `proxy_protocol` must be a boolean (true or false), and this is an integer",
-    );
-}
-
-#[test]
-fn tls_is_not_there_yet() {
-    let expected = "error: TLS is not supported by this version: `tls` can't be honoured (take it out, \
-                    listen on loopback, and put a proxy that ends TLS (stunnel, say) in front)";
-    refused("tls.certfile = 'a.pem'", &format!("6:1: {expected}"));
-    refused("[listen.service.tls]\ncertfile = 'a.pem'", &format!("6:1: {expected}"));
-    refused("tls = true", "6:7: error: `tls` must be a table, and this is a boolean");
 }
 
 #[test]

@@ -104,8 +104,8 @@ fn unknown_keys_and_sections_are_refused_with_the_nearest_name() {
         "zebra = 1",
         "6:1: error: unknown key `zebra` in `listen.service` (known here: access, backlog, check_from, \
          conflict_behaviour, domains, hibernate_after, hidden_components, ip_address, ip_version, keepalive, \
-         max_connections, max_fsm_queue, max_stanza_size, num_acceptors, password, port, proto, \
-         proxy_protocol, reuse_port, shaper, shaper_rule, state_timeout, tls)",
+         max_connections, max_fsm_queue, max_stanza_size, max_unauthenticated, num_acceptors, password, port, \
+         proto, proxy_protocol, reuse_port, shaper, shaper_rule, sources, state_timeout, tls)",
     );
     refused("[shapper.fast]", "6:2: error: unknown section `shapper` (did you mean `shaper`?)");
     refused("[[listen.servcie]]", "6:10: error: unknown key `servcie` in `listen` (did you mean `service`?)");
@@ -119,8 +119,8 @@ fn unknown_keys_and_sections_are_refused_with_the_nearest_name() {
         "\"\\u001b[2J\" = 1",
         "6:1: error: unknown key `\\u{1b}[2J` in `listen.service` (known here: access, backlog, check_from, \
          conflict_behaviour, domains, hibernate_after, hidden_components, ip_address, ip_version, keepalive, \
-         max_connections, max_fsm_queue, max_stanza_size, num_acceptors, password, port, proto, \
-         proxy_protocol, reuse_port, shaper, shaper_rule, state_timeout, tls)",
+         max_connections, max_fsm_queue, max_stanza_size, max_unauthenticated, num_acceptors, password, port, \
+         proto, proxy_protocol, reuse_port, shaper, shaper_rule, sources, state_timeout, tls)",
     );
 }
 
@@ -176,11 +176,45 @@ fn a_section_of_another_type_is_refused() {
 }
 
 #[test]
-fn text_that_is_no_toml_is_one_fault() {
-    for (lines, place) in [("port = 1", "6:1"), ("a = ", "6:5"), ("a = 'b", "6:7"), ("[[a]", "6:5")] {
-        let found = faults(&file_with(&format!("{lines}\nzebra = 1\nb =")));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with(&format!("enjamb.toml:{place}: error: this is no TOML: ")), "{found:?}");
+fn faults_of_syntax_are_found_all_and_those_of_meaning_beside_them() {
+    for (line, place) in [
+        ("port = 1", "6:1"),
+        ("a = ", "6:5"),
+        ("a = 'b", "6:7"),
+        ("a = b", "6:5"),
+        ("a: 1", "6:2"),
+        ("a = [1, 2", "7:1"),
+        ("\u{6f22} = 1", "6:1"),
+    ] {
+        let found = faults(&file_with(&format!("{line}\nzebra = 1\nb =\ncheck_from = 'no'\n[moduls]")));
+        let expected = [
+            format!("{place}: error: this is no TOML: "),
+            "7:1: error: unknown key `zebra` in `listen.service`".into(),
+            "8:4: error: this is no TOML: ".into(),
+            "9:14: error: `check_from` must be a boolean".into(),
+            "10:2: error: unknown section `moduls` (did you mean `modules`?)".into(),
+        ];
+        assert_eq!(found.len(), expected.len(), "{line}: {found:?}");
+        for expected in expected {
+            let expected = format!("enjamb.toml:{expected}");
+            assert!(found.iter().any(|fault| fault.starts_with(&expected)), "{line}: {found:?}");
+        }
     }
     assert!(load_text("\0").config.is_none());
+}
+
+#[test]
+fn what_could_not_be_read_is_not_missed_and_guessed_at_by_no_one() {
+    // The header, or a bracket that is open, takes along what it is about, and nothing else.
+    for text in [
+        "[general\nhosts = ['a.example']\n[[listen.service]]\nport = 1\npassword = 'x'\nshaper = 'fast'\n[shaper.fast\nmax_rate = 5\n",
+        "[general]\nhosts = ['a.example'\n[[listen.service]]\nport = 1\npassword = 'x'\naccess = 'all\n",
+        "[general]\nhosts = [\n'a.example',\nb.example,\n'c.example'\n]\n[[listen.service]\nport = 1\n",
+    ] {
+        let found = faults(text);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().all(|fault| fault.contains("this is no TOML")), "{found:?}");
+    }
+    let many = "a = \n".repeat(100);
+    assert_eq!(faults(&many).len(), 20);
 }

@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use enjamb_core::jid::Jid;
+use enjamb_core::router::{ConflictBehaviour, Terms};
 use enjamb_core::rt::{Backoff, Component, ConnectError, Received, Reconnect, Request, RequestError, Timer};
 use futures_util::{SinkExt, StreamExt, stream};
 
@@ -138,6 +139,14 @@ pub async fn cancel<R: Runtime>(runtime: R) -> Vec<String> {
             said.push(format!("nothing came: {}", runtime.within(moment, a.next()).await.is_none()));
             b.send("<message to='a.example'><body>1</body></message>").await.expect("it is open");
             said.push(format!("a: {}", next(&a).await));
+            // The answer to a request that nobody waits for any more is a stanza like others.
+            let to = Jid::parse("b.example").expect("an address");
+            let ask = a.request(Request::get(&to, "<ping xmlns='urn:xmpp:ping'/>"));
+            said.push(format!("no answer: {}", runtime.within(moment, ask).await.is_none()));
+            let id = b.next().await.and_then(|asked| asked.as_stanza().id().map(String::from));
+            let answer = format!("<iq type='result' id='{}' to='a.example'/>", id.expect("it is asked"));
+            b.send(answer).await.expect("it is open");
+            said.push(format!("a, unasked: {}", next(&a).await));
         };
         let (mut connection, mut script) = (pin!(connection.run()), pin!(script));
         std::future::poll_fn(|cx| {
@@ -205,6 +214,27 @@ pub async fn come_back<R: Runtime>(runtime: R) -> Vec<String> {
     said.push(format!("a: {}", end(&a).await));
     let again = reconnect.attempt(0, stage.try_component("a.example")).await;
     said.push(format!("again: {}", again.is_ok()));
+    said
+}
+
+/// A component that another one replaces waits longer, too, before it takes the name back.
+pub async fn replaced<R: Runtime>(runtime: R) -> Vec<String> {
+    let mut stage = Stage::new(runtime.clone());
+    let terms = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
+    stage.listener.terms = Arc::new(terms);
+    let mut backoff = Backoff::default();
+    backoff.first = Duration::from_millis(1);
+    backoff.refused = Duration::from_millis(150);
+    let mut reconnect = Reconnect::new(runtime.timer(), backoff);
+    let a = reconnect.attempt(0, stage.try_component("a.example")).await.expect("the name is free");
+    let (newcomer, _) = stage.component("a.example").await;
+    let mut said = vec![format!("a: {}", end(&a).await)];
+    let begun = runtime.timer().now();
+    let again = reconnect.attempt(0, stage.try_component("a.example")).await;
+    let waited = runtime.timer().now().since(begun);
+    said.push(format!("waited: {}", waited >= Duration::from_millis(150)));
+    said.push(format!("again: {}", again.is_ok()));
+    said.push(format!("newcomer: {}", end(&newcomer).await));
     said
 }
 

@@ -1,0 +1,114 @@
+//! What the core costs by itself: cases that a clock (`benches/micro.rs`) or an instruction count (`enjamb-bench
+//! instructions`) goes round with.
+
+mod parsers;
+mod path;
+mod routes;
+mod stanzas;
+
+/// Our own cases: their budget is in `instructions.toml`.
+const PATH: [&str; 14] = [
+    "rich-324",
+    "plain-208",
+    "rich-2000",
+    "non-ascii-2000",
+    "bounce-324",
+    "iq",
+    "presence",
+    "stamped",
+    "normalised",
+    "inherited",
+    "cdata",
+    "scan-324",
+    "append-324",
+    "connect",
+];
+
+/// Cases of the router alone, and how many domains are bound in them.
+pub const ROUTES: [(&str, usize); 5] = [
+    ("route-10", 10),
+    ("route-100", 100),
+    ("route-1000", 1000),
+    ("route-10000", 10_000),
+    ("route-100000", 100_000),
+];
+
+/// Handshakes with one wrong digit, at this place, and one where all digits are wrong: each costs the same, or the time
+/// that it takes would tell how much of it is right.
+pub const WRONG_HANDSHAKES: [&str; 4] = ["handshake-0", "handshake-20", "handshake-39", "handshake-all"];
+
+/// Other parsers reading the same stanzas: what they would cost in our place, for comparison, without a budget.
+pub const OTHERS: [&str; 4] = ["rxml-324", "rxml-2000", "quick-xml-324", "quick-xml-2000"];
+
+/// The names of our own cases.
+pub fn ours() -> impl Iterator<Item = &'static str> {
+    PATH.into_iter().chain(ROUTES.map(|(name, _)| name))
+}
+
+/// One thing to do again and again.
+pub struct Case {
+    /// Bytes of input of each round.
+    pub bytes: usize,
+    round: Box<dyn FnMut() -> bool>,
+}
+
+impl Case {
+    fn new(bytes: usize, round: impl FnMut() -> bool + 'static) -> Self {
+        Self { bytes, round: Box::new(round) }
+    }
+
+    /// Goes round once. `false`: it was not done as it should be, and a figure would be worth nothing.
+    #[must_use]
+    pub fn exercise(&mut self) -> bool {
+        (self.round)()
+    }
+}
+
+/// Sets a case up; `None` where there is none of this name, or the core refuses what it has to take.
+#[must_use]
+pub fn case(name: &str) -> Option<Case> {
+    if let Some((_, domains)) = ROUTES.iter().find(|(route, _)| *route == name) {
+        return routes::route(*domains);
+    }
+    if WRONG_HANDSHAKES.contains(&name) {
+        return Some(path::wrong_handshake(name.trim_start_matches("handshake-")));
+    }
+    match name {
+        "connect" => Some(path::connect()),
+        "rxml-324" | "rxml-2000" => parsers::rxml(stanzas::of(name)),
+        "quick-xml-324" | "quick-xml-2000" => Some(parsers::quick_xml(stanzas::of(name))),
+        "scan-324" => path::scan(stanzas::of(name)),
+        "append-324" => path::append(stanzas::of(name)),
+        "bounce-324" => path::bounce(stanzas::of(name)),
+        _ if PATH.contains(&name) => path::pass_on(stanzas::of(name)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_case_does_what_it_says_again_and_again() {
+        // 100,000 domains are for the benchmark.
+        for name in ours().chain(OTHERS).chain(WRONG_HANDSHAKES).filter(|name| *name != "route-100000") {
+            let mut case = case(name).unwrap_or_else(|| panic!("{name} can't be set up"));
+            assert!((0..3).all(|_| case.exercise()), "{name}");
+        }
+        assert!(case("no such case").is_none());
+    }
+
+    #[test]
+    fn what_is_to_be_written_anew_is_written_anew() {
+        let written = |name| path::written(&stanzas::of(name)).unwrap();
+        for name in ["rich-324", "plain-208", "non-ascii-2000", "iq", "presence"] {
+            assert_eq!(written(name), stanzas::of(name), "{name}");
+        }
+        let text = |name| String::from_utf8(written(name)).unwrap();
+        assert!(text("stamped").contains(" from='comp.example'"), "{}", text("stamped"));
+        assert!(text("normalised").contains("Romeo@comp.example/Orchard"), "{}", text("normalised"));
+        assert!(text("inherited").contains(" xmlns:r='urn:xmpp:receipts'"), "{}", text("inherited"));
+        assert!(text("cdata").contains("1 &lt; 2"), "{}", text("cdata"));
+    }
+}

@@ -1,0 +1,224 @@
+//! Other people's servers for XEP-0114, as Debian packages them, each on loopback, in a directory and with a
+//! configuration of its own, and ended by its process id with the value that stands for it.
+
+mod configuration;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// ejabberd's virtual machine takes seconds on a busy machine, and Prosody with thousands of components as well.
+const START: Duration = Duration::from_secs(60);
+
+/// What a component says first; nobody has this name.
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='nobody.localhost'>";
+
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The router of jabberd2: it knows components alone, no host.
+    Jabberd2,
+    /// ejabberd.
+    Ejabberd,
+    /// Prosody as it comes.
+    Prosody,
+    /// Prosody without Nagle's algorithm and with Lua's generational garbage collector.
+    ProsodyTuned,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Jabberd2, Self::Ejabberd, Self::Prosody, Self::ProsodyTuned];
+
+    /// What it is called on a command line and in a table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jabberd2 => "jabberd2",
+            Self::Ejabberd => "ejabberd",
+            Self::Prosody => "prosody",
+            Self::ProsodyTuned => "prosody-tuned",
+        }
+    }
+
+    /// The Debian package that it comes in.
+    #[must_use]
+    pub const fn package(self) -> &'static str {
+        match self {
+            Self::Jabberd2 => "jabberd2",
+            Self::Ejabberd => "ejabberd",
+            Self::Prosody | Self::ProsodyTuned => "prosody",
+        }
+    }
+
+    /// The installed package's version; `None` where it is not installed.
+    #[must_use]
+    pub fn version(self) -> Option<String> {
+        let query = ["-W", "-f", "${db:Status-Status} ${Version}", self.package()];
+        let output = Command::new("dpkg-query").args(query).stderr(Stdio::null()).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).strip_prefix("installed ")?.to_owned())
+    }
+}
+
+/// What a server is to be.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it keeps its files; made, emptied before, and removed at the end.
+    pub dir: PathBuf,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What components prove.
+    pub secret: String,
+    /// The domain of the server itself; jabberd2's router has none.
+    pub host: String,
+    /// Whom it lets in. jabberd2 and, when this is empty, ejabberd let in every name.
+    pub domains: Vec<String>,
+    /// Logs warnings alone, not each connection.
+    pub quiet: bool,
+}
+
+/// A server of one host. It ends with this value.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    settings: Settings,
+    child: Child,
+}
+
+impl Server {
+    /// Starts one and waits until it answers.
+    ///
+    /// # Errors
+    /// It is not installed, or does not start: the error holds what it said.
+    pub fn start(kind: Kind, settings: Settings) -> io::Result<Self> {
+        let dir = &settings.dir;
+        if dir.exists() {
+            fs::remove_dir_all(dir)?;
+        }
+        fs::create_dir_all(dir.join("data"))?;
+        fs::create_dir_all(dir.join("certs"))?;
+        configuration::write(kind, &settings)?;
+        let child = spawn(kind, dir)?;
+        let mut server = Self { kind, settings, child };
+        server.wait_until_it_answers()?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.settings.addr
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        // It can't have another's id: it is not waited for before it is dropped or restarted.
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Ends it and starts it again on the same port.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.signal(Signal::TERM)?;
+        self.child.wait()?;
+        self.child = spawn(self.kind, &self.settings.dir)?;
+        self.wait_until_it_answers()
+    }
+
+    /// A port that is open says little: on a busy machine ejabberd's answers nothing for seconds yet.
+    fn answers(&self) -> io::Result<bool> {
+        let mut stream = TcpStream::connect(self.addr())?;
+        stream.set_read_timeout(Some(START))?;
+        stream.write_all(HEADER)?;
+        Ok(stream.read(&mut [0; 64])? > 0)
+    }
+
+    fn wait_until_it_answers(&mut self) -> io::Result<()> {
+        let by = Instant::now() + START;
+        while !self.answers().unwrap_or(false) {
+            if self.child.try_wait()?.is_some() || Instant::now() > by {
+                let log = fs::read_to_string(self.settings.dir.join("log")).unwrap_or_default();
+                return Err(io::Error::other(format!("{} does not start: {log}", self.kind.name())));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.settings.dir);
+    }
+}
+
+/// A command for a program that is killed when the thread that spawned it ends, however that ends.
+#[must_use]
+pub fn ending_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+fn spawn(kind: Kind, dir: &Path) -> io::Result<Child> {
+    let log = File::options().create(true).append(true).open(dir.join("log"))?;
+    let mut command = match kind {
+        Kind::Jabberd2 => jabberd2(dir),
+        Kind::Ejabberd => ejabberd(dir)?,
+        Kind::Prosody | Kind::ProsodyTuned => prosody(dir),
+    };
+    command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
+    command.spawn().map_err(|error| {
+        let (name, package) = (kind.name(), kind.package());
+        io::Error::new(error.kind(), format!("{name} ({error}): apt-get install {package}"))
+    })
+}
+
+fn jabberd2(dir: &Path) -> Command {
+    // Debian keeps it where only root's path leads.
+    let installed = Path::new("/usr/sbin/jabberd2-router");
+    let mut command =
+        ending_with_us(if installed.exists() { installed } else { Path::new("jabberd2-router") });
+    command.arg("-c").arg(dir.join(configuration::JABBERD2));
+    command
+}
+
+fn prosody(dir: &Path) -> Command {
+    let mut command = ending_with_us(Path::new("prosody"));
+    command.arg("--config").arg(dir.join(configuration::PROSODY)).arg("-F");
+    command
+}
+
+/// Started without `ejabberdctl`, which would change the user and start a daemon that maps names to ports.
+fn ejabberd(dir: &Path) -> io::Result<Command> {
+    let listed = Command::new("dpkg").args(["-L", "ejabberd"]).output()?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let beam = listed.lines().find_map(|line| line.strip_suffix("/ejabberd.beam"));
+    let beam = beam.ok_or_else(|| io::Error::other("ejabberd is not there: apt-get install ejabberd"))?;
+    let mut command = ending_with_us(Path::new("erl"));
+    command.args(["-noinput", "-pa", beam, "-mnesia", "dir"]);
+    command.arg(format!("\"{}\"", dir.join("data").display()));
+    command.args(["-ejabberd", "config"]).arg(format!("\"{}\"", dir.join(configuration::EJABBERD).display()));
+    command.arg("log_path").arg(format!("\"{}\"", dir.join("ejabberd.log").display()));
+    command.args(["-s", "ejabberd"]);
+    Ok(command)
+}

@@ -1,0 +1,225 @@
+//! Limits by source address, against the real server: all of 127.0.0.0/8 is at hand as sources.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use enjamb_tests::peer::{Peer, stream_fault};
+use enjamb_tests::proc::{open_files, rss_kib};
+use enjamb_tests::server::{Config, SECRET, Server};
+use enjamb_tests::wire::{Wire, connect_from, digest, digest_of, has_handshake, header};
+
+const HOST: &str = "host.example";
+const WAIT: Duration = Duration::from_secs(5);
+
+/// A server that counts loopback addresses as it does others.
+fn counting(sources: &str) -> Server {
+    let table = format!("[listen.service.sources]\nexempt_loopback = false\n{sources}");
+    Config::new(&[HOST]).listener(&table).start()
+}
+
+fn source(last: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 7, last).into()
+}
+
+/// Tries to log in with this secret; gives whether it did, and how it was refused if it was answered at all.
+fn attempt(server: &Server, from: IpAddr, domain: &str, secret: &str) -> (Wire, Result<(), Option<String>>) {
+    let mut wire = Wire::connect_from(from, server.addr(0));
+    let result = match wire.open(header(domain).as_bytes()) {
+        Ok(id) => {
+            wire.send(format!("<handshake>{}</handshake>", digest_of(&id, secret)).as_bytes(), None);
+            wire.wait(WAIT, |bytes| has_handshake(bytes) || bytes.ends_with(b"</stream:stream>"));
+            if has_handshake(wire.received()) {
+                Ok(())
+            } else {
+                wire.finish();
+                Err(stream_fault(&wire).map(|fault| fault.condition))
+            }
+        }
+        Err(_) => Err(stream_fault(&wire).map(|fault| fault.condition)),
+    };
+    (wire, result)
+}
+
+fn refused(server: &Server, from: IpAddr) -> Option<String> {
+    attempt(server, from, "guess.example", "a wrong secret").1.expect_err("the secret is wrong")
+}
+
+/// Until the server has noticed the end of what came before.
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_source_that_fails_too_often_is_closed_without_a_word_and_others_are_not() {
+    let server = counting("failures = 3\nbackoff = 2");
+    let mut comp = Peer::online(server.addr(0), "comp.example");
+    for n in 1..=4 {
+        assert_eq!(refused(&server, source(1)).as_deref(), Some("not-authorized"));
+        until("it is noted", || server.log().matches("connection ended").count() == n);
+    }
+    let failed = Instant::now();
+    let (wire, result) = attempt(&server, source(1), "late.example", SECRET);
+    assert!(failed.elapsed() < Duration::from_secs(2), "too slow to tell");
+    assert_eq!(result, Err(None), "not even the right secret is looked at");
+    assert_eq!(wire.received(), b"");
+    assert_eq!(attempt(&server, source(2), "other.example", SECRET).1, Ok(()));
+    comp.assert_quiet();
+    let log = server.wait_for_log("connection turned away");
+    assert!(log.contains("its address has failed 4 times and has to wait"), "{log}");
+
+    std::thread::sleep(Duration::from_millis(2100).saturating_sub(failed.elapsed()));
+    assert_eq!(attempt(&server, source(1), "late.example", SECRET).1, Ok(()), "the time is over");
+    // The proof forgave the failures.
+    for _ in 0..3 {
+        assert_eq!(refused(&server, source(1)).as_deref(), Some("not-authorized"));
+    }
+}
+
+#[test]
+fn whatever_ends_a_stream_in_an_error_before_the_proof_is_a_failure_and_leaving_is_not() {
+    let server = counting("failures = 0\nbackoff = 3600\nbackoff_max = 3600");
+    let faults: [(u8, &[u8]); 4] = [
+        (1, b"GET / HTTP/1.1\r\n\r\n"),
+        (2, b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='a'>"),
+        (3, b"<?xml version='1.0'?><!DOCTYPE x>"),
+        (4, b"\xff\xfe\x00"),
+    ];
+    for (from, bytes) in faults {
+        let mut wire = Wire::connect_from(source(from), server.addr(0));
+        wire.send(bytes, None);
+        wire.wait(WAIT, |_| false);
+        assert!(stream_fault(&wire).is_some(), "{}", wire.text());
+        until("it is noted", || server.log().matches("connection ended").count() == usize::from(from));
+        let (_, result) = attempt(&server, source(from), "a.example", SECRET);
+        assert_eq!(result, Err(None), "source {from} has failed");
+    }
+    // A health check connects and leaves; a conflict comes after the proof.
+    Wire::connect_from(source(5), server.addr(0)).finish();
+    let mut comp = Peer::online(server.addr(0), "comp.example");
+    for _ in 0..3 {
+        let (_, result) = attempt(&server, source(5), "comp.example", SECRET);
+        assert_eq!(result, Err(Some("conflict".to_owned())));
+    }
+    assert_eq!(attempt(&server, source(5), "a.example", SECRET).1, Ok(()));
+    comp.assert_quiet();
+}
+
+#[test]
+fn loopback_is_exempt_unless_set_otherwise() {
+    let server =
+        Config::new(&[HOST]).listener("[listen.service.sources]\nfailures = 0\nmax_connections = 1").start();
+    for _ in 0..30 {
+        assert_eq!(refused(&server, source(1)).as_deref(), Some("not-authorized"));
+    }
+    let all: Vec<_> = (0..5).map(|n| Peer::online(server.addr(0), &format!("c{n}.example"))).collect();
+    assert_eq!(all.len(), 5);
+    assert!(!server.log().contains("turned away"));
+}
+
+#[test]
+fn a_source_has_so_many_connections_and_so_many_of_them_unauthenticated() {
+    let server = counting("max_connections = 4\nmax_unauthenticated = 2");
+    let from = source(1);
+    let mut waiting: Vec<_> = (0..2).map(|_| Wire::connect_from(from, server.addr(0))).collect();
+    let ids: Vec<_> = waiting
+        .iter_mut()
+        .enumerate()
+        .map(|(n, wire)| wire.open(header(&format!("c{n}.example")).as_bytes()).expect("a header"))
+        .collect();
+    assert_eq!(attempt(&server, from, "third.example", SECRET).1, Err(None));
+    let (_other, result) = attempt(&server, source(2), "other.example", SECRET);
+    assert_eq!(result, Ok(()), "another source has its own");
+    for (wire, id) in waiting.iter_mut().zip(ids) {
+        wire.send(format!("<handshake>{}</handshake>", digest(&id)).as_bytes(), None);
+        assert!(wire.wait(WAIT, has_handshake));
+    }
+    let (_three, result) = attempt(&server, from, "third.example", SECRET);
+    assert_eq!(result, Ok(()), "they are authenticated");
+    let (mut four, result) = attempt(&server, from, "fourth.example", SECRET);
+    assert_eq!(result, Ok(()));
+    assert_eq!(attempt(&server, from, "fifth.example", SECRET).1, Err(None));
+    let log = server.wait_for_log("which is the most");
+    assert!(log.contains("its address has 2 connections that are not authenticated, which is the most"));
+    four.finish();
+    until("a place is free again", || attempt(&server, from, "fifth.example", SECRET).1 == Ok(()));
+}
+
+#[test]
+fn over_the_number_that_may_be_unauthenticated_others_wait_until_there_is_room() {
+    let server = Config::new(&[HOST]).listener("max_unauthenticated = 3").start();
+    let mut comp = Peer::online(server.addr(0), "comp.example");
+    let mut silent: Vec<_> = (0..3).map(|_| Wire::connect(server.addr(0))).collect();
+    silent[0].open(header("first.example").as_bytes()).expect("a header");
+    let mut late = Wire::connect(server.addr(0));
+    late.send(header("late.example").as_bytes(), None);
+    assert!(!late.wait(Duration::from_millis(500), |bytes| !bytes.is_empty()), "it has to wait");
+    comp.assert_quiet();
+    silent.pop().expect("there are three").finish();
+    assert!(late.wait(WAIT, |bytes| bytes.ends_with(b">")), "its turn has come");
+}
+
+/// The accept loop closes those that have to wait before anything is made for them: a flood leaves no trace.
+#[test]
+fn a_flood_of_handshakes_from_one_source_costs_no_memory_and_few_lines() {
+    let server = counting("failures = 5\nbackoff = 3600\nbackoff_max = 3600");
+    let mut one = Peer::online(server.addr(0), "one.example");
+    let mut two = Peer::online(server.addr(0), "two.example");
+    for n in 1..=6 {
+        refused(&server, source(1));
+        until("it is noted", || server.log().matches("connection ended").count() == n);
+    }
+    let flood = |number: usize| {
+        for _ in 0..number {
+            let mut stream = connect_from(source(1), server.addr(0)).expect("a place in the backlog");
+            // It may be closed before this is out.
+            let _ = stream
+                .write_all(format!("{}<handshake>{SECRET}</handshake>", header("a.example")).as_bytes());
+            let mut received = Vec::new();
+            let _ = stream.read_to_end(&mut received);
+            assert_eq!(received, b"");
+        }
+    };
+    flood(500);
+    let before = rss_kib(server.pid());
+    flood(10_000);
+    let grown = rss_kib(server.pid()).saturating_sub(before);
+    println!("10,000 handshakes of a source that has to wait: {grown} KiB more");
+    assert!(grown < 1024, "{grown} KiB more");
+    until("closed connections leave no file", || open_files(server.pid()) < 30);
+    one.message("two.example", "m", "served");
+    two.stanza("m");
+    // 60 in a minute, and the end of one may be the beginning of another.
+    let lines = server.log().matches("connection turned away").count();
+    assert!((1..=120).contains(&lines), "{lines} lines");
+    assert!(server.log().len() < 100_000, "{} bytes of log", server.log().len());
+}
+
+/// Each of many sources fails once: their number must not be what the memory grows with.
+#[test]
+fn a_failure_of_each_of_many_sources_costs_a_bounded_table() {
+    let server = counting("");
+    let fail = |range: std::ops::Range<u32>| {
+        for n in range {
+            let from = Ipv4Addr::from_bits(0x7F01_0000 + n);
+            let mut stream = connect_from(from.into(), server.addr(0)).expect("the server accepts");
+            let _ = stream.write_all(b"<x>");
+            let mut received = Vec::new();
+            let _ = stream.read_to_end(&mut received);
+            assert!(received.ends_with(b"</stream:stream>"), "{n}: {}", String::from_utf8_lossy(&received));
+        }
+    };
+    fail(0..1000);
+    let (empty, full) = (rss_kib(server.pid()), 11_000);
+    fail(1000..full);
+    let first = rss_kib(server.pid());
+    fail(full..2 * full);
+    let second = rss_kib(server.pid());
+    println!("failures of 1,000, 11,000 and 22,000 sources: {empty}, {first}, {second} KiB");
+    assert!(first < empty + 4096, "{empty} KiB, then {first} KiB");
+    assert!(second < first + 1024, "{first} KiB, then {second} KiB");
+}
