@@ -40,7 +40,8 @@ pub(crate) fn check(budget: &Path) -> io::Result<()> {
     if faults.is_empty() { Ok(()) } else { Err(io::Error::other(faults.join(", "))) }
 }
 
-/// Wrong handshakes that are right to different extents: checking them has to cost the same to the instruction.
+/// Wrong handshakes that are right to different extents: checking one has to cost the same to the instruction. (Less
+/// than one of each may differ: a few that the allocator takes depend on where the process was put.)
 fn handshakes() -> io::Result<Option<String>> {
     let mut counts = Vec::new();
     for case in micro::WRONG_HANDSHAKES {
@@ -48,7 +49,7 @@ fn handshakes() -> io::Result<Option<String>> {
         println!("{case:16} {count:>12} for {ROUNDS} handshakes");
         counts.push(count);
     }
-    let differ = counts.iter().any(|count| *count != counts[0]);
+    let differ = counts.iter().any(|count| count.abs_diff(counts[0]) >= ROUNDS);
     Ok(differ.then(|| "wrong handshakes cost more or less by what is wrong in them".into()))
 }
 

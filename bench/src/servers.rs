@@ -116,7 +116,8 @@ pub(crate) fn start(contestant: Contestant, ours: &Path, names: &[String], any: 
             // With a list, ejabberd copies all of it for each connection: a storm of 5,000 would measure that alone.
             let names = if kind == Kind::Ejabberd { &[] } else { names };
             let domains = names.iter().map(|name| format!("{name}.{DOMAIN}")).collect();
-            let settings = Settings { dir, addr: address, secret: SECRET.into(), domains, quiet: true };
+            let (secret, host) = (SECRET.into(), "localhost".into());
+            let settings = Settings { dir, addr: address, secret, host, domains, quiet: true };
             let process = Process::Foreign(Server::start(kind, settings)?);
             Ok(Running { process, address, directory: None })
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use enjamb_tests::peer::Peer;
 use enjamb_tests::server::SECRET;
+use enjamb_tests::tls::{Authority, NAME, Tunnel, VERSIONS};
 
 /// A program that ends with the test.
 struct Program(Child);
@@ -45,13 +46,31 @@ const ECHOES: [(&str, &str); 4] = [
     ("threads", env!("CARGO_BIN_EXE_echo-threads")),
 ];
 
+const TLS_ECHOES: [(&str, &str); 2] =
+    [("tokio", env!("CARGO_BIN_EXE_echo-tls-tokio")), ("smol", env!("CARGO_BIN_EXE_echo-tls-smol"))];
+
 fn every_echo_meets(listener: &str) {
     let mut listener = Program::start(listener, &["127.0.0.1:0", SECRET]);
     let address = listener.address();
-    let mut peer = Peer::online(address, "peer.localhost");
-    for (name, path) in ECHOES {
+    all_meet(&ECHOES, &[], address, Peer::online(address, "peer.localhost"));
+}
+
+fn every_echo_meets_over_tls(listener: &str) {
+    let authority = Authority::new();
+    let (certificate, key) = authority.files("server", &authority.issue(&[NAME]));
+    let [certificate, key, ca] = [certificate, key, authority.ca()].map(|path| path.display().to_string());
+    let mut listener = Program::start(listener, &["127.0.0.1:0", SECRET, &certificate, &key]);
+    let address = listener.address();
+    let tunnel = Tunnel::to(address, authority.client(VERSIONS[0], None), b"");
+    all_meet(&TLS_ECHOES, &[&ca, NAME], address, Peer::online(tunnel.addr(), "peer.localhost"));
+}
+
+/// Each echo answers the peer, and is gone when its program is.
+fn all_meet(echoes: &[(&str, &str)], more: &[&str], address: SocketAddr, mut peer: Peer) {
+    for (name, path) in echoes {
         let domain = format!("{name}.localhost");
-        let mut echo = Program::start(path, &[&address.to_string(), &domain, SECRET]);
+        let address = address.to_string();
+        let mut echo = Program::start(path, &[&[&*address, &*domain, SECRET], more].concat());
         // It is there once something comes back from it and not from the host.
         let came_up_by = Instant::now() + Duration::from_secs(20);
         for attempt in 0.. {
@@ -75,7 +94,7 @@ fn every_echo_meets(listener: &str) {
         assert_eq!(peer.element().attribute("id"), Some(&*format!("{name}-last")));
     }
     // All of them are gone now, and the listener has noticed.
-    peer.send("<message to='threads.localhost' id='gone'/>");
+    peer.send("<message to='smol.localhost' id='gone'/>");
     assert_eq!(peer.fault("gone").condition, "remote-server-not-found");
 }
 
@@ -97,6 +116,16 @@ fn on_async_std() {
 #[test]
 fn on_a_poll_loop() {
     every_echo_meets(env!("CARGO_BIN_EXE_listener-poll"));
+}
+
+#[test]
+fn on_tokio_over_tls() {
+    every_echo_meets_over_tls(env!("CARGO_BIN_EXE_listener-tls-tokio"));
+}
+
+#[test]
+fn on_smol_over_tls() {
+    every_echo_meets_over_tls(env!("CARGO_BIN_EXE_listener-tls-smol"));
 }
 
 #[test]

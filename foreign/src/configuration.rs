@@ -9,6 +9,9 @@ pub(crate) const JABBERD2: &str = "router.xml";
 pub(crate) const EJABBERD: &str = "config.yml";
 pub(crate) const PROSODY: &str = "config.lua";
 
+/// The greatest stanza, of those servers that can be told: what a hostile stream is over by a little.
+const STANZA: u32 = 262_144;
+
 pub(crate) fn write(kind: Kind, settings: &Settings) -> io::Result<()> {
     let dir = &settings.dir;
     match kind {
@@ -41,7 +44,7 @@ fn jabberd2(settings: &Settings) -> String {
 }
 
 fn prosody(settings: &Settings, more: &str) -> String {
-    let Settings { dir, addr, secret, domains, quiet } = settings;
+    let Settings { dir, addr, secret, host, domains, quiet } = settings;
     let (dir, ip, port) = (dir.display(), addr.ip(), addr.port());
     let level = if *quiet { "warn" } else { "info" };
     let mut text = format!(
@@ -55,8 +58,9 @@ fn prosody(settings: &Settings, more: &str) -> String {
          s2s_ports = {{}}\n\
          component_interfaces = {{ '{ip}' }}\n\
          component_ports = {{ {port} }}\n\
+         component_stanza_size_limit = {STANZA}\n\
          {more}\
-         VirtualHost 'localhost'\n"
+         VirtualHost '{host}'\n"
     );
     for domain in domains {
         let _ = writeln!(text, "Component '{domain}'\n  component_secret = '{secret}'");
@@ -66,15 +70,15 @@ fn prosody(settings: &Settings, more: &str) -> String {
 
 /// With the backlog of 5 that it has by itself, connections that come at once wait for a second each.
 fn ejabberd(settings: &Settings) -> String {
-    let Settings { addr, secret, domains, quiet, .. } = settings;
+    let Settings { addr, secret, host, domains, quiet, .. } = settings;
     let (ip, port) = (addr.ip(), addr.port());
     let level = if *quiet { "warning" } else { "info" };
     let mut text = format!(
-        "hosts: ['localhost']\n\
+        "hosts: ['{host}']\n\
          loglevel: {level}\n\
          certfiles: []\n\
          modules:\n  mod_ping: {{}}\n\
-         listen:\n  -\n    port: {port}\n    ip: '{ip}'\n    module: ejabberd_service\n    backlog: 1024\n    access: all\n    global_routes: false\n"
+         listen:\n  -\n    port: {port}\n    ip: '{ip}'\n    module: ejabberd_service\n    backlog: 1024\n    access: all\n    global_routes: false\n    max_stanza_size: {STANZA}\n"
     );
     if domains.is_empty() {
         let _ = writeln!(text, "    password: '{secret}'");

@@ -75,13 +75,15 @@ pub struct Settings {
     pub addr: SocketAddr,
     /// What components prove.
     pub secret: String,
+    /// The domain of the server itself; jabberd2's router has none.
+    pub host: String,
     /// Whom it lets in. jabberd2 and, when this is empty, ejabberd let in every name.
     pub domains: Vec<String>,
     /// Logs warnings alone, not each connection.
     pub quiet: bool,
 }
 
-/// A server with the host `localhost`. It ends with this value.
+/// A server of one host. It ends with this value.
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,

@@ -1,5 +1,5 @@
-//! See [`enjamb_fuzz::deliveries_are_portable`].
+//! See [`enjamb_fuzz::scan_agrees_with_rxml`].
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| enjamb_fuzz::deliveries_are_portable(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| enjamb_fuzz::scan_agrees_with_rxml(data));

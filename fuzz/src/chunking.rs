@@ -1,6 +1,6 @@
 //! Cuts are invisible.
 
-use crate::connection::{Connection, NEGOTIATION, limits};
+use crate::connection::{Connection, HANDSHAKE, HEADER, limits};
 
 /// Feeds the same bytes whole and cut, and compares. The first eight bytes of `data` say how to cut; the rest
 /// stands behind a whole negotiation where the first byte is odd, else at the very beginning.
@@ -9,7 +9,7 @@ use crate::connection::{Connection, NEGOTIATION, limits};
 /// A cut made a difference.
 pub fn cuts_are_invisible(data: &[u8]) {
     let Some((seed, rest)) = data.split_first_chunk::<8>() else { return };
-    let bytes = if seed[0] % 2 == 1 { [NEGOTIATION, rest].concat() } else { rest.to_vec() };
+    let bytes = if seed[0] % 2 == 1 { [HEADER, HANDSHAKE, rest].concat() } else { rest.to_vec() };
 
     let mut whole = Connection::new(limits(), true);
     whole.feed(&bytes);

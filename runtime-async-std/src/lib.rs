@@ -60,6 +60,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport for FuturesIo<S> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_close(cx)
     }
@@ -113,7 +117,8 @@ fn jitter() -> io::Result<u32> {
 /// Takes over one accepted connection. What it gives has to be polled to its end, which
 /// [`Connection::next_notice`] does.
 ///
-/// async-std's own `TcpStream` does not shut its sending side when it is closed: wrap it in `on_async_std::ClosingTcp`.
+/// async-std's own `TcpStream` does not shut its sending side when it is closed: wrap it in `on_async_std::ClosingTcp`,
+/// and that in TLS, if there is any.
 ///
 /// # Errors
 /// The operating system has no random numbers to give.
@@ -128,7 +133,8 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 /// Connects a component over a connection that is there already, and waits until the server has accepted it.
 /// `spawn` runs the connection's task, which ends with it.
 ///
-/// async-std's own `TcpStream` does not shut its sending side when it is closed: wrap it in `on_async_std::ClosingTcp`.
+/// async-std's own `TcpStream` does not shut its sending side when it is closed: wrap it in `on_async_std::ClosingTcp`,
+/// and that in TLS, if there is any.
 ///
 /// # Errors
 /// The server refuses the component.

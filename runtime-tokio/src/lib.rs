@@ -60,6 +60,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport for TokioIo<S> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
@@ -101,11 +105,6 @@ pub fn stream_id() -> io::Result<StreamId> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(io::Error::other)?;
     Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
-}
-
-/// Random bits for a back-off.
-fn jitter() -> io::Result<u32> {
-    getrandom::u32().map_err(io::Error::other)
 }
 
 /// Takes over one accepted connection, over anything that tokio reads from and writes to. What it gives has
@@ -155,7 +154,7 @@ pub async fn connect(
     connect_over(stream, ComponentSettings::new(domain, secret)).await
 }
 
-/// [`connect`] over a connection that is there already, with all settings.
+/// [`connect`] over a connection that is there already, such as TLS, with all settings.
 ///
 /// # Errors
 /// The server refuses the component.
@@ -196,6 +195,6 @@ impl<A: ToSocketAddrs + Clone> Reconnecting<A> {
             stream.set_nodelay(true)?;
             connect_over(stream, settings.clone()).await
         };
-        reconnect.attempt(jitter()?, connect).await
+        reconnect.attempt(getrandom::u32().map_err(io::Error::other)?, connect).await
     }
 }

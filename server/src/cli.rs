@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::probe::ProbeOptions;
+
 /// A server for XMPP components (XEP-0114): gateways, bots and services connect to it with a shared secret and
 /// exchange stanzas.
 ///
@@ -30,6 +32,8 @@ pub enum Command {
         /// The file, in MongooseIM's TOML.
         file: PathBuf,
     },
+    /// Play hostile streams and conformance cases against any server for components, and say what it answers.
+    Probe(Box<ProbeOptions>),
     /// Show a server and two components at work, in this terminal, each stanza as it passes.
     Demo,
 }

@@ -9,6 +9,7 @@ use enjamb_core::router::Terms;
 use enjamb_core::rt::{Listener, Switch};
 use enjamb_core::{Limits, Secret};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,8 @@ use tracing::debug;
 
 use crate::config;
 use crate::door::{Door, Guest};
-use crate::log::{AcceptLog, ConnectionLog};
+use crate::entry::{Entered, Entry};
+use crate::log::{self, AcceptLog, ConnectionLog};
 
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,6 +67,8 @@ fn core_settings(settings: &config::Listener) -> Listener {
 pub(crate) struct Acceptor {
     pub(crate) switch: Arc<Switch>,
     pub(crate) listener: Arc<Listener>,
+    /// What comes before a stream; most often nothing.
+    entry: Option<Arc<Entry>>,
     /// Connections that may be there at once.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
@@ -80,9 +84,11 @@ impl Acceptor {
         connections: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
+        let listener = Arc::new(core_settings(settings));
         Self {
             switch: Arc::clone(switch),
-            listener: Arc::new(core_settings(settings)),
+            entry: Entry::of(settings, &listener.limits),
+            listener,
             room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             connections: connections.clone(),
             stop: stop.clone(),
@@ -106,15 +112,44 @@ impl Acceptor {
         }
     }
 
-    /// Serves a connection in a task of its own, if it is let in.
+    /// Serves a connection in a task of its own, if it is let in. One that nothing comes before gets the smaller
+    /// task; of one behind a proxy, the header has to tell first who it is.
     fn begin(&self, [place, room]: [OwnedSemaphorePermit; 2], stream: TcpStream, peer: SocketAddr) {
-        let Some(guest) = self.door.enter(peer, room) else { return };
+        if let Err(error) = set_up(&stream) {
+            debug!(%peer, "connection lost before it began: {error}");
+            return;
+        }
         let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
-        self.connections.spawn(async move {
-            if let Err(error) = serve(stream, peer, guest, switch, listener).await {
-                debug!(%peer, "connection lost before it began: {error}");
+        let Some(entry) = self.entry.clone() else {
+            let Some(guest) = self.door.enter(peer, room) else { return };
+            if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                self.connections.spawn(serving);
             }
-            drop(place);
+            return;
+        };
+        let ticket = if entry.names_source() {
+            Ticket::Room(room)
+        } else {
+            let Some(guest) = self.door.enter(peer, room) else { return };
+            Ticket::Guest(guest)
+        };
+        let (stop, door) = (self.stop.clone(), Arc::clone(&self.door));
+        self.connections.spawn(async move {
+            // Who has no stream yet need not be told why the server stops.
+            let entered = stop.run_until_cancelled(enter(&entry, &door, ticket, stream, peer)).await;
+            match entered.flatten() {
+                Some((Entered::Plain(stream), peer, guest)) => {
+                    if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                        serving.await;
+                    }
+                }
+                Some((Entered::Tls(stream), peer, guest)) => {
+                    if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                        serving.await;
+                    }
+                }
+                None => {}
+            }
         });
     }
 
@@ -140,20 +175,71 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn serve(
-    stream: TcpStream,
+/// What lets a connection in: it is in already, or may be once it is known who it is.
+enum Ticket {
+    Guest(Guest),
+    Room(OwnedSemaphorePermit),
+}
+
+/// Brings a connection past what comes before its stream, and past the door.
+async fn enter(
+    entry: &Entry,
+    door: &Arc<Door>,
+    ticket: Ticket,
+    mut stream: TcpStream,
     peer: SocketAddr,
-    mut guest: Guest,
+) -> Option<(Entered, SocketAddr, Guest)> {
+    let deadline = entry.deadline();
+    let peer = match entry.source(&mut stream, peer, deadline).await {
+        Ok(peer) => peer,
+        Err(refusal) => {
+            log::refused(peer, &refusal);
+            return None;
+        }
+    };
+    let guest = match ticket {
+        Ticket::Guest(guest) => guest,
+        Ticket::Room(room) => door.enter(peer, room)?,
+    };
+    match entry.secure(stream, peer, deadline).await {
+        Ok(entered) => Some((entered, peer, guest)),
+        Err(refusal) => {
+            if refusal.is_news() {
+                guest.failed();
+            }
+            log::refused(peer, &refusal);
+            None
+        }
+    }
+}
+
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// What drives a connection to its end; `None` if it could not begin. It is put together here and not in the future,
+/// which would hold once more what it is made of, as long as it lives.
+fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    (mut guest, place): (Guest, OwnedSemaphorePermit),
     switch: Arc<Switch>,
     listener: Arc<Listener>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    let mut connection = enjamb_tokio::accept(stream, switch, listener)?;
+) -> Option<impl Future<Output = ()>> {
+    let mut connection = match enjamb_tokio::accept(stream, switch, listener) {
+        Ok(connection) => connection,
+        Err(error) => {
+            debug!(%peer, "connection lost before it began: {error}");
+            return None;
+        }
+    };
     let mut log = ConnectionLog::new(connection.id(), peer);
-    while let Some(notice) = connection.next_notice().await {
-        guest.notice(&notice);
-        log.notice(&notice);
-    }
-    Ok(())
+    Some(async move {
+        while let Some(notice) = connection.next_notice().await {
+            guest.notice(&notice);
+            log.notice(&notice);
+        }
+        drop(place);
+    })
 }

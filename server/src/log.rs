@@ -15,6 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, ServeOptions};
 use crate::config::Listener;
+use crate::entry::Refusal;
+use crate::tls::{Fault, Tls};
 
 /// Starts logging to standard error.
 ///
@@ -119,6 +121,41 @@ impl ConnectionLog {
     }
 }
 
+/// A connection got no stream.
+pub(crate) fn refused(peer: SocketAddr, refusal: &Refusal) {
+    if !refusal.is_news() {
+        debug!(%peer, "connection ended before its stream began: {refusal}");
+    } else if FAILURES.may_log() {
+        warn!(%peer, "connection refused before its stream began: {refusal}");
+    }
+}
+
+/// The certificates of a listener were read anew.
+pub(crate) fn reloaded(address: SocketAddr, faults: &[Fault]) {
+    for fault in faults {
+        let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        if fault.is_fatal {
+            error!(%address, "certificates stay as they were: {}{help}", fault.message);
+        } else {
+            warn!(%address, "{}{help}", fault.message);
+        }
+    }
+    if !faults.iter().any(|fault| fault.is_fatal) {
+        info!(%address, "certificates are read anew; connections that are there keep the old ones");
+    }
+}
+
+/// What a listener's TLS is, in a word or two.
+fn tls_summary(tls: &Tls) -> String {
+    let settings = tls.settings();
+    let versions = settings.versions.iter().map(|version| format!("{:?}", version.version));
+    let mut summary = versions.collect::<Vec<_>>().join(" ");
+    if settings.cacertfile.is_some() {
+        summary += ", certificates required";
+    }
+    summary
+}
+
 /// A listener accepts: all that an operator may want to know of it, in one line.
 pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
     let domains = listener.domains.as_ref().map_or_else(
@@ -139,6 +176,8 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
         max_stanza_size = %format_args!("{} bytes", listener.max_stanza_size),
         max_connections = listener.max_connections,
         max_unauthenticated = listener.max_unauthenticated,
+        proxy_protocol = listener.proxy_protocol,
+        tls = %listener.tls.as_ref().map_or_else(|| "none".to_owned(), |tls| tls_summary(tls)),
         %domains,
         "listening for components"
     );

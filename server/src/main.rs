@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use enjamb_server::cli::{Cli, Command};
-use enjamb_server::{check, demo, serve};
+use enjamb_server::{check, demo, probe, serve};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(options)) => serve::run(&options),
         Some(Command::Check { file }) => check::run(&file),
+        Some(Command::Probe(options)) => probe::run(&options),
         Some(Command::Demo) => demo::run(),
     }
 }

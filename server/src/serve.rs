@@ -17,6 +17,7 @@ use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
 use crate::terminal::{complain, say};
+use crate::tls::Tls;
 use crate::{check, log, secret};
 
 /// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
@@ -105,9 +106,16 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     if let Some(address) = first.filter(|_| is_default) {
         greet(&config, address);
     }
+    let tls: Vec<_> =
+        config.listeners.iter().filter_map(|one| Some((one.address, one.tls.clone()?))).collect();
     // Of its secrets there is one copy left: the listener's.
     drop(config);
-    let name = signals.next().await;
+    let name = loop {
+        match signals.next().await {
+            Order::Stop(name) => break name,
+            Order::Reload => reload(&tls),
+        }
+    };
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
     switch.shut_down();
@@ -115,7 +123,7 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     tokio::select! {
         () = connections.wait() => info!("stopped"),
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
-        name = signals.next() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
+        name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
     log::finish();
     ExitCode::SUCCESS
@@ -131,6 +139,18 @@ fn open_all(listeners: &[config::Listener]) -> Option<Vec<TcpListener>> {
         }
     }
     (sockets.len() == listeners.len()).then_some(sockets)
+}
+
+/// Reads the certificates of all listeners anew.
+fn reload(listeners: &[(SocketAddr, Arc<Tls>)]) {
+    if listeners.is_empty() {
+        info!(
+            "SIGHUP: no listener has certificates to be read anew; a changed configuration takes a restart"
+        );
+    }
+    for (address, tls) in listeners {
+        log::reloaded(*address, &tls.reload(SystemTime::now()));
+    }
 }
 
 /// The switch that a configuration describes.
@@ -169,17 +189,37 @@ fn greet(config: &Config, address: SocketAddr) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What an operator asks for by a signal.
+enum Order {
+    Stop(&'static str),
+    Reload,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Order::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Order::Stop("SIGINT"),
+            _ = self.hangup.recv() => Order::Reload,
+        }
+    }
+
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Order::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -64,6 +65,7 @@ pub struct Options {
     secret: String,
     subdomain: bool,
     reconnect: bool,
+    ca: Option<PathBuf>,
 }
 
 impl Options {
@@ -77,6 +79,7 @@ impl Options {
             secret: SECRET.to_owned(),
             subdomain: false,
             reconnect: false,
+            ca: None,
         }
     }
 
@@ -98,6 +101,13 @@ impl Options {
     #[must_use]
     pub fn reconnect(mut self) -> Self {
         self.reconnect = true;
+        self
+    }
+
+    /// Over TLS, if the server's certificate is signed by the authority in this file. slixmpp alone can do that.
+    #[must_use]
+    pub fn tls(mut self, ca: PathBuf) -> Self {
+        self.ca = Some(ca);
         self
     }
 
@@ -147,6 +157,7 @@ impl Options {
             "secret": self.secret,
             "subdomain": self.subdomain,
             "reconnect": self.reconnect,
+            "ca": self.ca,
         }));
         component
     }

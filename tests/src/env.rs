@@ -27,15 +27,21 @@ pub fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }
 
-/// Cargo's directory of the profile that this test was built with, such as `target/debug`.
+/// Cargo's directory of the profile that this test or tool was built with, such as `target/debug`.
 ///
 /// # Panics
-/// When the test binary doesn't lie where cargo puts it.
+/// When the binary doesn't lie where cargo puts it.
 #[must_use]
 pub fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("a running test has a path");
-    let deps = exe.ancestors().find(|p| p.ends_with("deps")).expect("cargo puts test binaries into deps/");
-    deps.parent().expect("deps/ lies in the profile's directory").to_owned()
+    let dir = exe.parent().expect("cargo puts binaries into a directory");
+    // Tests lie in deps/, tools beside it.
+    let dir = if dir.ends_with("deps") {
+        dir.parent().expect("deps/ lies in the profile's directory")
+    } else {
+        dir
+    };
+    dir.to_owned()
 }
 
 /// Where the tests keep what outlives one run, `target/clients`. Made when it isn't there.

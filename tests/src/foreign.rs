@@ -24,11 +24,21 @@ impl ForeignServer {
     /// It is not installed, or does not start.
     #[must_use]
     pub fn start(kind: Kind, domains: &[&str]) -> Self {
+        Self::start_for(kind, "localhost", domains)
+    }
+
+    /// Starts one for this host and waits until it answers.
+    ///
+    /// # Panics
+    /// It is not installed, or does not start.
+    #[must_use]
+    pub fn start_for(kind: Kind, host: &str, domains: &[&str]) -> Self {
         let port = Port::claim();
         let settings = Settings {
             dir: env::work_dir().join(format!("foreign-{}", port.addr().port())),
             addr: port.addr(),
             secret: SECRET.into(),
+            host: host.into(),
             domains: domains.iter().map(ToString::to_string).collect(),
             quiet: false,
         };

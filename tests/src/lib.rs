@@ -6,11 +6,9 @@
 pub mod bad_streams;
 pub mod component;
 pub mod corpus;
-pub mod cuts;
 pub mod env;
 pub mod expat;
 pub mod foreign;
-pub mod hostile;
 pub mod mini_server;
 pub mod mutants;
 pub mod peer;
@@ -18,5 +16,8 @@ pub mod proc;
 pub mod server;
 pub mod sim;
 pub mod suite;
+pub mod tls;
 pub mod tree;
 pub mod wire;
+
+pub use enjamb_probe::cuts;

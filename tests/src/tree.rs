@@ -1,10 +1,13 @@
 //! What XML says, in one form for all parsers: expanded names, attributes in order, neighbouring text in one.
+//!
+//! The fuzz targets are built with this file, too.
 
 use std::borrow::Cow;
 
 use enjamb_core::Kind;
 use roxmltree::{Document, Node};
 use rxml::error::EndOrError;
+use rxml::parser::{Options, WithOptions};
 use rxml::{Parse, Parser};
 
 /// What stands inside the root of a stream, in document order.
@@ -32,12 +35,12 @@ pub struct Element {
 }
 
 impl Tree {
-    fn start(&mut self, name: (String, String), mut attributes: Vec<((String, String), String)>) {
+    pub(crate) fn start(&mut self, name: (String, String), mut attributes: Vec<((String, String), String)>) {
         attributes.sort();
         self.0.push(Event::Start(Element { name, attributes }));
     }
 
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         match self.0.last_mut() {
             _ if text.is_empty() => {}
             Some(Event::Text(before)) => before.push_str(text),
@@ -81,7 +84,9 @@ impl Tree {
     /// # Errors
     /// Why it refuses it.
     pub fn by_rxml(document: &[u8]) -> Result<Self, String> {
-        let mut parser = Parser::new();
+        // Longer tokens than rxml's default are in order.
+        let options = Options { max_token_length: document.len().max(8192), ..Options::default() };
+        let mut parser = Parser::with_options(options);
         let mut rest = document;
         let (mut tree, mut depth) = (Self::default(), 0);
         loop {

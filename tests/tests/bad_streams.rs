@@ -1,11 +1,13 @@
-//! Every case of `data/bad-streams/` against the real server, over sockets.
+//! Every case of `enjamb-probe` against the real server, over sockets: as it is written, in one-byte writes, and in
+//! random cuts.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use enjamb_tests::bad_streams::{Case, Observed, Stage, cases, setting};
-use enjamb_tests::expat::Expat;
+use enjamb_probe::cuts::Cut;
+use enjamb_probe::{Case, Observed, Verdict, scripts, streams};
+use enjamb_tests::bad_streams::{setting, stage};
 
 /// Cases whose answer may lie outside their `expect`, each with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
@@ -16,17 +18,19 @@ const SERVERS: usize = 4;
 /// The least share of cases, in percent, that get the best outcome and not merely an accepted one.
 const BEST_PERCENT: usize = 95;
 
-fn played(cases: &[Case]) -> Vec<(&Case, Observed)> {
+fn played(cases: &[Case], cut: impl Fn(usize) -> Cut + Sync) -> Vec<(&Case, Observed)> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..SERVERS {
             scope.spawn(|| {
                 let server = setting().start();
-                let expat = Expat::start();
-                let mut stage = Stage::new(server.addr(0), &expat);
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let observed = stage.play(case);
+                let mut stage = stage(server.addr(0));
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(case) = cases.get(index) else { break };
+                    let observed = stage.play(case, &cut(index)).expect("the server accepts");
+                    let observed = observed.expect("the setting has every name");
                     done.lock().expect("no player panics while it holds the lock").push((case, observed));
                 }
             });
@@ -37,31 +41,56 @@ fn played(cases: &[Case]) -> Vec<(&Case, Observed)> {
     done
 }
 
-#[test]
-fn every_case_gets_an_answer_that_its_rule_accepts() {
-    let cases = cases();
+fn judge(cut: impl Fn(usize) -> Cut + Sync) {
+    let cases = streams();
     assert_eq!(cases.len(), 354);
-    let results = played(&cases);
+    let results = played(&cases, cut);
     assert_eq!(results.len(), cases.len());
 
-    let excepted = |case: &Case| EXCEPTIONS.iter().find(|(id, _)| *id == case.id);
     let mut faults = Vec::new();
     let mut best = 0;
     for (case, observed) in &results {
-        if case.is_best(observed) {
+        let verdict = case.verdict(observed);
+        if verdict == Verdict::Best {
             best += 1;
         } else {
             println!("{} {}: best {}, was {observed}", case.id, case.name, case.best);
         }
-        match (case.accepts(observed), excepted(case)) {
-            (false, None) => {
+        let excepted = EXCEPTIONS.iter().find(|(id, _)| *id == case.id);
+        match (verdict == Verdict::Outside, excepted) {
+            (true, None) => {
                 faults.push(format!("{} {}: {:?}, was {observed}", case.id, case.name, case.expect));
             }
-            (true, Some((id, reason))) => faults.push(format!("{id} is no exception any more: {reason}")),
-            (true, None) | (false, Some(_)) => {}
+            (false, Some((id, reason))) => faults.push(format!("{id} is no exception any more: {reason}")),
+            (false, None) | (true, Some(_)) => {}
         }
     }
     println!("{best} of {} cases got the best outcome", results.len());
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     assert!(best * 100 >= results.len() * BEST_PERCENT, "only {best} got the best outcome");
+}
+
+#[test]
+fn every_case_gets_an_answer_that_its_rule_accepts() {
+    judge(|_| Cut::Whole);
+}
+
+#[test]
+fn every_case_gets_such_an_answer_in_one_byte_writes() {
+    judge(|_| Cut::Every(1));
+}
+
+#[test]
+fn every_case_gets_such_an_answer_in_random_cuts() {
+    judge(|index| Cut::Random(index as u64 + 1));
+}
+
+#[test]
+fn every_script_gets_the_best_answer() {
+    let server = setting().start();
+    let mut stage = stage(server.addr(0));
+    for script in scripts() {
+        let answer = script.play(&mut stage).expect("the server accepts").expect("there is a receiver");
+        assert_eq!(answer.verdict, Verdict::Best, "{script:?}: {}", answer.said);
+    }
 }

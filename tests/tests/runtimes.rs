@@ -1,8 +1,8 @@
 //! The same scripts give the same transcripts on every runtime: tokio in both flavours, async-std, smol and the
-//! simulator.
+//! simulator; and on all but the last over TLS, of which the core is told nothing.
 
 use enjamb_tests::sim::Simulated;
-use enjamb_tests::suite::{AsyncStd, Smol, Tokio, play, scripts};
+use enjamb_tests::suite::{AsyncStd, AsyncStdTls, Smol, SmolTls, Tokio, TokioTls, play, scripts};
 
 macro_rules! on_every_runtime {
     ($($runtime:ident: $type:ty,)*) => {$(
@@ -80,6 +80,10 @@ on_every_runtime! {
     async_std: AsyncStd,
     smol: Smol,
     simulated: Simulated,
+    tokio_on_threads_over_tls: TokioTls<true>,
+    tokio_on_one_thread_over_tls_1_2: TokioTls<false>,
+    async_std_over_tls: AsyncStdTls,
+    smol_over_tls: SmolTls,
 }
 
 const MEET: [&str; 11] = [

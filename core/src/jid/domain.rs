@@ -164,16 +164,17 @@ fn canonical_ipv6(raw: &str) -> Result<Cow<'_, str>, JidError> {
     Ok(if shortest == inner { Cow::Borrowed(raw) } else { Cow::Owned(alloc::format!("[{shortest}]")) })
 }
 
+/// What no domain may hold of ASCII, as [`check_ascii`] has it: composition makes signs of other characters.
+const SIGNS: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
+
 /// The path for names that are not plain ASCII. `name` has passed [`check_ascii`].
 fn canonical_idna(name: &str) -> Result<Cow<'_, str>, JidError> {
     let refused = || JidError::Idna { bytes: name.len() };
     let uts46 = Uts46::new();
-    // What ASCII may hold is settled, and `mapped_by_case_only` lets the mapping bring in nothing else.
-    let deny = AsciiDenyList::EMPTY;
-    let (mapped, verdict) = uts46.to_unicode(name.as_bytes(), deny, Hyphens::CheckFirstLast);
+    let (mapped, verdict) = uts46.to_unicode(name.as_bytes(), SIGNS, Hyphens::CheckFirstLast);
     verdict.map_err(|_| refused())?;
     let carried = uts46
-        .to_ascii(mapped.as_bytes(), deny, Hyphens::CheckFirstLast, DnsLength::Ignore)
+        .to_ascii(mapped.as_bytes(), SIGNS, Hyphens::CheckFirstLast, DnsLength::Ignore)
         .map_err(|_| refused())?;
 
     let labels = || mapped.split('.').zip(carried.split('.'));

@@ -242,6 +242,15 @@ fn what_would_be_replaced_is_refused() {
 }
 
 #[test]
+fn a_sign_that_composition_makes_of_another_is_refused() {
+    // NFC makes a semicolon and a grave accent of these, and a name with one would be none when it is read again.
+    for name in ["a\u{37E}.example", "\u{37E}", "a\u{1FEF}", "\u{1FEF}a.example"] {
+        assert!(matches!(canonical_domain(name), Err(JidError::Idna { .. })), "{name:?}");
+        assert!(Jid::parse(&format!("user@{name}/resource")).is_err(), "{name:?}");
+    }
+}
+
+#[test]
 fn an_a_label_stands_for_a_u_label_only() {
     for name in ["xn--comp-", "comp.xn--", "comp.example.xn--", "xn--", "xn--a", "XN--A", "xn--99999999"] {
         assert!(canonical_domain(name).is_err(), "{name:?} became {:?}", canonical_domain(name));

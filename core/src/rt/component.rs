@@ -5,12 +5,13 @@ use core::ops::{Deref, DerefMut};
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::component_request::Requests;
 use super::component_session::ComponentSession;
 use super::driver::Driver;
 use super::session::End;
+use super::sync::{Mutex, MutexGuard};
 use super::transport::{Timer, Transport};
 use crate::handshake::Secret;
 use crate::jid::Domain;
@@ -121,6 +122,17 @@ pub enum ConnectError {
 }
 
 impl Shared {
+    /// What one handle and its connection share.
+    pub(super) fn new(settings: &ComponentSettings) -> Self {
+        Self {
+            state: Mutex::new(State { handles: 1, ..State::default() }),
+            limits: Arc::clone(&settings.limits),
+            mark: settings.mark,
+            id_prefix: settings.id_prefix.clone(),
+            own: Some(settings.domain.clone()).filter(|_| !settings.is_subdomain),
+        }
+    }
+
     pub(super) fn lock(&self) -> Locked<'_> {
         // No method leaves the state half changed.
         Locked(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -198,14 +210,7 @@ impl Component {
         timer: C,
     ) -> (Self, ComponentConnection<T, C>) {
         let limits = Arc::clone(&settings.limits);
-        let state = Mutex::new(State { handles: 1, ..State::default() });
-        let shared = Arc::new(Shared {
-            state,
-            limits: Arc::clone(&limits),
-            mark: settings.mark,
-            id_prefix: settings.id_prefix,
-            own: Some(settings.domain.clone()).filter(|_| !settings.is_subdomain),
-        });
+        let shared = Arc::new(Shared::new(&settings));
         let mut outgoing = Vec::new();
         let initiator = Initiator::connect(
             settings.domain,

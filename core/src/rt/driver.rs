@@ -90,6 +90,8 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     /// Reading waits for the session's budget, and for nothing else.
     wants_tokens: bool,
     outgoing: Outgoing,
+    /// The transport may still keep some of what it took.
+    unflushed: bool,
     phase: Phase,
     /// The session was told that nothing more will be written.
     finished: bool,
@@ -148,6 +150,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             reading: true,
             wants_tokens: false,
             outgoing: Outgoing::default(),
+            unflushed: false,
             phase: Phase::Running,
             finished: false,
             armed: None,
@@ -254,6 +257,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 Poll::Ready(Ok(n)) => {
                     self.outgoing.advance(n);
                     self.session.wrote(now);
+                    self.unflushed = true;
                     worked = true;
                     continue;
                 }
@@ -265,6 +269,16 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             }
             // Broken: what is left can't be written.
             return true;
+        }
+        if self.unflushed {
+            match self.transport.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => {
+                    self.session.broke(error.kind());
+                    return true;
+                }
+                Poll::Pending => {}
+            }
         }
         worked
     }
@@ -286,18 +300,20 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         let result = self.transport.poll_read(cx, &mut scratch[..READ.min(budget)]);
         let worked = match result {
             Poll::Pending => false,
-            Poll::Ready(Ok(0)) => {
-                let Self { session, outgoing, .. } = self;
-                outgoing.append(|out| session.handle_eof(out));
-                true
-            }
-            Poll::Ready(Ok(n)) => {
+            Poll::Ready(Ok(n)) if n > 0 => {
                 self.session.read(n);
                 self.take_input(cx, now, &scratch[..n]);
                 true
             }
-            Poll::Ready(Err(error)) => {
+            // Of what is wrapped, an end without a farewell is an end all the same: whether the peer had more to
+            // say is told by the stream's own closing tag.
+            Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
                 self.session.broke(error.kind());
+                true
+            }
+            Poll::Ready(_) => {
+                let Self { session, outgoing, .. } = self;
+                outgoing.append(|out| session.handle_eof(out));
                 true
             }
         };

@@ -17,6 +17,7 @@
 //! | `component_request` | its iq requests and their answers |
 //! | `component_futures` | the handle as a `Stream` and a `Sink`, with the feature `futures` |
 //! | `component_session` | that connection, as the loop sees it |
+//! | `sync` | the locks, which loom can take the place of |
 //! | `reconnect` | when a component tries again |
 
 mod component;
@@ -27,6 +28,8 @@ mod component_session;
 mod counters;
 mod deliver;
 mod driver;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod listener;
 mod outbox;
 mod outgoing;
@@ -34,6 +37,7 @@ mod pool;
 mod reconnect;
 mod session;
 mod switch;
+mod sync;
 mod transport;
 
 pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};

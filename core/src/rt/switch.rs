@@ -2,13 +2,13 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
 use super::counters::{Count, Counters};
 use super::listener::Listener;
 use super::outbox::Outbox;
 use super::pool::Pool;
+use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::Cause;
 use crate::host::{HostFacts, HostInfo};
 use crate::jid::Domain;

@@ -11,7 +11,8 @@ pub trait Transport {
     /// Reads into `buffer`, which is not empty; 0 is the end of the input.
     ///
     /// # Errors
-    /// The connection is broken.
+    /// The connection is broken. `UnexpectedEof` is taken for an end of the input, too: TLS says so where a peer
+    /// closes TCP without `close_notify`.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
     /// Writes some of `bytes`, which are not empty.
@@ -19,6 +20,16 @@ pub trait Transport {
     /// # Errors
     /// The connection is broken.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Brings out what [`poll_write`](Self::poll_write) took and keeps; a socket keeps nothing. Called once there
+    /// is no more to write for the moment, and again after each wake-up until it is ready.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 
     /// Brings out what was written and shuts the sending side down.
     ///

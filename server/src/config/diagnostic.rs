@@ -182,7 +182,7 @@ impl Source {
 }
 
 /// The text with control and other invisible characters escaped.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

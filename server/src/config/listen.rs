@@ -1,6 +1,7 @@
 //! Reads the `[listen]` section into listeners.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use enjamb_core::jid::Domain;
@@ -16,6 +17,7 @@ use super::names;
 use super::reader::{Section, Value, array, string};
 use super::shaper::Shapers;
 use super::sources;
+use super::tls::tls;
 
 /// The names that a component listener has had: since MongooseIM 6.4, it is the second.
 const OURS: [&str; 2] = ["service", "component"];
@@ -28,6 +30,8 @@ pub(super) struct Context<'t> {
     pub(super) general: &'t General,
     pub(super) shapers: &'t Shapers<'t>,
     pub(super) rules: &'t Rules<'t>,
+    /// Where the files are that have no absolute path.
+    pub(super) base: &'t Path,
 }
 
 /// The access rules that listeners name. Whatever is wrong in the section is left to [`listeners`].
@@ -131,7 +135,8 @@ fn listener<'t>(
     listener.domains = domains(&mut section, context, faults);
     numbers(&mut section, context, &mut listener, faults);
     sources::read(&mut section, &mut listener, faults);
-    refuse_unsupported(&mut section, faults);
+    listener.proxy_protocol = section.boolean("proxy_protocol", listener.proxy_protocol, faults);
+    listener.tls = tls(&mut section, context.base, faults);
     section.finish(&[], faults);
     (address.is_some() && password.is_some()).then_some(listener)
 }
@@ -256,28 +261,5 @@ fn numbers(
     }
     if let Some(seconds) = section.integer("keepalive", 0..=TIME_CEILING.as_secs(), "seconds", faults) {
         listener.keepalive = (seconds > 0).then(|| Duration::from_secs(seconds));
-    }
-}
-
-/// What the server would have to do for the sake of security, and can't: better not to start than to pretend.
-fn refuse_unsupported(section: &mut Section<'_, '_>, faults: &mut Faults) {
-    if let Some(value) = section.take("tls")
-        && super::reader::table(value, "tls", faults).is_some()
-    {
-        faults
-            .error(value.span(), "TLS is not supported by this version: `tls` can't be honoured")
-            .help("take it out, listen on loopback, and put a proxy that ends TLS (stunnel, say) in front");
-    }
-    let proxy = section.take("proxy_protocol");
-    if let Some(value) = proxy {
-        match value.get_ref().as_bool() {
-            Some(false) => {}
-            Some(true) => {
-                faults
-                    .error(value.span(), "the PROXY protocol is not supported by this version")
-                    .help("take it out, and let the proxy in front send no PROXY header");
-            }
-            None => super::reader::wrong_type(value, "proxy_protocol", "a boolean (true or false)", faults),
-        }
     }
 }

@@ -11,6 +11,8 @@ use enjamb_core::router::{ConflictBehaviour, DomainPattern};
 use enjamb_core::sources::SourceLimits;
 use zeroize::Zeroizing;
 
+use crate::tls::Tls;
+
 /// The most that `max_stanza_size = "infinity"` means, in bytes: 64 MiB.
 pub const STANZA_CEILING: usize = 64 << 20;
 /// The most that `max_connections = "infinity"` means.
@@ -82,6 +84,10 @@ pub struct Listener {
     pub num_acceptors: NonZeroUsize,
     /// SO_REUSEPORT.
     pub reuse_port: bool,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// TLS, where it is wanted: from the first byte on, behind the PROXY header.
+    pub tls: Option<Arc<Tls>>,
     /// The time allowed for each step of the negotiation, up to [`TIME_CEILING`].
     pub state_timeout: Duration,
     /// After this idle time a connection gives its buffers back; zero: at once.
@@ -112,6 +118,8 @@ impl Listener {
             sources: SourceLimits::default(),
             num_acceptors: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
             reuse_port: false,
+            proxy_protocol: false,
+            tls: None,
             state_timeout: Duration::from_secs(5),
             hibernate_after: Duration::ZERO,
             keepalive: Some(Duration::from_secs(30)),

@@ -16,6 +16,7 @@ mod reader;
 mod recover;
 mod shaper;
 mod sources;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -24,6 +25,7 @@ use enjamb_core::jid::Domain;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
+pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
 pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
 
@@ -93,16 +95,21 @@ impl Loaded {
     }
 }
 
-/// Reads a configuration. `name` is the file's, for messages. Any text gives an answer.
+/// Reads a configuration. `name` is the file's path, for messages and for the files that it names. Any text gives
+/// an answer.
 #[must_use]
 pub fn load(name: &str, text: &str) -> Loaded {
+    load_at(Path::new(name).parent().unwrap_or(Path::new("")), name, text)
+}
+
+fn load_at(base: &Path, name: &str, text: &str) -> Loaded {
     let mut faults = Faults::default();
     let (root, syntax) = DeTable::parse_recoverable(text);
     let masked = mask::mask(text, root.get_ref(), syntax.is_empty());
     let config = if syntax.is_empty() {
-        Some(read(root.get_ref(), &mut faults))
+        Some(read(root.get_ref(), base, &mut faults))
     } else {
-        read_broken(text, &masked, &mut faults);
+        read_broken(base, text, &masked, &mut faults);
         None
     };
     let config = config.filter(|_| !faults.any_error());
@@ -111,11 +118,11 @@ pub fn load(name: &str, text: &str) -> Loaded {
 }
 
 /// Finds all faults of a text that is no TOML everywhere.
-fn read_broken(text: &str, masked: &str, faults: &mut Faults) {
+fn read_broken(base: &Path, text: &str, masked: &str, faults: &mut Faults) {
     let (rest, syntax) = recover::recover(text);
     let (root, left) = DeTable::parse_recoverable(&rest);
     if left.is_empty() {
-        read(root.get_ref(), faults);
+        read(root.get_ref(), base, faults);
     } else {
         faults.note("there are more faults than are shown");
     }
@@ -133,15 +140,15 @@ fn read_broken(text: &str, masked: &str, faults: &mut Faults) {
 ///
 /// Where the file can't be read.
 pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
-    let name = path.display().to_string();
+    let (name, base) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));
     // The file holds secrets: no copy of it is left behind.
     let bytes = Zeroizing::new(std::fs::read(path)?);
     Ok(match std::str::from_utf8(&bytes) {
-        Ok(text) => load(&name, text),
+        Ok(text) => load_at(base, &name, text),
         Err(error) => {
             let valid = error.valid_up_to();
             let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-            let mut loaded = load(&name, &text);
+            let mut loaded = load_at(base, &name, &text);
             let mut faults = Faults::default();
             faults.error(valid..valid + 1, "this is no UTF-8").help("TOML files are UTF-8: save it as that");
             loaded.config = None;
@@ -151,13 +158,13 @@ pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
     })
 }
 
-fn read(root: &DeTable<'_>, faults: &mut Faults) -> Config {
+fn read(root: &DeTable<'_>, base: &Path, faults: &mut Faults) -> Config {
     let listen = root.get("listen");
     let general = General::read(root.get("general"), faults);
     let shapers = Shapers::read(root.get("shaper"), faults);
     let named = listen::named_rules(listen);
     let rules = access::Rules::read(root.get("access"), root.get("acl"), &named, faults);
-    let context = listen::Context { general: &general, shapers: &shapers, rules: &rules };
+    let context = listen::Context { general: &general, shapers: &shapers, rules: &rules, base };
     let listeners = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
     general::other_sections(Section::root(root), root, faults);

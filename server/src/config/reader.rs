@@ -33,6 +33,11 @@ impl<'a, 't> Section<'a, 't> {
         Self { name: String::new(), span: 0..0, table, known: Vec::new() }
     }
 
+    /// What a table in it is called in messages.
+    pub(super) fn name_of(&self, key: &str) -> String {
+        format!("{}.{key}", self.name)
+    }
+
     /// Where its header is.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()

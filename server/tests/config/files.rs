@@ -139,6 +139,7 @@ a = [{usr = \"x\"}]
             (14, 12),
             (15, 19),
             (16, 7),
+            (16, 19),
             (19, 12),
             (22, 7),
             (24, 2),
@@ -146,9 +147,9 @@ a = [{usr = \"x\"}]
         "{}",
         loaded.render(false)
     );
-    assert_eq!(loaded.count(Severity::Error), 14);
+    assert_eq!(loaded.count(Severity::Error), 15);
     assert!(loaded.config.is_none());
-    assert_eq!(summary(&loaded), "enjamb.toml: 14 errors, 0 warnings");
+    assert_eq!(summary(&loaded), "enjamb.toml: 15 errors, 0 warnings");
 }
 
 #[test]

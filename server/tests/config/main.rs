@@ -7,6 +7,7 @@ mod rules;
 mod sections;
 mod shown;
 mod sources;
+mod tls;
 
 use enjamb_server::config::{Config, Listener, Loaded, Severity, load};
 

@@ -281,29 +281,6 @@ fn backlog() {
 }
 
 #[test]
-fn proxy_protocol_is_not_there_yet() {
-    listener("proxy_protocol = false");
-    refused(
-        "proxy_protocol = true",
-        "6:18: error: the PROXY protocol is not supported by this version \
-         (take it out, and let the proxy in front send no PROXY header)",
-    );
-    refused(
-        "proxy_protocol = 1",
-        "6:18: error: `proxy_protocol` must be a boolean (true or false), and this is an integer",
-    );
-}
-
-#[test]
-fn tls_is_not_there_yet() {
-    let expected = "error: TLS is not supported by this version: `tls` can't be honoured (take it out, \
-                    listen on loopback, and put a proxy that ends TLS (stunnel, say) in front)";
-    refused("tls.certfile = 'a.pem'", &format!("6:1: {expected}"));
-    refused("[listen.service.tls]\ncertfile = 'a.pem'", &format!("6:1: {expected}"));
-    refused("tls = true", "6:7: error: `tls` must be a table, and this is a boolean");
-}
-
-#[test]
 fn max_stanza_size() {
     assert_eq!(listener("max_stanza_size = 10_000").max_stanza_size, 10_000);
     assert_eq!(listener("max_stanza_size = 67108864").max_stanza_size, 64 << 20);

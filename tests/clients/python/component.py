@@ -1,13 +1,14 @@
 """A component on slixmpp, driven by the tests: JSON lines in on stdin, JSON lines out on stdout.
 
-First line of stdin: {"host", "port", "jid", "secret", "subdomain": bool, "reconnect": bool}. Then commands, one a line,
-each with "do"; what happens is reported as lines with "event". Both are listed in ../README.md.
+First line of stdin: {"host", "port", "jid", "secret", "subdomain": bool, "reconnect": bool, "ca": path or null}. Then
+commands, one a line, each with "do"; what happens is reported as lines with "event". Both are listed in ../README.md.
 """
 
 import asyncio
 import json
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 from slixmpp import ComponentXMPP
 from slixmpp.exceptions import IqError, IqTimeout
@@ -56,6 +57,13 @@ class Component(ComponentXMPP):
         if options.get("subdomain"):
             # slixmpp has no setting for MongooseIM's attribute, but it keeps the header as text.
             self.stream_header = self.stream_header[:-1] + " is_subdomain='true'>"
+        # Without this it tries TLS first and then goes on without.
+        self.enable_direct_tls = options.get("ca") is not None
+        if self.enable_direct_tls:
+            self.enable_plaintext = False
+            # What it is to look up in DNS; for components it has no name, and this one it does not look up.
+            self.tls_services = {"component"}
+            self.ca_certs = Path(options["ca"])
         for plugin in ("xep_0030", "xep_0092", "xep_0199"):
             self.register_plugin(plugin)
         self.add_event_handler("session_start", lambda _: emit("online"))

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `runtime` | what a script needs of a runtime |
 //! | `real` | tokio in both flavours, async-std and smol, over TCP on loopback |
+//! | `tls` | the real runtimes once more, over TLS |
 //! | `stage` | a switch, with components and scripted peers |
 //! | `scripts` | what is played |
 //!
@@ -14,7 +15,9 @@ mod real;
 mod runtime;
 pub mod scripts;
 mod stage;
+mod tls;
 
 pub use real::{AsyncStd, Smol, Tokio};
 pub(crate) use runtime::keep_notices;
 pub use runtime::{Late, Log, Runtime, play};
+pub use tls::{AsyncStdTls, SmolTls, TokioTls};

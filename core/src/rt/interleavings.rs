@@ -1,0 +1,211 @@
+//! Every order in which threads may meet at an outbox or at a component's handle, tried by loom:
+//! `cargo xtask loom`.
+#![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
+
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+
+use loom::future::block_on;
+use loom::thread;
+
+use super::component::{Component, ComponentSettings, Shared};
+use super::component_session::ComponentSession;
+use super::driver::Session;
+use super::listener::Listener;
+use super::outbox::Offer;
+use super::outgoing::Outgoing;
+use super::switch::{Port, Switch};
+use crate::handshake::Secret;
+use crate::host::HostInfo;
+use crate::jid::Domain;
+use crate::router::{Claim, ConflictBehaviour, ConnId, Terms};
+use crate::stream::Initiator;
+use crate::time::Instant;
+
+fn domain() -> Domain {
+    Domain::parse("comp.example").unwrap()
+}
+
+fn switch() -> Arc<Switch> {
+    Arc::new(Switch::new([], HostInfo::new("loom", "0"), String::new, false))
+}
+
+fn bound(switch: &Switch, listener: Listener) -> Arc<Port> {
+    let port = switch.connect(Arc::new(listener));
+    switch.bind(&port, Claim::Domain(domain())).unwrap();
+    port
+}
+
+/// Puts one stanza in, as a sender's task does: whoever is to be woken is woken once the lock is free.
+fn offer(port: &Port, stanza: &[u8]) -> Offer {
+    let offer = port.outbox().offer(Instant::ORIGIN, &port.listener, |bytes| bytes.extend_from_slice(stanza));
+    if offer == (Offer::Taken { wake: true }) {
+        port.wake();
+    }
+    offer
+}
+
+/// A receiver's turn: takes what is there and writes it all. Gives how many stanzas that was.
+fn turn(port: &Port, cx: &Context<'_>, outgoing: &mut Outgoing) -> usize {
+    let senders = port.outbox().collect(cx, outgoing, &port.listener);
+    senders.into_iter().for_each(|(_, sender)| sender.wake());
+    let stanzas = outgoing.waiting();
+    outgoing.advance(outgoing.pending().len());
+    let senders = {
+        let mut outbox = port.outbox();
+        outbox.note_in_flight(outgoing, false);
+        outbox.collect(cx, outgoing, &port.listener)
+    };
+    senders.into_iter().for_each(|(_, sender)| sender.wake());
+    let more = outgoing.waiting();
+    outgoing.advance(outgoing.pending().len());
+    stanzas + more
+}
+
+/// Receives so many stanzas; a wake-up that is lost is a deadlock, which loom reports.
+fn receive(port: &Port, expected: usize) {
+    let (mut outgoing, mut received) = (Outgoing::default(), 0);
+    block_on(poll_fn(|cx| {
+        received += turn(port, cx, &mut outgoing);
+        if received < expected { Poll::Pending } else { Poll::Ready(()) }
+    }));
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn no_wake_up_is_lost_between_two_senders_and_a_receiver() {
+    loom::model(|| {
+        let port = bound(&switch(), Listener::new(Secret::new("s")));
+        let senders = [0, 1].map(|_| {
+            let port = Arc::clone(&port);
+            thread::spawn(move || {
+                assert!(matches!(offer(&port, b"<a/>"), Offer::Taken { .. }));
+            })
+        });
+        receive(&port, 2);
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+    });
+}
+
+#[test]
+fn a_sender_that_waits_for_room_is_woken() {
+    loom::model(|| {
+        let mut listener = Listener::new(Secret::new("s"));
+        // Full with one stanza.
+        listener.outbox_mark = 4;
+        let port = bound(&switch(), listener);
+        let sender = {
+            let port = Arc::clone(&port);
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    block_on(poll_fn(|cx| {
+                        // In one step, as the deliverer does it: else the room could come in between.
+                        let mut outbox = port.outbox();
+                        let offered = outbox
+                            .offer(Instant::ORIGIN, &port.listener, |bytes| bytes.extend_from_slice(b"<a/>"));
+                        match offered {
+                            Offer::Full { .. } => {
+                                outbox.wait_for_room(ConnId(7), cx.waker());
+                                Poll::Pending
+                            }
+                            Offer::Taken { wake } => {
+                                drop(outbox);
+                                if wake {
+                                    port.wake();
+                                }
+                                Poll::Ready(())
+                            }
+                            other => panic!("{other:?}"),
+                        }
+                    }));
+                }
+            })
+        };
+        receive(&port, 2);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_stanza_offered_while_its_receiver_is_replaced_is_refused_or_comes_out_at_the_close() {
+    loom::model(|| {
+        let switch = switch();
+        let port = bound(&switch, Listener::new(Secret::new("s")));
+        let sender = {
+            let port = Arc::clone(&port);
+            thread::spawn(move || (0..2).filter(|_| offer(&port, b"<a/>") != Offer::Closed).count())
+        };
+        let newcomer = {
+            let switch = Arc::clone(&switch);
+            thread::spawn(move || {
+                let mut listener = Listener::new(Secret::new("s"));
+                let terms = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
+                listener.terms = Arc::new(terms);
+                bound(&switch, listener)
+            })
+        };
+        // The old one's task: it goes on until it is told to end, and then closes.
+        let (mut outgoing, mut written) = (Outgoing::default(), 0);
+        block_on(poll_fn(|cx| {
+            written += turn(&port, cx, &mut outgoing);
+            if port.outbox().take_order().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        let (left, _) = port.outbox().close();
+        let unsent = left.ends.len();
+        let taken = sender.join().unwrap();
+        newcomer.join().unwrap();
+        assert_eq!(taken, written + unsent, "a stanza is lost, or counted twice");
+    });
+}
+
+/// A component's handle, and its connection as the loop drives it, established.
+fn component() -> (Component, ComponentSession) {
+    let settings = ComponentSettings::new(domain(), Secret::new("s"));
+    let limits = Arc::clone(&settings.limits);
+    let shared = Arc::new(Shared::new(&settings));
+    let mut greeting = Vec::new();
+    let initiator =
+        Initiator::connect(domain(), false, Secret::new("s"), limits, Instant::ORIGIN, &mut greeting);
+    // Its header is out already.
+    let mut session = ComponentSession::new(Arc::clone(&shared), initiator, Vec::new());
+    let input = b"<stream:stream xmlns='jabber:component:accept' \
+        xmlns:stream='http://etherx.jabber.org/streams' from='comp.example' id='1'><handshake/>";
+    let cx = Context::from_waker(Waker::noop());
+    let _progress = session.process(&cx, Instant::ORIGIN, input, &mut Vec::new());
+    (Component { shared }, session)
+}
+
+#[test]
+fn what_a_component_sends_wakes_its_connection_and_room_wakes_who_waits_for_it() {
+    loom::model(|| {
+        let (handle, mut session) = component();
+        let sender = thread::spawn(move || {
+            handle.put(b"<message to='a'/>").unwrap();
+            // Flushed once all of it is out.
+            assert!(block_on(poll_fn(|cx| handle.poll_flushed(cx))).is_ok());
+            handle
+        });
+        let (mut outgoing, mut written) = (Outgoing::default(), 0);
+        block_on(poll_fn(|cx| {
+            session.collect(cx, Instant::ORIGIN, &mut outgoing);
+            written += outgoing.pending().len();
+            outgoing.advance(outgoing.pending().len());
+            session.collect(cx, Instant::ORIGIN, &mut outgoing);
+            if written >= b"<message to='a'/>".len() { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        drop(sender.join().unwrap());
+    });
+}
+
+#[test]
+fn what_comes_for_a_component_wakes_who_waits_for_it() {
+    loom::model(|| {
+        let (handle, mut session) = component();
+        let reader = thread::spawn(move || block_on(handle.next()).is_some());
+        let cx = Context::from_waker(Waker::noop());
+        let stanza = b"<message from='a' to='comp.example'/>";
+        let _progress = session.process(&cx, Instant::ORIGIN, stanza, &mut Vec::new());
+        assert!(reader.join().unwrap());
+    });
+}

@@ -1,0 +1,5 @@
+//! See [`enjamb_fuzz::scan_agrees_with_expat`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| enjamb_fuzz::scan_agrees_with_expat(data));

@@ -1,0 +1,443 @@
+//! A whole server in memory does what a slow and obvious one does.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use enjamb_core::host::HostInfo;
+use enjamb_core::jid::Jid;
+use enjamb_core::rt::{Connection, Count, Listener, Switch};
+use enjamb_core::{Instant, StreamId};
+
+use crate::expected::{Expected, read};
+use crate::model::{Bound, Model};
+use crate::net::{Alarm, Cuts, Tasks, Wire, connection};
+use crate::server_script::{
+    Access, End, From, GRANTS, Grant, HOSTS, KINDS, KNOWN, NAMES, Op, RATE, Script, Sent, To, domain,
+    is_listed, of, patterns,
+};
+
+/// One connection, from the component's side.
+struct Peer {
+    wire: Wire,
+    received: Vec<u8>,
+    expected: Vec<Expected>,
+    /// It is bound: the model knows it by its number.
+    live: bool,
+    over: bool,
+    /// Since when its rate counts, and what was read by then.
+    shaped: Option<(Instant, usize)>,
+    reads: Rc<Cell<usize>>,
+    claim: Bound,
+}
+
+struct World {
+    tasks: Tasks,
+    switch: Arc<Switch>,
+    listeners: Vec<Arc<Listener>>,
+    model: Model,
+    peers: Vec<Peer>,
+    /// Which connection stands in each slot.
+    slots: [Option<usize>; 4],
+    cuts: u64,
+    list_hidden: bool,
+    next_id: u64,
+    /// Stanzas that were taken, by what became of them.
+    counted: [u64; 7],
+}
+
+const COUNTED: [Count; 7] = [
+    Count::Delivered,
+    Count::Answered,
+    Count::Bounced,
+    Count::Refused,
+    Count::DroppedRefused,
+    Count::DroppedUndeliverable,
+    Count::DroppedByHost,
+];
+
+/// Plays a script on a server, and on a model of it.
+///
+/// # Panics
+/// A component gets other stanzas, answers or errors than by the model, or in another order; a shaped one is read from too
+/// fast, or not at all; or the counters say something else than what happened.
+pub fn server_is_as_the_model(data: &[u8]) {
+    let Ok(script) = Script::arbitrary_take_rest(Unstructured::new(data)) else { return };
+    let mut world = World::new(&script);
+    for op in script.ops.iter().take(100) {
+        world.play(op);
+        world.settle();
+    }
+    if script.shut_down {
+        world.switch.shut_down();
+        for peer in world.peers.iter_mut().filter(|peer| !peer.over) {
+            peer.expected.push(Expected::StreamError("system-shutdown".into()));
+            (peer.live, peer.over) = (false, true);
+        }
+        world.settle();
+    }
+    world.check();
+}
+
+impl World {
+    fn new(script: &Script) -> Self {
+        let hosts = [HOSTS[0], HOSTS[1]];
+        let info = HostInfo::new("fuzz", "0");
+        let switch =
+            Switch::new(hosts.map(domain), info, || "2026-11-22T18:00:00Z".into(), script.list_hidden);
+        switch.set_known(patterns(&KNOWN));
+        Self {
+            tasks: Tasks::default(),
+            switch: Arc::new(switch),
+            listeners: GRANTS.iter().map(Grant::listener).collect(),
+            model: Model::new(&hosts),
+            peers: Vec::new(),
+            slots: [None; 4],
+            cuts: script.cuts,
+            list_hidden: script.list_hidden,
+            next_id: 0,
+            counted: [0; 7],
+        }
+    }
+
+    fn play(&mut self, op: &Op) {
+        match op {
+            Op::Connect { slot, name, is_prefix, grant, secret } => {
+                let slot = usize::from(*slot) % self.slots.len();
+                if self.slots[slot].is_none() {
+                    let listener = usize::from(*grant) % GRANTS.len();
+                    let claim = Bound { name: (*of(&NAMES, *name)).into(), is_prefix: *is_prefix, listener };
+                    self.connect(slot, claim, *secret > 240);
+                }
+            }
+            Op::Send { slot, stanzas } => {
+                if let Some(conn) = self.slots[usize::from(*slot) % self.slots.len()] {
+                    let mut bytes = Vec::new();
+                    for sent in stanzas.iter().take(12) {
+                        self.send(conn, sent, &mut bytes);
+                    }
+                    self.peers[conn].wire.push(&bytes);
+                }
+            }
+            Op::End { slot, how } => {
+                if let Some(conn) = self.slots[usize::from(*slot) % self.slots.len()] {
+                    self.end(conn, how);
+                }
+            }
+            Op::AddHost(host) => {
+                let host = of(&HOSTS, *host);
+                assert_eq!(self.switch.add_host(domain(host)).is_ok(), self.model.add_host(host));
+            }
+            Op::RemoveHost(host) => {
+                let host = of(&HOSTS, *host);
+                self.switch.remove_host(&domain(host));
+                self.model.remove_host(host);
+            }
+            Op::Wait(seconds) => {
+                let end = self.tasks.clock.now() + Duration::from_secs((*seconds).into());
+                self.tasks.run_until(end, || false);
+            }
+        }
+    }
+
+    /// A connection with its header and handshake.
+    fn connect(&mut self, slot: usize, claim: Bound, wrong_secret: bool) {
+        let conn = self.peers.len();
+        let (theirs, ours) = connection(usize::MAX, Cuts(self.cuts));
+        let id = StreamId::from_text("3BF96D32").expect("letters and digits");
+        let listener = Arc::clone(&self.listeners[claim.listener]);
+        let alarm = Alarm::new(&self.tasks.clock);
+        let reads = ours.reads();
+        let mut connection = Connection::new(Arc::clone(&self.switch), listener, id, ours, alarm);
+        self.tasks.spawn(move |cx| {
+            loop {
+                match connection.poll_notice(cx) {
+                    std::task::Poll::Ready(Some(_)) => {}
+                    std::task::Poll::Ready(None) => return std::task::Poll::Ready(()),
+                    std::task::Poll::Pending => return std::task::Poll::Pending,
+                }
+            }
+        });
+        let is_subdomain = if claim.is_prefix { " is_subdomain='true'" } else { "" };
+        let digest =
+            if wrong_secret { "0".repeat(40) } else { "aaee83c26aeeafcbabeabfcbcd50df997e0a2a1e".into() };
+        let name = &claim.name;
+        theirs.push(
+            format!(
+                "<stream:stream xmlns='jabber:component:accept' \
+                 xmlns:stream='http://etherx.jabber.org/streams' to='{name}'{is_subdomain}>\
+                 <handshake>{digest}</handshake>"
+            )
+            .as_bytes(),
+        );
+        let mut peer = Peer {
+            wire: theirs,
+            received: Vec::new(),
+            expected: Vec::new(),
+            live: false,
+            over: false,
+            shaped: None,
+            reads,
+            claim: claim.clone(),
+        };
+        let grant = &GRANTS[claim.listener];
+        let refusal = if !grant.lists(&self.model.names(&claim)) {
+            Some("host-unknown")
+        } else if wrong_secret {
+            Some("not-authorized")
+        } else {
+            match self.model.bind(conn, claim, grant.kick_old) {
+                None => Some("conflict"),
+                Some(replaced) => {
+                    for old in replaced {
+                        self.over(old, "conflict");
+                    }
+                    None
+                }
+            }
+        };
+        match refusal {
+            None => {
+                peer.live = true;
+                peer.expected.push(Expected::Handshake);
+            }
+            Some(condition) => {
+                peer.over = true;
+                peer.expected.push(Expected::StreamError(condition.into()));
+            }
+        }
+        self.peers.push(peer);
+        self.slots[slot] = Some(conn).filter(|_| refusal.is_none());
+        self.settle();
+        let now = self.tasks.clock.now();
+        let peer = &mut self.peers[conn];
+        peer.shaped = (grant.shaped && peer.live).then(|| (now, peer.reads.get()));
+    }
+
+    /// The server ends a connection with an error.
+    fn over(&mut self, conn: usize, condition: &str) {
+        let peer = &mut self.peers[conn];
+        peer.expected.push(Expected::StreamError(condition.into()));
+        (peer.live, peer.over) = (false, true);
+        for slot in self.slots.iter_mut().filter(|slot| **slot == Some(conn)) {
+            *slot = None;
+        }
+    }
+
+    fn end(&mut self, conn: usize, how: &End) {
+        let peer = &mut self.peers[conn];
+        match how {
+            End::ClosingTag => peer.wire.push(b"</stream:stream>"),
+            End::Eof => peer.wire.shut(),
+            End::Break => {
+                let (broken, _) = connection(0, Cuts(0));
+                peer.received.extend(peer.wire.drain());
+                drop(std::mem::replace(&mut peer.wire, broken));
+            }
+            End::NoXml => peer.wire.push(b"<a><b></a>"),
+        }
+        if matches!(how, End::NoXml) {
+            self.over(conn, "not-well-formed");
+        } else {
+            (peer.live, peer.over) = (false, true);
+            if !matches!(how, End::Break) {
+                peer.expected.push(Expected::ClosingTag);
+            }
+            for slot in self.slots.iter_mut().filter(|slot| **slot == Some(conn)) {
+                *slot = None;
+            }
+        }
+        self.model.unbind(conn);
+        if matches!(how, End::Break) {
+            // A shaped one is not read from before there are tokens, and what nobody reads breaks unseen.
+            let end = self.tasks.clock.now() + Duration::from_secs(2);
+            self.tasks.run_until(end, || false);
+        }
+    }
+
+    /// Writes one stanza, and what the model makes of it.
+    fn send(&mut self, conn: usize, sent: &Sent, bytes: &mut Vec<u8>) {
+        let (name, type_, payload) = *of(&KINDS, sent.kind);
+        let own = self.peers[conn].claim.clone();
+        let to = match &sent.to {
+            To::Nobody => None,
+            To::Name(index) => Some((*of(&NAMES, *index)).to_owned()),
+            To::User(index) => Some(format!("u@{}/r", of(&NAMES, *index))),
+            To::Under(prefix, host) => Some(format!("{}.{}", of(&NAMES[..3], *prefix), of(&HOSTS, *host))),
+        };
+        let from = sent.from.as_ref().map(|from| match from {
+            From::Name(index) => format!("v@{}", of(&NAMES, *index)),
+            From::Own(host) if own.is_prefix => format!("v@{}.{}", own.name, of(&HOSTS, *host)),
+            From::Own(_) => format!("v@{}/s", own.name),
+        });
+        let id = format!("i{}", self.next_id);
+        self.next_id += 1;
+        bytes.extend(format!("<{name} id='{id}'").bytes());
+        for (key, value) in [("type", Some(type_)), ("to", to.as_deref()), ("from", from.as_deref())] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                bytes.extend(format!(" {key}='{value}'").bytes());
+            }
+        }
+        let filling = if sent.long { " ".repeat(700) } else { String::new() };
+        bytes.extend(format!(">{payload}{filling}</{name}>").bytes());
+
+        let answerable =
+            !matches!((name, type_), (_, "error") | ("iq", "result") | ("presence", "unavailable"));
+        let (what, count) = self.outcome(conn, &own, to.as_deref(), from.as_deref(), (name, type_, payload));
+        let sender = &mut self.peers[conn].expected;
+        let count = match what {
+            Outcome::Delivered(receiver, from, to) => {
+                self.peers[receiver].expected.push(Expected::Stanza { id, from, to });
+                count
+            }
+            Outcome::Result(items) => {
+                sender.push(Expected::Result { id, items });
+                count
+            }
+            Outcome::Error(condition) if answerable => {
+                sender.push(Expected::Error { id, condition: condition.into() });
+                count
+            }
+            Outcome::Error(_) | Outcome::Nothing => match count {
+                // Where no answer may be given it is dropped.
+                Count::Refused => Count::DroppedRefused,
+                Count::Answered => Count::DroppedByHost,
+                _ => Count::DroppedUndeliverable,
+            },
+        };
+        let place = COUNTED.iter().position(|counted| *counted == count).expect("it is among them");
+        self.counted[place] += 1;
+    }
+
+    /// What becomes of a stanza, and where it is counted if it is answered.
+    fn outcome(
+        &self,
+        conn: usize,
+        own: &Bound,
+        to: Option<&str>,
+        from: Option<&str>,
+        (name, type_, payload): (&str, &str, &str),
+    ) -> (Outcome, Count) {
+        let refused = (Outcome::Error("bad-request"), Count::Refused);
+        let grant = &GRANTS[own.listener];
+        let Some(to) = to else { return refused };
+        let domain_of = |address: &str| Jid::parse(address).expect("it is one").domain().to_owned();
+        let is_prefix_of =
+            |domain: &str| domain.strip_prefix(&*own.name).is_some_and(|rest| rest.starts_with('.'));
+        let from = match from {
+            None if own.is_prefix => return refused,
+            None => own.name.clone(),
+            Some(from) => {
+                let domain = domain_of(from);
+                let ours = if own.is_prefix { is_prefix_of(&domain) } else { domain == own.name };
+                if grant.check_from && !ours {
+                    return refused;
+                }
+                from.to_owned()
+            }
+        };
+        if name == "iq" && type_ == "get" && payload.is_empty() {
+            return refused;
+        }
+        let (to_domain, from_domain) = (domain_of(to), domain_of(&from));
+        if own.is_prefix && grant.check_from && self.model.holder(&from_domain) != Some(Some(conn)) {
+            return refused;
+        }
+        let receiver = match self.model.holder(&to_domain) {
+            Some(Some(receiver)) => receiver,
+            Some(None) => return (self.host(to, name, type_, payload), Count::Answered),
+            None if is_listed(&KNOWN, &to_domain) => {
+                return (Outcome::Error("remote-server-timeout"), Count::Bounced);
+            }
+            None => return (Outcome::Error("remote-server-not-found"), Count::Bounced),
+        };
+        let allowed = match GRANTS[self.model.bound[&receiver].listener].access {
+            Access::All => true,
+            Access::OnlyA => from_domain == "a",
+            Access::Hosted => self.model.is_host(&from_domain),
+        };
+        if !allowed {
+            return (Outcome::Error("not-allowed"), Count::Bounced);
+        }
+        (Outcome::Delivered(receiver, from, to.into()), Count::Delivered)
+    }
+
+    /// What a host of the server answers.
+    fn host(&self, to: &str, name: &str, type_: &str, payload: &str) -> Outcome {
+        match (name, type_) {
+            ("presence", _) => Outcome::Nothing,
+            ("iq", "get") if !to.contains('@') => {
+                let is_hidden = |listener: usize| GRANTS[listener].hidden && !self.list_hidden;
+                let asks = payload.contains("#items");
+                Outcome::Result(if asks { self.model.items(to, is_hidden) } else { Vec::new() })
+            }
+            _ => Outcome::Error("service-unavailable"),
+        }
+    }
+
+    /// Lets everything happen that has a cause, and whoever is shaped catch up.
+    fn settle(&mut self) {
+        self.tasks.run();
+        let waits = |peers: &[Peer]| {
+            peers.iter().any(|peer| !peer.wire.is_taken() || (peer.over && !peer.wire.is_shut()))
+        };
+        for _ in 0..4000 {
+            if !waits(&self.peers) {
+                break;
+            }
+            let end = self.tasks.clock.now() + Duration::from_millis(250);
+            self.tasks.run_until(end, || false);
+            let now = self.tasks.clock.now();
+            for peer in &self.peers {
+                let Some((since, before)) = peer.shaped else { continue };
+                let most = u128::from(RATE) * (now.since(since).as_nanos() + 1_000_000_000) / 1_000_000_000;
+                let read = (peer.reads.get() - before) as u128;
+                assert!(read <= most, "{read} bytes within {:?} at {RATE} B/s", now.since(since));
+            }
+        }
+        assert!(!waits(&self.peers), "a connection is not read from any more");
+        for peer in &mut self.peers {
+            peer.received.extend(peer.wire.drain());
+        }
+    }
+
+    /// Compares all that came with what the model wanted.
+    fn check(&mut self) {
+        // Whoever is over gets its last words, and its end.
+        let end = self.tasks.clock.now() + Duration::from_secs(10);
+        for peer in self.peers.iter().filter(|peer| peer.over) {
+            peer.wire.shut();
+        }
+        self.tasks.run_until(end, || false);
+        for (number, peer) in self.peers.iter_mut().enumerate() {
+            peer.received.extend(peer.wire.drain());
+            let shown = String::from_utf8_lossy(&peer.received);
+            let got = in_order(read(&peer.received));
+            let expected = in_order(std::mem::take(&mut peer.expected));
+            assert_eq!(got, expected, "connection {number} ({:?}): {shown}", peer.claim);
+            assert!(!peer.over || peer.wire.is_shut(), "connection {number} is not closed");
+        }
+        let counted = COUNTED.map(|count| self.switch.counters().get(count));
+        assert_eq!(counted, self.counted, "of {COUNTED:?}");
+        assert_eq!(self.switch.bound(), self.peers.iter().filter(|peer| peer.live).count());
+    }
+}
+
+/// A stream's own answers do not wait for what others send, nor that for them; each kind keeps its order, and nothing
+/// comes before the handshake or behind the end.
+fn in_order(mut all: Vec<Expected>) -> Vec<Expected> {
+    let first = usize::from(matches!(all.first(), Some(Expected::Handshake)));
+    let is_end = |last: &Expected| matches!(last, Expected::StreamError(_) | Expected::ClosingTag);
+    let end = all.len() - usize::from(all.len() > first && all.last().is_some_and(is_end));
+    all[first..end].sort_by_key(|expected| matches!(expected, Expected::Stanza { .. }));
+    all
+}
+
+enum Outcome {
+    Delivered(usize, String, String),
+    Result(Vec<String>),
+    Error(&'static str),
+    Nothing,
+}

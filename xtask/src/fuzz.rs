@@ -1,0 +1,196 @@
+//! Builds the fuzz targets and runs them.
+//!
+//! They are libFuzzer programs, built by plain cargo with the flags that cargo-fuzz would give, but for a sanitizer: the
+//! crates under test have no unsafe code. So a stable toolchain will do, and nothing else has to be installed but a C++
+//! compiler and libexpat.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use crate::Result;
+use crate::report::{self, Figures};
+
+const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1";
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_path_buf()
+}
+
+/// The targets, or those of them that are asked for.
+fn targets(asked: &[String]) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(root().join("fuzz/fuzz_targets"))? {
+        let path = entry?.path();
+        all.extend(path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned));
+    }
+    all.sort();
+    match asked.iter().find(|asked| !all.contains(asked)) {
+        Some(unknown) => Err(format!("no target is called {unknown}; there are {}", all.join(", ")).into()),
+        None if asked.is_empty() => Ok(all),
+        None => Ok(asked.to_vec()),
+    }
+}
+
+/// The toolchain's own name for this machine: with `--target`, flags do not reach build scripts.
+fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.ok_or("rustc -vV names no host")?.to_owned())
+}
+
+/// Builds the targets; gives the directory that they are in.
+fn build(targets: &[String]) -> Result<PathBuf> {
+    let host = host()?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--locked", "--target", &host, "--manifest-path"]);
+    cargo.arg(root().join("fuzz/Cargo.toml")).env("RUSTFLAGS", FLAGS);
+    for target in targets {
+        cargo.args(["--bin", target]);
+    }
+    if !cargo.status()?.success() {
+        return Err("the targets can't be built; they need a C++ compiler and libexpat1-dev".into());
+    }
+    Ok(root().join("fuzz/target").join(host).join("release"))
+}
+
+/// Where a run keeps what it finds.
+fn working_corpus(target: &str) -> PathBuf {
+    root().join("fuzz/target/corpus").join(target)
+}
+
+fn committed_corpus(target: &str) -> PathBuf {
+    root().join("fuzz/corpus").join(target)
+}
+
+/// A target's program with the options that all runs have.
+fn fuzzer(programs: &Path, target: &str) -> Result<Command> {
+    let artifacts = root().join("fuzz/artifacts").join(target);
+    fs::create_dir_all(&artifacts)?;
+    let dictionary = if target == "config" { "fuzz/toml.dict" } else { "fuzz/xmpp.dict" };
+    let mut fuzzer = Command::new(programs.join(target));
+    fuzzer.arg(format!("-dict={}", root().join(dictionary).display()));
+    fuzzer.arg(format!("-artifact_prefix={}/", artifacts.display()));
+    fuzzer.args(["-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+    fuzzer.current_dir(root()).stdin(Stdio::null());
+    Ok(fuzzer)
+}
+
+/// Runs one target for so long.
+fn run(programs: &Path, target: &str, time: Duration) -> Result<Figures> {
+    let working = working_corpus(target);
+    fs::create_dir_all(&working)?;
+    let before = count(&working)?;
+    let mut fuzzer = fuzzer(programs, target)?;
+    fuzzer.arg(format!("-max_total_time={}", time.as_secs()));
+    fuzzer.arg(&working);
+    for more in [committed_corpus(target), root().join("fuzz/seeds").join(target)] {
+        if more.is_dir() {
+            fuzzer.arg(more);
+        }
+    }
+    let log = root().join("fuzz/target").join(format!("{target}.log"));
+    let mut child = fuzzer.stdout(Stdio::null()).stderr(fs::File::create(&log)?).spawn()?;
+    let mut cpu = Duration::ZERO;
+    let status = loop {
+        cpu = report::cpu_time(child.id()).unwrap_or(cpu);
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(500));
+    };
+    let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+    let mut figures = report::figures(target, &text, cpu);
+    figures.corpus_growth = count(&working)?.saturating_sub(before);
+    if !status.success() {
+        figures.crashes = 1;
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.iter().position(|line| line.contains("panicked at")).unwrap_or(0);
+        let shown = lines[from..].iter().take(12).copied().collect::<Vec<_>>().join("\n");
+        eprintln!("\n{target}: a finding; its input is in fuzz/artifacts/{target}\n{shown}\n");
+    }
+    Ok(figures)
+}
+
+fn count(directory: &Path) -> Result<usize> {
+    Ok(fs::read_dir(directory)?.count())
+}
+
+/// Every target for a short time, two at once.
+pub(crate) fn smoke(time: Duration, asked: &[String]) -> Result<()> {
+    let targets = targets(asked)?;
+    let programs = build(&targets)?;
+    let (left, done) = (Mutex::new(targets.into_iter()), Mutex::new(Vec::new()));
+    let next = || left.lock().expect("nobody panics with it").next();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(target) = next() {
+                    let figures = run(&programs, &target, time).map_err(|error| format!("{target}: {error}"));
+                    done.lock().expect("nobody panics with it").push(figures);
+                }
+            });
+        }
+    });
+    let mut all = done.into_inner()?.into_iter().collect::<std::result::Result<Vec<_>, String>>()?;
+    all.sort_by(|a, b| a.target.cmp(&b.target));
+    print!("{}", report::table(&all));
+    verdict(&all)
+}
+
+/// Every target for long. The figures of each are kept as soon as it has ended.
+pub(crate) fn long(time: Duration, asked: &[String]) -> Result<()> {
+    let targets = targets(asked)?;
+    let programs = build(&targets)?;
+    let commit = report::commit()?;
+    let mut all = Vec::new();
+    for target in targets {
+        let figures = run(&programs, &target, time)?;
+        report::keep(&commit, &figures)?;
+        all.push(figures);
+    }
+    print!("{}", report::table(&all));
+    verdict(&all)
+}
+
+fn verdict(all: &[Figures]) -> Result<()> {
+    let found: Vec<_> =
+        all.iter().filter(|figures| figures.crashes > 0).map(|figures| &*figures.target).collect();
+    if found.is_empty() { Ok(()) } else { Err(format!("findings: {}", found.join(", ")).into()) }
+}
+
+/// Replaces each committed corpus.
+pub(crate) fn minimise(asked: &[String]) -> Result<()> {
+    let targets = targets(asked)?;
+    let programs = build(&targets)?;
+    for target in targets {
+        let (working, committed) = (working_corpus(&target), committed_corpus(&target));
+        let least = root().join("fuzz/target/least").join(&target);
+        if least.exists() {
+            fs::remove_dir_all(&least)?;
+        }
+        for directory in [&working, &committed, &least] {
+            fs::create_dir_all(directory)?;
+        }
+        let mut fuzzer = fuzzer(&programs, &target)?;
+        fuzzer.arg("-merge=1").args([&least, &committed, &working]);
+        if !fuzzer.stderr(Stdio::null()).status()?.success() {
+            return Err(format!("{target}: its inputs can't be merged; run it to see why").into());
+        }
+        fs::remove_dir_all(&committed)?;
+        fs::create_dir_all(&committed)?;
+        for entry in fs::read_dir(&least)? {
+            let path = entry?.path();
+            fs::copy(&path, committed.join(path.file_name().ok_or("an input has no name")?))?;
+        }
+        println!("{target}: {} inputs", count(&committed)?);
+    }
+    Ok(())
+}

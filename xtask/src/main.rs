@@ -1,0 +1,102 @@
+//! `cargo xtask`: the fuzz targets, what is covered, and every order of threads; one command each.
+
+#![forbid(unsafe_code)]
+
+mod coverage;
+mod fuzz;
+mod report;
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// What goes wrong is told and ends the program.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Parser)]
+#[command(about = "What a developer of Enjamb runs", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The fuzz targets, and what they cover
+    #[command(subcommand)]
+    Fuzz(Fuzz),
+    /// Try every order in which threads may meet at what connections share
+    Loom {
+        /// How often a thread may be interrupted where it need not; without end it takes hours
+        #[arg(long, default_value_t = 3)]
+        preemptions: usize,
+    },
+}
+
+#[derive(Subcommand)]
+enum Fuzz {
+    /// Run each target for a short time, two at once; fails on the first finding
+    Smoke {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Only these targets
+        targets: Vec<String>,
+    },
+    /// Run targets for long, one after the other, and add the figures to docs/fuzzing.md
+    Long {
+        /// Minutes for each target
+        #[arg(long)]
+        minutes: u64,
+        /// Only these targets
+        targets: Vec<String>,
+    },
+    /// Replace the committed corpora by the least that covers as much, of them and of what was found
+    Minimise {
+        /// Only these targets
+        targets: Vec<String>,
+    },
+    /// Print how much of the core the tests and the corpora cover, and which lines they do not
+    Coverage {
+        /// Only the corpora, and not the core's tests
+        #[arg(long)]
+        corpora: bool,
+    },
+}
+
+/// Runs the tests that loom judges, built with its locks.
+fn loom(preemptions: usize) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(fuzz::root()).args([
+        "test",
+        "-p",
+        "enjamb-core",
+        "--lib",
+        "--locked",
+        "--target-dir",
+        "target/loom",
+    ]);
+    cargo.args(["--", "interleavings"]).env("RUSTFLAGS", "--cfg loom");
+    cargo.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string()).env("CARGO_PROFILE_TEST_DEBUG", "0");
+    if cargo.status()?.success() { Ok(()) } else { Err("an order of threads fails".into()) }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Fuzz(Fuzz::Smoke { seconds, targets }) => fuzz::smoke(Duration::from_secs(seconds), &targets),
+        Task::Fuzz(Fuzz::Long { minutes, targets }) => {
+            fuzz::long(Duration::from_secs(minutes * 60), &targets)
+        }
+        Task::Fuzz(Fuzz::Minimise { targets }) => fuzz::minimise(&targets),
+        Task::Fuzz(Fuzz::Coverage { corpora }) => coverage::print(corpora),
+        Task::Loom { preemptions } => loom(preemptions),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
