@@ -7,6 +7,7 @@
 //! | `scan_vs_second` | the same with libexpat, which most receivers have |
 //! | `header` | the stream header says to us what it says to libexpat |
 //! | `acceptor_bytes` | whatever comes, and whenever: one well-formed document goes out, with one error at most |
+//! | `initiator_bytes` | the same of a component, whatever its server says; and a stanza turned back is the same but for its addresses |
 //! | `server_ops` | a whole server in memory does what a slow and obvious one does: who holds which name, who may send to whom, what comes back, how it is counted, how fast it is read |
 //! | `pair` | our component and our server over a cutting wire: both established, or both failed for one reason; every stanza once and in order |
 //! | `forward_safe` | what is forwarded says what was sent, however it was spelled, to expat, rxml and roxmltree |
@@ -23,6 +24,7 @@ mod expat;
 mod expected;
 mod forward;
 mod header;
+mod initiator;
 mod jid;
 mod many;
 mod model;
@@ -44,6 +46,7 @@ pub use chunking::cuts_are_invisible;
 pub use config::config_or_reasons;
 pub use forward::forwarding_keeps_the_meaning;
 pub use header::header_is_read_as_expat_does;
+pub use initiator::component_says_one_document;
 pub use jid::canonical_is_canonical;
 pub use pair::pair_says_all_in_order;
 pub use proxy::proxy_headers_end_where_they_say;
@@ -61,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     ("scan_vs_second", scan_agrees_with_expat),
     ("header", header_is_read_as_expat_does),
     ("acceptor_bytes", output_is_one_document),
+    ("initiator_bytes", component_says_one_document),
     ("server_ops", server_is_as_the_model),
     ("pair", pair_says_all_in_order),
     ("forward_safe", forwarding_keeps_the_meaning),

@@ -368,7 +368,11 @@ impl World {
     fn host(&self, to: &str, name: &str, type_: &str, payload: &str) -> Outcome {
         match (name, type_) {
             ("presence", _) => Outcome::Nothing,
-            ("iq", "get") if !to.contains('@') => {
+            ("iq", "get") if to.contains('@') || payload.contains("urn:q") => {
+                Outcome::Error("service-unavailable")
+            }
+            ("iq", "get") if payload.contains("node=") => Outcome::Error("item-not-found"),
+            ("iq", "get") => {
                 let is_hidden = |listener: usize| GRANTS[listener].hidden && !self.list_hidden;
                 let asks = payload.contains("#items");
                 Outcome::Result(if asks { self.model.items(to, is_hidden) } else { Vec::new() })

