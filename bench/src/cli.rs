@@ -75,7 +75,7 @@ enum Scenario {
     Herd,
     /// Five pairs talk while s0, s1, … are connected and say nothing.
     Among,
-    /// a0 sends to b0 by a timetable, alone and then beside a1, which floods b1: latency.
+    /// A pair sends by a timetable, alone and then beside one that sends all it can: latency.
     Fairness,
 }
 

@@ -53,12 +53,19 @@ pub(crate) struct Flood {
 pub(crate) fn fairness(target: &Target, flood: Flood, tick: &dyn Fn(f64)) -> io::Result<Value> {
     let _pinned = apart(target)?;
     let Flood { rate, window, body, seconds } = flood;
-    let names = Topology::Pairs.names(2);
-    let quiet = Group { name: "quiet", flows: vec![(0, 2)], pace: Pace::Open { rate } };
-    let flooding = Group { name: "flood", flows: vec![(1, 3)], pace: Pace::Closed { window } };
-    let work = |groups| Work { names: names.clone(), groups, payload: Payload::body(body), seconds };
-    let alone = load::run(target, &work(vec![quiet.clone()]), &|part| tick(part / 2.0))?.json();
-    let both = load::run(target, &work(vec![quiet, flooding]), &|part| tick(0.5 + part / 2.0))?.json();
+    let quiet = Group { name: "quiet", flows: vec![(0, 1)], pace: Pace::Open { rate } };
+    let flooding = Group { name: "flood", flows: vec![(2, 3)], pace: Pace::Closed { window } };
+    // Other names in the second half: the server may not have noticed yet that those of the first are gone.
+    let work = |names: [&str; 4], groups| Work {
+        names: names.map(String::from).into(),
+        groups,
+        payload: Payload::body(body),
+        seconds,
+    };
+    let first = work(["a0", "b0", "a1", "b1"], vec![quiet.clone()]);
+    let second = work(["a2", "b2", "a3", "b3"], vec![quiet, flooding]);
+    let alone = load::run(target, &first, &|part| tick(part / 2.0))?.json();
+    let both = load::run(target, &second, &|part| tick(0.5 + part / 2.0))?.json();
     let times = |key: &str| Some(both[key].as_f64()? / alone[key].as_f64()?);
     Ok(json!({
         "alone_p50_us": alone["p50_us"],

@@ -102,7 +102,7 @@ impl Job {
             What::Corpus(n, _) => Topology::Pairs.names(n),
             What::Timetable => Topology::Pairs.names(8),
             What::Echo => Topology::Pairs.names(1),
-            What::Fairness => Topology::Pairs.names(2),
+            What::Fairness => Topology::Pairs.names(4),
             What::Storm | What::Herd => connections::names(size.count),
             What::Among(total) => [connections::names(total), connections::active_names()].concat(),
         }

@@ -44,7 +44,8 @@ pub fn start(options: &ServeOptions) -> Result<(), String> {
 pub(crate) struct ConnectionLog {
     conn: ConnId,
     peer: SocketAddr,
-    refusals: PerMinute,
+    /// Boxed, as most connections have none.
+    refusals: Option<Box<PerMinute>>,
     bound: bool,
 }
 
@@ -61,7 +62,7 @@ static TURNED_AWAY: Shared = Shared::new("more connections were turned away than
 impl ConnectionLog {
     pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
         debug!(conn = conn.0, %peer, "connection accepted");
-        Self { conn, peer, refusals: PerMinute::new(10), bound: false }
+        Self { conn, peer, refusals: None, bound: false }
     }
 
     pub(crate) fn notice(&mut self, notice: &Notice) {
@@ -78,7 +79,7 @@ impl ConnectionLog {
                 log_changes(changes);
             }
             Notice::Refused(refused) => self.refused(refused),
-            Notice::MoreRefused(number) => self.refusals.suppressed += number,
+            Notice::MoreRefused(number) => self.refusals().suppressed += number,
             Notice::Ended { domain, end, unsent, changes } => {
                 self.flush_refusals();
                 let is_known = domain.is_some();
@@ -103,18 +104,22 @@ impl ConnectionLog {
         }
     }
 
+    fn refusals(&mut self) -> &mut PerMinute {
+        self.refusals.get_or_insert_with(|| Box::new(PerMinute::new(10)))
+    }
+
     fn flush_refusals(&mut self) {
-        let suppressed = self.refusals.restart();
+        let suppressed = self.refusals.as_mut().map_or(0, |refusals| refusals.restart());
         if suppressed > 0 {
             warn!(conn = self.conn.0, suppressed, "more stanzas were refused than are logged");
         }
     }
 
     fn refused(&mut self, refused: &Refused) {
-        if self.refusals.is_over() {
+        if self.refusals().is_over() {
             self.flush_refusals();
         }
-        if self.refusals.may_log() {
+        if self.refusals().may_log() {
             let answer = if refused.answered { "answered bad-request" } else { "dropped" };
             warn!(conn = self.conn.0, peer = %self.peer, "stanza refused, {answer}: {}", refused.reason);
         }

@@ -48,7 +48,8 @@ pub(super) struct Open {
     /// The peer's root element, as its closing tag will name it.
     root: String,
     phase: Phase,
-    scan: Scan,
+    /// Made anew when there is something to scan, and dropped while the connection is idle.
+    scan: Option<Box<Scan>>,
     /// The length of the element given last, and whether it was put back.
     last: Option<usize>,
     put_back: bool,
@@ -58,14 +59,15 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
+    pub(super) fn new(mut header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
+        header.prefixes.0.shrink_to_fit();
         let keepalive_at = limits.keepalive.map(|silence| now + silence);
         Self {
             limits,
             prefixes: Arc::new(header.prefixes),
             root: header.name,
             phase: Phase::Live,
-            scan: Scan::default(),
+            scan: None,
             last: None,
             put_back: false,
             reading: true,
@@ -80,7 +82,12 @@ impl Open {
 
     /// What the element given last looks like.
     pub(super) fn head(&self) -> &Head {
-        self.scan.head()
+        self.scan.as_ref().expect("an element was given, so there is a scan of it").head()
+    }
+
+    /// Has an element begun?
+    fn is_inside(&self) -> bool {
+        self.scan.as_ref().is_some_and(|scan| scan.is_inside())
     }
 
     /// The next thing at the first level, with the bytes consumed up to its end.
@@ -102,7 +109,7 @@ impl Open {
             return Ok((length, Some(First::Element(element))));
         }
         self.last = None;
-        let blanks = if self.scan.is_inside() { 0 } else { leading_blanks(input) };
+        let blanks = if self.is_inside() { 0 } else { leading_blanks(input) };
         let element = &input[blanks..];
         if element.is_empty() {
             return Ok((blanks, None));
@@ -117,7 +124,7 @@ impl Open {
             });
         }
         let window = &element[..element.len().min(self.limits.stanza)];
-        match self.scan.advance(window, &self.limits, &self.prefixes)? {
+        match self.scan.get_or_insert_default().advance(window, &self.limits, &self.prefixes)? {
             Progress::Whole(length) => {
                 self.stanza_clock = Clock::Idle;
                 self.last = Some(length);
@@ -145,7 +152,7 @@ impl Open {
 
     /// `None`: it is no closing tag. `Some(None)`: it may be one. Text where none may be is refused here, too.
     fn closing_tag(&self, element: &[u8]) -> Result<Option<Option<usize>>, StreamError> {
-        if self.scan.is_inside() {
+        if self.is_inside() {
             return Ok(None);
         }
         let not_well_formed =
@@ -229,7 +236,7 @@ impl Open {
 
     fn stop(&mut self, phase: Phase) {
         self.phase = phase;
-        self.scan = Scan::default();
+        self.scan = None;
         self.last = None;
         self.put_back = false;
         self.stanza_clock = Clock::Idle;
@@ -279,7 +286,11 @@ impl Open {
     }
 
     pub(super) fn release(&mut self) {
-        self.scan.release();
+        match &mut self.scan {
+            // What was found of the element that has begun, or that may be put back, is still needed.
+            Some(scan) if scan.is_inside() || self.last.is_some() => scan.release(),
+            _ => self.scan = None,
+        }
     }
 }
 
