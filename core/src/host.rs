@@ -197,3 +197,121 @@ fn push_element(out: &mut Vec<u8>, name: &str, text: &str) {
     out.extend_from_slice(name.as_bytes());
     out.push(b'>');
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::sync::Arc;
+    use alloc::{format, vec};
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::xml::scan::{Progress, Scan};
+
+    struct Facts;
+
+    impl HostFacts for Facts {
+        fn items(&self, host: &str) -> Vec<Domain> {
+            assert_eq!(host, "host.example");
+            ["a.example", "b.example"].map(|name| Domain::parse(name).unwrap()).into()
+        }
+
+        fn utc(&self) -> String {
+            "2026-11-22T18:00:00Z".into()
+        }
+    }
+
+    /// What the host says to a stanza.
+    fn answered(stanza: &str) -> Option<String> {
+        let (mut scan, header) = (Scan::default(), Arc::default());
+        let whole = scan.advance(stanza.as_bytes(), &Limits::default(), &header).unwrap();
+        assert_eq!(whole, Progress::Whole(stanza.len()));
+        let stanza = Stanza::new(stanza.as_bytes(), scan.head(), &header).unwrap().unwrap();
+        let mut out = Vec::new();
+        let answered = answer(&stanza, &HostInfo::new("En<jamb", "1'0"), &Facts, &mut out);
+        assert_eq!(answered, !out.is_empty());
+        answered.then(|| String::from_utf8(out).unwrap())
+    }
+
+    fn asked(to: &str, payload: &str) -> String {
+        let iq = format!("<iq type='get' id='1&amp;' from='a.example/r' to='{to}'>{payload}</iq>");
+        answered(&iq).expect("a request is answered")
+    }
+
+    fn result(payload: &str) -> String {
+        let head = "<iq type='result' from='host.example' to='a.example/r' id='1&amp;'";
+        if payload.is_empty() { format!("{head}/>") } else { format!("{head}>{payload}</iq>") }
+    }
+
+    #[test]
+    fn what_a_host_offers_it_answers() {
+        for (payload, answer) in [
+            ("<ping xmlns='urn:xmpp:ping'/>", ""),
+            (
+                "<query xmlns='jabber:iq:version'/>",
+                "<query xmlns='jabber:iq:version'><name>En&lt;jamb</name><version>1'0</version></query>",
+            ),
+            (
+                "<t:time xmlns:t='urn:xmpp:time'/>",
+                "<time xmlns='urn:xmpp:time'><tzo>+00:00</tzo><utc>2026-11-22T18:00:00Z</utc></time>",
+            ),
+            (
+                "<query xmlns='http://jabber.org/protocol/disco#items'/>",
+                "<query xmlns='http://jabber.org/protocol/disco#items'>\
+                 <item jid='a.example'/><item jid='b.example'/></query>",
+            ),
+            (
+                "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+                "<query xmlns='http://jabber.org/protocol/disco#info'>\
+                 <identity category='server' type='im' name='En&lt;jamb'/>\
+                 <feature var='http://jabber.org/protocol/disco#info'/>\
+                 <feature var='http://jabber.org/protocol/disco#items'/>\
+                 <feature var='jabber:iq:version'/><feature var='urn:xmpp:ping'/>\
+                 <feature var='urn:xmpp:time'/></query>",
+            ),
+        ] {
+            assert_eq!(asked("host.example", payload), result(answer));
+        }
+    }
+
+    #[test]
+    fn what_it_does_not_offer_gets_an_error() {
+        let info = "<query xmlns='http://jabber.org/protocol/disco#info' node='n'/>";
+        let no_node = asked("host.example", info);
+        assert!(no_node.contains("<item-not-found ") && no_node.contains("no such node"), "{no_node}");
+        let ping = "<ping xmlns='urn:xmpp:ping'/>";
+        for (to, payload) in [
+            ("user@host.example", ping),
+            ("host.example/r", ping),
+            ("host.example", "<ping xmlns='urn:other'/>"),
+            ("host.example", "<query xmlns='urn:xmpp:ping'/>"),
+            ("host.example", ""),
+        ] {
+            let unavailable = asked(to, payload);
+            assert!(unavailable.contains("type='error'><error type='cancel'><service-unavailable "));
+            assert!(
+                unavailable
+                    .contains("the server itself offers service discovery, ping, version and time only")
+            );
+        }
+        let others = vec!["<message from='a.example' to='host.example'/>".to_string()];
+        let set = format!("<iq type='set' id='1' from='a.example' to='host.example'>{ping}</iq>");
+        for stanza in others.into_iter().chain([set]) {
+            assert!(
+                answered(&stanza).is_some_and(|answer| answer.contains("<service-unavailable ")),
+                "{stanza}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_needs_no_answer_gets_none() {
+        for stanza in [
+            "<presence from='a.example' to='host.example'/>",
+            "<message type='error' from='a.example' to='host.example'/>",
+            "<iq type='result' id='1' from='a.example' to='host.example'/>",
+        ] {
+            assert_eq!(answered(stanza), None, "{stanza}");
+        }
+    }
+}

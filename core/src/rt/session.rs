@@ -308,7 +308,6 @@ impl Session for ServerSession {
                         return Progress::NeedInput(consumed);
                     }
                     Accepting::Opened(opened) => self.opened(now, opened, out),
-                    Accepting::Closed => self.end_with(End::ByPeer),
                     Accepting::Failed(error) => self.end_with(End::Error(error)),
                 }
                 Progress::More(consumed)

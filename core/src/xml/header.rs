@@ -30,11 +30,9 @@ pub(crate) struct StreamHeader {
     pub(crate) is_subdomain: bool,
 }
 
-/// What was found before the first stanza.
+/// What was found behind the header.
 #[derive(Debug)]
 pub(crate) enum Early {
-    /// The stream header.
-    Header(Box<StreamHeader>),
     /// A whole handshake, with its text.
     Handshake(String),
     /// The closing tag, or an error of the peer's.
@@ -102,12 +100,30 @@ impl Prologue {
         self.parser.release_temporaries();
     }
 
-    /// Reads on; gives the bytes taken and what was found right at their end.
-    pub(crate) fn read(
+    /// Reads on; gives the bytes taken and, right at their end, the header.
+    pub(crate) fn read_header(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<(usize, Option<Box<StreamHeader>>), StreamError> {
+        self.read(input, limits, Self::header_event)
+    }
+
+    /// Reads on behind the header; gives the bytes taken and what was found right at their end.
+    pub(crate) fn read_handshake(
         &mut self,
         input: &[u8],
         limits: &Limits,
     ) -> Result<(usize, Option<Early>), StreamError> {
+        self.read(input, limits, Self::handshake_event)
+    }
+
+    fn read<T>(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+        take: impl Fn(&mut Self, RawEvent, &Limits) -> Result<Option<T>, StreamError>,
+    ) -> Result<(usize, Option<T>), StreamError> {
         let input = with_line_ends(&input[..input.len().min(self.room(limits))]);
         let mut taken = self.skip_blanks(&input);
         loop {
@@ -121,16 +137,16 @@ impl Prologue {
             self.taken += read;
             match result {
                 Ok(Some(event)) => {
-                    if let Some(early) = self.take(event, limits)? {
-                        return Ok((taken, Some(early)));
+                    if let Some(found) = take(self, event, limits)? {
+                        return Ok((taken, Some(found)));
                     }
                 }
-                Ok(None) => return Ok((taken, Some(Early::Closed))),
                 Err(EndOrError::NeedMoreData) if taken < input.len() => {}
                 Err(EndOrError::NeedMoreData) if self.room(limits) == 0 => {
                     return Err(self.over_limit(limits));
                 }
-                Err(EndOrError::NeedMoreData) => return Ok((taken, None)),
+                // It never says that the document has ended: that is for its reader to say.
+                Ok(None) | Err(EndOrError::NeedMoreData) => return Ok((taken, None)),
                 Err(EndOrError::Error(error)) => return Err(Cause::EarlyXml(fault_of(error)).into()),
             }
         }
@@ -161,36 +177,33 @@ impl Prologue {
         }
     }
 
-    fn take(&mut self, event: RawEvent, limits: &Limits) -> Result<Option<Early>, StreamError> {
+    fn header_event(
+        &mut self,
+        event: RawEvent,
+        limits: &Limits,
+    ) -> Result<Option<Box<StreamHeader>>, StreamError> {
         match event {
             RawEvent::XmlDeclaration(..) if self.blank_first => {
-                let fault = XmlFault::NotWellFormed("white space before the XML declaration");
-                return Err(Cause::EarlyXml(fault).into());
+                Err(early(XmlFault::NotWellFormed("white space before the XML declaration")))
             }
             RawEvent::XmlDeclaration(..) if self.ampersand => {
-                return Err(early(XmlFault::NotWellFormed("a reference in the XML declaration")));
-            }
-            RawEvent::XmlDeclaration(..) => {}
-            RawEvent::ElementHeadOpen(_, name) => {
-                self.tag = RawTag { name: RawName::new(name), attributes: Vec::new() };
-            }
-            RawEvent::Attribute(_, name, value) => {
-                if self.tag.attributes.len() == limits.attributes {
-                    return Err(early(XmlFault::ManyAttributes { limit: limits.attributes }));
-                }
-                self.tag.attributes.push((RawName::new(name), value));
+                Err(early(XmlFault::NotWellFormed("a reference in the XML declaration")))
             }
             RawEvent::ElementHeadClose(_) => {
                 self.depth += 1;
                 let tag = core::mem::take(&mut self.tag);
-                return match self.header.take() {
-                    None => self.open_stream(&tag).map(Some),
-                    Some(prefixes) => {
-                        let found = self.open_element(&tag, &prefixes);
-                        self.header = Some(prefixes);
-                        found
-                    }
-                };
+                self.open_stream(&tag).map(Some)
+            }
+            event => self.tag_event(event, limits).map(|()| None),
+        }
+    }
+
+    fn handshake_event(&mut self, event: RawEvent, limits: &Limits) -> Result<Option<Early>, StreamError> {
+        match event {
+            RawEvent::ElementHeadClose(_) => {
+                self.depth += 1;
+                let tag = core::mem::take(&mut self.tag);
+                return self.open_element(&tag);
             }
             RawEvent::ElementFoot(_) => {
                 self.depth -= 1;
@@ -205,11 +218,29 @@ impl Prologue {
                 None if text.bytes().all(names::is_space) => {}
                 None => return Err(Cause::TextBetween.into()),
             },
+            event => self.tag_event(event, limits)?,
         }
         Ok(None)
     }
 
-    fn open_stream(&mut self, tag: &RawTag) -> Result<Early, StreamError> {
+    /// Notes a start tag's name and attributes, up to its end.
+    fn tag_event(&mut self, event: RawEvent, limits: &Limits) -> Result<(), StreamError> {
+        match event {
+            RawEvent::ElementHeadOpen(_, name) => {
+                self.tag = RawTag { name: RawName::new(name), attributes: Vec::new() };
+            }
+            RawEvent::Attribute(_, name, value) => {
+                if self.tag.attributes.len() == limits.attributes {
+                    return Err(early(XmlFault::ManyAttributes { limit: limits.attributes }));
+                }
+                self.tag.attributes.push((RawName::new(name), value));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open_stream(&mut self, tag: &RawTag) -> Result<Box<StreamHeader>, StreamError> {
         let prefixes = tag.declared()?;
         tag.check_prefixes(&prefixes)?;
         let stream = StreamHeader {
@@ -230,12 +261,12 @@ impl Prologue {
             return Err(Cause::ManyPrefixes { limit: HeaderPrefixes::MOST }.into());
         }
         self.header = Some(stream.prefixes.clone());
-        Ok(Early::Header(Box::new(stream)))
+        Ok(Box::new(stream))
     }
 
-    fn open_element(&mut self, tag: &RawTag, header: &HeaderPrefixes) -> Result<Option<Early>, StreamError> {
+    fn open_element(&mut self, tag: &RawTag) -> Result<Option<Early>, StreamError> {
         let mut prefixes = tag.declared()?;
-        prefixes.0.extend(header.0.iter().cloned());
+        prefixes.0.extend(self.header.iter().flat_map(|header| header.0.iter().cloned()));
         tag.check_prefixes(&prefixes)?;
         let namespace = tag.namespace(&prefixes, ns::COMPONENT);
         if namespace == ns::STREAMS && tag.name.local == "error" && self.depth == 2 {
