@@ -146,6 +146,7 @@ impl Settings {
             Ok((taken, Some(First::Element(bytes)))) if open.head().name.local(bytes) == b"handshake" => {
                 // A prefix is no address that a ping could go to.
                 let alive = if self.is_subdomain { None } else { Alive::new(&self.limits, now) };
+                open.forget();
                 let stream = ClientStream { open: *open, domain: self.domain, alive };
                 (taken, Initiating::Established(Box::new(stream)))
             }
@@ -343,3 +344,6 @@ fn peer_error(bytes: &[u8], head: &Head) -> StreamError {
     }
     StreamError { condition, cause: Cause::Peer { text } }
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,6 +200,11 @@ impl Open {
         self.last.unwrap_or(0)
     }
 
+    /// The element given last was no stanza, and is not to be put back.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
+    }
+
     /// Ends the stream with an error: it goes to `out` with the closing tag, unless the stream had ended.
     pub(super) fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
         if let Phase::Failed(first) = &self.phase {
