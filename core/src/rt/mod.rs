@@ -38,6 +38,8 @@ mod reconnect;
 mod session;
 mod switch;
 mod sync;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod transport;
 
 pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};

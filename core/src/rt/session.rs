@@ -116,11 +116,9 @@ impl ServerSession {
     pub(super) fn new(switch: Arc<Switch>, listener: Arc<Listener>, id: StreamId, now: Instant) -> Self {
         let limits = Arc::clone(&listener.limits);
         let port = switch.connect(listener);
-        let host = switch.first_host().or_else(|| Domain::parse("localhost").ok());
-        let stage = match host {
-            Some(host) => Stage::Accepting(Acceptor::new(host, id, limits, now)),
-            None => Stage::Ended,
-        };
+        let host = switch.first_host();
+        let host = host.unwrap_or_else(|| Domain::parse("localhost").expect("it is a domain name"));
+        let stage = Stage::Accepting(Acceptor::new(host, id, limits, now));
         Self {
             switch,
             port,
