@@ -205,3 +205,66 @@ impl StanzaError {
         Self::new(StanzaCondition::NotAllowed, ErrorType::Cancel, text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::{String, ToString};
+
+    use super::*;
+
+    #[test]
+    fn the_usual_errors_say_which_component_is_meant() {
+        for (error, words) in [
+            (
+                StanzaError::no_such_domain("a.example"),
+                "remote-server-not-found (cancel): \
+                 no component serves 'a.example' here, and this server reaches no other server",
+            ),
+            (
+                StanzaError::component_away("a.example"),
+                "remote-server-timeout (wait): the component 'a.example' is not connected",
+            ),
+            (
+                StanzaError::access_denied("a.example"),
+                "not-allowed (cancel): the access rule of 'a.example' does not let you send to it",
+            ),
+        ] {
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
+    /// RFC 6120, 8.3.2 and 8.3.3.
+    #[test]
+    fn types_and_conditions_are_written_as_the_rfc_has_them() {
+        use crate::stanza::Kind;
+        use StanzaCondition::{BadRequest, Gone, RegistrationRequired, UnexpectedRequest};
+        for (condition, name) in [
+            (BadRequest, "bad-request"),
+            (Gone, "gone"),
+            (RegistrationRequired, "registration-required"),
+            (UnexpectedRequest, "unexpected-request"),
+        ] {
+            assert_eq!(StanzaCondition::from_name(name), Some(condition));
+            assert_eq!(condition.to_string(), name);
+        }
+        assert_eq!(StanzaCondition::from_name("host-unknown"), None);
+        use ErrorType::{Auth, Cancel, Continue, Modify, Wait};
+        let types = [Auth, Cancel, Continue, Modify, Wait].map(ErrorType::as_str);
+        assert_eq!(types, ["auth", "cancel", "continue", "modify", "wait"]);
+        let kinds = [Kind::Iq, Kind::Message, Kind::Presence].map(|kind| kind.to_string());
+        assert_eq!(kinds, ["iq", "message", "presence"]);
+    }
+
+    #[test]
+    fn an_error_without_words_is_written_without_a_text() {
+        let mut out = Vec::new();
+        let error = StanzaError::new(StanzaCondition::Gone, ErrorType::Cancel, "");
+        Answer { name: "message", namespace: None, from: "", to: "a.example", id: None }
+            .append(&error, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "<message to='a.example' type='error'><error type='cancel'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        );
+    }
+}
