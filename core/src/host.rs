@@ -247,6 +247,7 @@ mod tests {
     fn what_a_host_offers_it_answers() {
         for (payload, answer) in [
             ("<ping xmlns='urn:xmpp:ping'/>", ""),
+            ("\n <ping xmlns='urn:xmpp:ping'/>", ""),
             (
                 "<query xmlns='jabber:iq:version'/>",
                 "<query xmlns='jabber:iq:version'><name>En&lt;jamb</name><version>1'0</version></query>",

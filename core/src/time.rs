@@ -72,4 +72,12 @@ mod tests {
         let later = Instant::ORIGIN + Duration::from_millis(5);
         assert_eq!(later.since(Instant::ORIGIN), Duration::from_millis(5));
     }
+
+    #[test]
+    fn it_is_shown_as_the_time_since_the_origin() {
+        let mut time = Instant::default();
+        time += Duration::from_millis(1500);
+        assert_eq!(alloc::format!("{time:?}"), "+1.5s");
+        assert_eq!(time.since_origin(), Duration::from_millis(1500));
+    }
 }

@@ -332,3 +332,13 @@ fn a_domain_and_an_address_are_shown_as_they_are_written() {
     assert!(named.contains("bücher.example"), "a set of domains is asked by name");
     assert_eq!(Jid::parse("a@B.example/r").unwrap().to_string(), "a@b.example/r");
 }
+
+/// The lower case of some letters is longer than they are.
+#[test]
+fn a_domain_that_grows_over_the_limit_is_too_long() {
+    let domain = |labels: usize| alloc::vec!["\u{23a}".repeat(20); labels].join(".");
+    assert!(domain(17).len() < 1023);
+    let bytes = 17 * 61 - 1;
+    assert_eq!(canonical_domain(&domain(17)), Err(JidError::TooLong { part: JidPart::Domain, bytes }));
+    assert_eq!(canonical(&domain(16)).len(), 16 * 61 - 1);
+}

@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn everyone_is_known_as_such() {
         assert!(AccessRule::everyone().is_everyone());
-        assert!(allows(&AccessRule::everyone(), "any.example"));
+        assert!(allows(&AccessRule::default(), "any.example"));
         assert!(only(vec![]).is_everyone());
         let mut rule = only(vec![]);
         rule.clauses[0].verdict = Verdict::Deny;
@@ -306,6 +306,8 @@ mod tests {
     fn a_test_of_the_application_sees_the_normalised_part() {
         let test = Test::Custom(Arc::new(|user| user.starts_with("al")));
         assert_eq!(format!("{test:?}"), "Custom(..)");
+        assert_eq!(format!("{:?}", equals(Part::User, "bob").test), "Equals(\"bob\")");
+        assert!(format!("{:?}", glob(Part::User, "?").test).starts_with("Glob(Glob "));
         let rule = only(vec![condition(Part::User, test)]);
         assert!(allows(&rule, "ALice@localhost"));
         assert!(!allows(&rule, "bob@localhost"));

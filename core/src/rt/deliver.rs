@@ -144,18 +144,20 @@ impl Deliverer {
         {
             return Target::ForeignFrom;
         }
-        let (id, everyone) = match router.route_domain(to.domain()) {
-            Destination::Component(id, terms) => (id, terms.access.is_everyone()),
+        let found = match router.route_domain(to.domain()) {
+            Destination::Component(id, terms) => {
+                state.ports.get(&id).map(|port| (port, terms.access.is_everyone()))
+            }
+            Destination::Away => None,
             Destination::Host => return Target::Host,
-            Destination::Away => return Target::Nobody(StanzaError::component_away(to.domain())),
             Destination::Unknown => return Target::Nobody(StanzaError::no_such_domain(to.domain())),
+        };
+        let Some((port, everyone)) = found else {
+            return Target::Nobody(StanzaError::component_away(to.domain()));
         };
         if !everyone && router.route(from, to) == Route::Refused {
             return Target::Nobody(StanzaError::access_denied(to.domain()));
         }
-        let Some(port) = state.ports.get(&id) else {
-            return Target::Nobody(StanzaError::component_away(to.domain()));
-        };
         if everyone {
             self.epoch = epoch;
             self.from.clear();

@@ -179,6 +179,20 @@ fn what_was_not_sent_or_not_answered_has_its_words() {
         assert_eq!(error.to_string(), words);
         assert_eq!(RequestError::from(error).to_string(), words);
     }
+    // What is to be sent is looked at as the server will.
+    for (sent, words) in [
+        (
+            "</message>",
+            "no stanza: not well-formed: an end tag that closes nothing (at byte 0 of the element)",
+        ),
+        ("words", "not exactly one element, within the limit of 1048576 bytes"),
+        ("<message/> ", "not exactly one element, within the limit of 1048576 bytes"),
+        ("<message>", "not exactly one element, within the limit of 1048576 bytes"),
+        ("<stream:error/>", "no stanza: not well-formed: a namespace prefix that is not declared"),
+    ] {
+        let error = component::check(sent.as_bytes(), &listener().limits).unwrap_err();
+        assert!(error.to_string().starts_with(words), "{sent}: {error}");
+    }
     let mut stream = stream();
     let error = stanza(&mut stream, b"<iq to='b.example' id='1' type='error'/>");
     for (error, words) in [

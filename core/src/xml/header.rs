@@ -207,11 +207,11 @@ impl Prologue {
             }
             RawEvent::ElementFoot(_) => {
                 self.depth -= 1;
-                match self.depth {
-                    0 => return Ok(Some(Early::Closed)),
-                    1 => return Ok(self.handshake.take().map(Early::Handshake)),
-                    _ => {}
-                }
+                return Ok(match self.depth {
+                    0 => Some(Early::Closed),
+                    // Nothing stands inside a handshake.
+                    _ => self.handshake.take().map(Early::Handshake),
+                });
             }
             RawEvent::Text(_, text) => match &mut self.handshake {
                 Some(handshake) => handshake.push_str(&text),
@@ -381,18 +381,19 @@ fn fault_of(error: rxml::Error) -> XmlFault {
             XmlFault::Restricted("a document type declaration")
         }
         Error::InvalidSyntax(what) => XmlFault::NotWellFormed(what),
-        Error::InvalidEof(_) => XmlFault::NotWellFormed("an early end"),
         Error::InvalidChar(..) => XmlFault::NotWellFormed("a character that XML does not allow"),
-        Error::UnexpectedChar(..) | Error::UnexpectedByte(..) | Error::UnexpectedToken(..) => {
+        Error::UnexpectedChar(..)
+        | Error::UnexpectedByte(..)
+        | Error::UnexpectedToken(..)
+        // What only its other parsers say, or a parser that was told of the end.
+        | Error::DuplicateAttribute
+        | Error::UndeclaredNamespacePrefix(_)
+        | Error::InvalidEof(_) => {
             XmlFault::NotWellFormed("something else than what XML's grammar wants here")
         }
-        Error::DuplicateAttribute => XmlFault::NotWellFormed("an attribute given twice"),
         Error::ElementMismatch => XmlFault::NotWellFormed("an end tag that does not match its start tag"),
         Error::MultiColonName(_) | Error::EmptyNamePart(_) | Error::InvalidLocalName(_) => {
             XmlFault::NotWellFormed("a name that is none")
-        }
-        Error::UndeclaredNamespacePrefix(_) => {
-            XmlFault::NotWellFormed("a namespace prefix that is not declared")
         }
         Error::ReservedNamespacePrefix | Error::ReservedNamespaceName => {
             XmlFault::NotWellFormed("a reserved namespace prefix or name declared")

@@ -160,4 +160,10 @@ mod tests {
         assert!(same_value(b"urn:&#120;", b"urn:x"));
         assert!(!same_value(b"urn:y", b"urn:x"));
     }
+
+    #[test]
+    fn what_is_no_reference_comes_out_as_it_is() {
+        assert_eq!(value(b"a & b&"), "a & b&");
+        assert_eq!(copied("<a>\r& b</a>"), "<a>\n& b</a>");
+    }
 }

@@ -267,3 +267,36 @@ fn a_server_that_gives_no_sign_of_life_is_asked_and_then_left_but_not_while_noth
         "connection-timeout: nothing came from the server within 80s, not even the answer to a ping"
     );
 }
+
+#[test]
+fn a_component_of_a_prefix_says_so_and_is_not_asked_for_its_own_address() {
+    let mut out = Vec::new();
+    let component = Initiator::connect(own(), true, Secret::new("s"), Arc::default(), T, &mut out);
+    assert!(out.ends_with(b" to='a.example' is_subdomain='true'>"));
+    let input = format!("{HEADER}<handshake/>");
+    let (consumed, next) = component.process(T, input.as_bytes(), &mut out);
+    let Initiating::Established(mut stream) = next else { panic!("it is accepted") };
+    assert_eq!(consumed, input.len());
+    out.clear();
+    let later = T + Limits::default().ping.unwrap() * 3;
+    assert_eq!(stream.handle_timeout(later, &mut out), Ok(()));
+    assert_eq!(out, b" ", "a keepalive, and no ping");
+}
+
+#[test]
+fn a_stanza_that_named_no_address_gets_the_ones_it_is_sent_on_with() {
+    let mut stream = established();
+    let mut out = Vec::new();
+    let step = stream.process(T, b"<message id='1'><a/>b<c/></message>", &mut out).expect("a stanza");
+    let Some(ClientEvent::Stanza(stanza)) = step.event else { panic!("no stanza") };
+    assert_eq!((stanza.to(), stanza.from(), stanza.children()), (None, None, 2));
+    assert_eq!(stanza.content(), b"<a/>b<c/>");
+    assert!(stanza.turned_back().is_none());
+    let (from, to) =
+        (crate::jid::Jid::parse("b.example").unwrap(), crate::jid::Jid::parse("c.example").unwrap());
+    stanza.with_addresses(&from, &to).append_to(&mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "<message from='b.example' to='c.example' id='1'><a/>b<c/></message>"
+    );
+}
