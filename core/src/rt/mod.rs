@@ -38,7 +38,8 @@ mod reconnect;
 mod session;
 mod switch;
 mod sync;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 mod transport;
 

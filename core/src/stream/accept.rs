@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::namespaces as ns;
 use crate::time::Instant;
 use crate::xml::escape::push_attribute;
-use crate::xml::header::{Early, Prologue, StreamHeader};
+use crate::xml::header::{Early, Prologue, Read, StreamHeader};
 
 /// A connection whose stream header is awaited.
 pub struct Acceptor {
@@ -250,11 +250,7 @@ impl Proved {
 }
 
 impl Negotiation {
-    fn read<T>(
-        &mut self,
-        input: &[u8],
-        read: fn(&mut Prologue, &[u8], &Limits) -> Result<(usize, Option<T>), StreamError>,
-    ) -> Result<(usize, Option<T>), StreamError> {
+    fn read<T>(&mut self, input: &[u8], read: fn(&mut Prologue, &[u8], &Limits) -> Read<T>) -> Read<T> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }

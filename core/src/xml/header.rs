@@ -39,6 +39,9 @@ pub(crate) enum Early {
     Closed,
 }
 
+/// The bytes taken and, right at their end, what was found.
+pub(crate) type Read<T> = Result<(usize, Option<T>), StreamError>;
+
 /// Reads up to the end of the handshake.
 pub(crate) struct Prologue {
     parser: RawParser,
@@ -100,21 +103,13 @@ impl Prologue {
         self.parser.release_temporaries();
     }
 
-    /// Reads on; gives the bytes taken and, right at their end, the header.
-    pub(crate) fn read_header(
-        &mut self,
-        input: &[u8],
-        limits: &Limits,
-    ) -> Result<(usize, Option<Box<StreamHeader>>), StreamError> {
+    /// Reads on, up to the header.
+    pub(crate) fn read_header(&mut self, input: &[u8], limits: &Limits) -> Read<Box<StreamHeader>> {
         self.read(input, limits, Self::header_event)
     }
 
-    /// Reads on behind the header; gives the bytes taken and what was found right at their end.
-    pub(crate) fn read_handshake(
-        &mut self,
-        input: &[u8],
-        limits: &Limits,
-    ) -> Result<(usize, Option<Early>), StreamError> {
+    /// Reads on behind the header.
+    pub(crate) fn read_handshake(&mut self, input: &[u8], limits: &Limits) -> Read<Early> {
         self.read(input, limits, Self::handshake_event)
     }
 
@@ -123,7 +118,7 @@ impl Prologue {
         input: &[u8],
         limits: &Limits,
         take: impl Fn(&mut Self, RawEvent, &Limits) -> Result<Option<T>, StreamError>,
-    ) -> Result<(usize, Option<T>), StreamError> {
+    ) -> Read<T> {
         let input = with_line_ends(&input[..input.len().min(self.room(limits))]);
         let mut taken = self.skip_blanks(&input);
         loop {

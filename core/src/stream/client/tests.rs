@@ -1,7 +1,7 @@
 //! A component, and all that its server may say.
 
+use alloc::format;
 use alloc::string::ToString;
-use alloc::{format, vec};
 
 use super::*;
 
@@ -230,7 +230,7 @@ fn an_end_is_said_once_and_a_lost_connection_is_not_spoken_to() {
 fn a_stanza_that_was_put_back_comes_again() {
     let mut stream = established();
     assert_eq!(stream.put_back(), 0, "nothing was given");
-    let input = vec![b"<message id='1'/>".as_slice(), b"<message id='2'/>"].concat();
+    let input = [b"<message id='1'/>".as_slice(), b"<message id='2'/>"].concat();
     let mut out = Vec::new();
     let consumed = stream.process(T, &input, &mut out).expect("a stanza").consumed;
     let back = stream.put_back();
