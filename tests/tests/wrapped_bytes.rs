@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use enjamb_core::router::ConnId;
 use enjamb_core::rt::{Connection, End, Listener, Notice, Timer, Transport};
 use enjamb_core::{Instant, Secret, StreamId};
 use enjamb_tests::sim::{SECRET, handshake, header, switch};
@@ -143,6 +144,7 @@ fn a_connection_that_breaks_is_unbound_and_says_how_it_broke() {
         let wire = Arc::new(std::sync::Mutex::new(Keeping::default()));
         let set = |change: &dyn Fn(&mut Keeping)| change(&mut wire.lock().expect("nobody panics"));
         let mut connection = connection(&wire);
+        assert_eq!(connection.id(), ConnId(0), "it is the first of its switch");
         let mut cx = Context::from_waker(Waker::noop());
         set(&|wire| {
             wire.input.extend_from_slice(header("comp.example", "").as_bytes());

@@ -268,7 +268,7 @@ impl ServerSession {
 
     /// Ends the connection for a reason that came from elsewhere.
     fn obey(&mut self, now: Instant, cause: Cause, outgoing: &mut Outgoing) {
-        let (queue, senders) = self.port.outbox().close();
+        let queue = self.port.outbox().close();
         if matches!(cause, Cause::Shutdown) {
             // What was taken is still sent.
             outgoing.join(&queue);
@@ -276,9 +276,6 @@ impl ServerSession {
             self.unsent += bounce_unsent(&self.switch, now, Some(&cause), outgoing.unsent());
             self.unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.unsent_after(0, None));
             outgoing.cut();
-        }
-        for (_, sender) in senders {
-            sender.wake();
         }
         let error = StreamError::from(cause);
         self.end_with(End::Error(error.clone()));
@@ -435,14 +432,11 @@ impl Session for ServerSession {
 
     fn finish(&mut self, now: Instant, outgoing: &Outgoing) {
         self.end_batch();
-        let (order, (queue, senders)) = {
+        let (order, queue) = {
             let mut outbox = self.port.outbox();
             // One that it did not live to obey, if it was dropped.
             (outbox.take_order(), outbox.close())
         };
-        for (_, sender) in senders {
-            sender.wake();
-        }
         self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), outgoing.unsent());
         self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), queue.unsent_after(0, None));
         let (end, changes) = match &mut self.ended {

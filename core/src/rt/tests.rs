@@ -13,6 +13,7 @@ use crate::error::Cause;
 use crate::handshake::{Secret, StreamId};
 use crate::host::HostInfo;
 use crate::jid::{Domain, Jid};
+use crate::limits::Limits;
 use crate::router::Claim;
 use crate::stanza::StanzaBuf;
 use crate::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
@@ -84,6 +85,21 @@ fn a_receiver_that_has_closed_and_is_still_bound_is_away() {
     assert_eq!(switch.counters().get(Count::Delivered), 1);
 }
 
+/// As it is delivered it has a `from`, and may be longer than it was.
+#[test]
+fn a_stanza_that_is_longer_than_its_receiver_takes_comes_back() {
+    let switch = switch();
+    let own = bound(&switch, listener(), "a.example");
+    let mut small = listener();
+    small.limits = Arc::new(Limits { stanza: 40, ..Limits::default() });
+    let receiver = bound(&switch, small, "b.example");
+    let (delivery, out) = deliver(&switch, &own);
+    assert_eq!(delivery, Delivery::Done);
+    assert!(out.contains("<error type='modify'><policy-violation "), "{out}");
+    assert!(out.contains("the component takes stanzas up to 40 bytes, and this one is longer"), "{out}");
+    assert!(receiver.outbox().close().is_empty());
+}
+
 #[test]
 fn what_was_not_sent_goes_back_to_its_sender_or_is_counted() {
     let switch = switch();
@@ -96,7 +112,7 @@ fn what_was_not_sent_goes_back_to_its_sender_or_is_counted() {
 
     assert_eq!(unsent(message), 1);
     assert_eq!(counts(), [1, 0]);
-    let (queue, _) = sender.outbox().close();
+    let queue = sender.outbox().close();
     let bounced = std::str::from_utf8(queue.unsent_after(0, None).next().unwrap()).unwrap();
     assert!(
         bounced.starts_with("<message from='b.example' to='a.example' id='1' type='error'>"),
