@@ -1,13 +1,16 @@
 //! A component whose server leaves, or which leaves itself, before or after it is accepted.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use enjamb_core::Secret;
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::rt::{Component, ComponentSettings, Count, End, Request, RequestError};
+use enjamb_core::rt::{Component, ComponentSettings, Count, End, Request, RequestError, SendError};
 use enjamb_tests::sim::{Peer, TaskId, World, header};
+use futures_util::Sink;
 
 /// A component alone with this server, which says so much at once.
 fn alone(world: &mut World, said: &str) -> (Component, TaskId, Peer) {
@@ -120,4 +123,39 @@ fn a_component_that_leaves_before_its_proof_or_has_no_name_here_is_not_bound() {
         assert!(link.peer.text().ends_with("</stream:stream>"), "{}", link.peer.text());
         assert_eq!((unsent, world.count(Count::Bound)), (0, 0));
     }
+}
+
+#[test]
+fn what_is_not_written_at_the_end_is_told_to_whoever_waits_for_it() {
+    let mut world = World::new(20, &["host.example"]);
+    world.wire.capacity = 4096;
+    let accepted = header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>";
+    let (mut component, _, peer) = alone(&mut world, &accepted);
+    world.run_ms(10);
+    let flushed = Rc::new(RefCell::new(Vec::new()));
+    let flush = |world: &mut World, bytes: usize| {
+        let (component, place) = (component.clone(), Rc::clone(&flushed));
+        world.spawn(async move {
+            let body = "x".repeat(bytes);
+            component.send(format!("<message to='b.example'>{body}</message>")).await.expect("there is room");
+            let outcome = component.flush().await;
+            place.borrow_mut().push(outcome.is_ok());
+        });
+        world.run_ms(10);
+    };
+    flush(&mut world, 100);
+    assert_eq!(*flushed.borrow(), [true]);
+    peer.set_reading(false);
+    flush(&mut world, 100_000);
+    assert_eq!(*flushed.borrow(), [true], "it waits");
+    peer.reset();
+    world.run_ms(10);
+    assert_eq!(*flushed.borrow(), [true, false]);
+
+    assert!(matches!(component.end(), Some(End::Broken(_))));
+    let late = Pin::new(&mut component).start_send("<message/>");
+    assert!(matches!(late, Err(SendError::Ended)), "it does not go on as if it were taken");
+    let mut cx = Context::from_waker(Waker::noop());
+    let closed = Sink::<&str>::poll_close(Pin::new(&mut component), &mut cx);
+    assert!(matches!(closed, Poll::Ready(Err(SendError::Ended))), "this is no good order");
 }

@@ -25,7 +25,7 @@ pub(super) trait Session {
     fn process(&mut self, cx: &Context<'_>, now: Instant, input: &[u8], out: &mut Vec<u8>) -> Progress;
     /// No more events for now.
     fn end_batch(&mut self);
-    /// Takes what others send, and their orders.
+    /// Takes what others send, and their orders; not called once the stream is over.
     fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing);
     /// How much is still to be written, and whether the socket takes no more.
     fn note_socket(&mut self, outgoing: &Outgoing, full: bool);

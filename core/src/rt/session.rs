@@ -336,9 +336,6 @@ impl Session for ServerSession {
     }
 
     fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing) {
-        if self.ended.is_some() {
-            return;
-        }
         let (order, senders) = {
             let mut outbox = self.port.outbox();
             let senders = outbox.collect(cx, outgoing, &self.port.listener);
