@@ -14,7 +14,8 @@ use futures_util::Sink;
 
 /// A component alone with this server, which says so much at once.
 fn alone(world: &mut World, said: &str) -> (Component, TaskId, Peer) {
-    let settings = ComponentSettings::new(Domain::parse("a.example").unwrap(), Secret::new("s"));
+    let settings =
+        ComponentSettings::new(Domain::parse("a.example").expect("it is a domain"), Secret::new("s"));
     let (component, client, peer) = world.component_alone(settings);
     peer.send(said);
     (component, client, peer)
@@ -79,12 +80,12 @@ fn what_answers_no_request_is_for_the_application_and_an_end_answers_all() {
             list.borrow_mut().push(stanza.as_stanza().id().unwrap_or_default().into_owned());
         }
     });
-    let (asking, outcome) = (component.clone(), Rc::new(RefCell::new(None)));
+    let outcome = Rc::new(RefCell::new(None));
     let place = Rc::clone(&outcome);
     world.spawn(async move {
         let host = Jid::parse("host.example").unwrap();
         let request = Request::get(&host, "<ping xmlns='urn:xmpp:ping'/>");
-        *place.borrow_mut() = Some(asking.request(request).await);
+        *place.borrow_mut() = Some(component.request(request).await);
     });
     world.run_ms(10);
     let addresses = "from='host.example' to='a.example'";
