@@ -20,7 +20,6 @@ use crate::stanza::StanzaBuf;
 use crate::stream::Initiator;
 use crate::xml::XmlError;
 use crate::xml::scan::{Progress as Scanned, Scan};
-use crate::xml::scope::HeaderPrefixes;
 
 /// Who a component is, and what its stream may cost.
 #[derive(Clone, Debug)]
@@ -364,8 +363,7 @@ pub(super) fn check(stanza: &[u8], limits: &Limits) -> Result<(), SendError> {
     if stanza.first() != Some(&b'<') || stanza.len() > limits.stanza {
         return Err(not_one());
     }
-    let stream = HeaderPrefixes::default();
-    match Scan::default().advance(stanza, limits, &stream) {
+    match Scan::default().advance(stanza, limits, &[]) {
         Ok(Scanned::Whole(length)) if length == stanza.len() => Ok(()),
         Ok(_) => Err(not_one()),
         Err(error) => Err(SendError::Malformed(error)),
