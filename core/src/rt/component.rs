@@ -208,20 +208,18 @@ impl Component {
         transport: T,
         timer: C,
     ) -> (Self, ComponentConnection<T, C>) {
-        let limits = Arc::clone(&settings.limits);
         let shared = Arc::new(Shared::new(&settings));
         let mut outgoing = Vec::new();
         let initiator = Initiator::connect(
             settings.domain,
             settings.is_subdomain,
             settings.secret,
-            Arc::clone(&limits),
+            settings.limits,
             timer.now(),
             &mut outgoing,
         );
         let session = ComponentSession::new(Arc::clone(&shared), initiator, outgoing);
-        let hibernate_after = core::time::Duration::from_secs(1);
-        let driver = Driver::new(transport, timer, session, limits, hibernate_after);
+        let driver = Driver::new(transport, timer, session);
         (Self { shared }, ComponentConnection { driver })
     }
 
