@@ -201,12 +201,12 @@ fn push_element(out: &mut Vec<u8>, name: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
-    use alloc::sync::Arc;
     use alloc::{format, vec};
 
     use super::*;
     use crate::limits::Limits;
     use crate::xml::scan::{Progress, Scan};
+    use crate::xml::scope::HeaderPrefixes;
 
     struct Facts;
 
@@ -223,10 +223,10 @@ mod tests {
 
     /// What the host says to a stanza.
     fn answered(stanza: &str) -> Option<String> {
-        let (mut scan, header) = (Scan::default(), Arc::default());
-        let whole = scan.advance(stanza.as_bytes(), &Limits::default(), &header).unwrap();
+        let mut scan = Scan::default();
+        let whole = scan.advance(stanza.as_bytes(), &Limits::default(), &[]).unwrap();
         assert_eq!(whole, Progress::Whole(stanza.len()));
-        let stanza = Stanza::new(stanza.as_bytes(), scan.head(), &header).unwrap().unwrap();
+        let stanza = Stanza::new(stanza.as_bytes(), scan.head(), &HeaderPrefixes::Usual).unwrap().unwrap();
         let mut out = Vec::new();
         let answered = answer(&stanza, &HostInfo::new("En<jamb", "1'0"), &Facts, &mut out);
         assert_eq!(answered, !out.is_empty());

@@ -2,7 +2,6 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -65,8 +64,8 @@ pub struct Stanza<'b> {
     head: Head,
     to: Option<Jid<'b>>,
     from: Option<Jid<'b>>,
-    /// The sender's stream header, where the stanza uses a prefix that only it declared.
-    inherited: Option<Arc<HeaderPrefixes>>,
+    /// Of the sender's stream header, where the stanza uses one that only it declared.
+    prefixes: HeaderPrefixes,
 }
 
 /// Why a stanza has no usable address.
@@ -81,7 +80,7 @@ impl<'b> Stanza<'b> {
     pub(crate) fn new(
         bytes: &'b [u8],
         head: &Head,
-        header: &Arc<HeaderPrefixes>,
+        header: &HeaderPrefixes,
     ) -> Option<Result<Self, AddressFault>> {
         let kind = Kind::of(head)?;
         Some(addresses(bytes, head).map(|addresses| Self::assemble(bytes, kind, head, header, addresses)))
@@ -94,11 +93,11 @@ impl<'b> Stanza<'b> {
         bytes: &'b [u8],
         kind: Kind,
         head: &Head,
-        header: &Arc<HeaderPrefixes>,
+        header: &HeaderPrefixes,
         (to, from): (Option<Jid<'b>>, Option<Jid<'b>>),
     ) -> Self {
-        let inherited = (head.inherited != 0).then(|| Arc::clone(header));
-        Self { bytes, kind, head: *head, to, from, inherited }
+        let prefixes = if head.inherited == 0 { HeaderPrefixes::Usual } else { header.clone() };
+        Self { bytes, kind, head: *head, to, from, prefixes }
     }
 
     /// The stanza as it was received.
@@ -196,7 +195,7 @@ impl<'b> Stanza<'b> {
             Some(address) => value.is_some() && address.is_verbatim(),
             None => true,
         };
-        let own = head.xmlns.is_some() || head.name.has_prefix() || self.inherited.is_some();
+        let own = head.xmlns.is_some() || head.name.has_prefix() || head.inherited != 0;
         !own && !head.odd.any() && keeps(head.to, &self.to) && keeps(head.from, &self.from)
     }
 
@@ -278,8 +277,7 @@ impl<'b> Stanza<'b> {
 
     /// Declares the prefixes that only the sender's stream header declared.
     fn declare_inherited(&self, out: &mut Vec<u8>) {
-        let Some(header) = &self.inherited else { return };
-        for (index, (prefix, uri)) in header.0.iter().enumerate() {
+        for (index, (prefix, uri)) in self.prefixes.as_slice().iter().enumerate() {
             if self.head.inherited & (1 << index) != 0 {
                 out.extend_from_slice(b" xmlns:");
                 out.extend_from_slice(prefix.as_bytes());
@@ -310,7 +308,7 @@ pub struct StanzaBuf {
     bytes: Box<[u8]>,
     kind: Kind,
     head: Head,
-    header: Arc<HeaderPrefixes>,
+    prefixes: HeaderPrefixes,
     /// The sender, where the stream stamped it.
     stamped: Option<Jid<'static>>,
 }
@@ -320,8 +318,8 @@ impl StanzaBuf {
     #[must_use]
     pub fn new(stanza: &Stanza<'_>) -> Self {
         let stamped = stanza.from.clone().filter(|_| stanza.head.from.is_none()).map(Jid::into_owned);
-        let header = stanza.inherited.clone().unwrap_or_default();
-        Self { bytes: stanza.bytes.into(), kind: stanza.kind, head: stanza.head, header, stamped }
+        let (bytes, prefixes) = (stanza.bytes.into(), stanza.prefixes.clone());
+        Self { bytes, kind: stanza.kind, head: stanza.head, prefixes, stamped }
     }
 
     /// The stanza, without a second scan.
@@ -331,7 +329,7 @@ impl StanzaBuf {
         let (to, from) =
             addresses(&self.bytes, &self.head).expect("its addresses were valid when it was copied");
         let from = self.stamped.clone().or(from);
-        Stanza::assemble(&self.bytes, self.kind, &self.head, &self.header, (to, from))
+        Stanza::assemble(&self.bytes, self.kind, &self.head, &self.prefixes, (to, from))
     }
 }
 

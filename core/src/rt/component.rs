@@ -20,7 +20,6 @@ use crate::stanza::StanzaBuf;
 use crate::stream::Initiator;
 use crate::xml::XmlError;
 use crate::xml::scan::{Progress as Scanned, Scan};
-use crate::xml::scope::HeaderPrefixes;
 
 /// Who a component is, and what its stream may cost.
 #[derive(Clone, Debug)]
@@ -209,20 +208,18 @@ impl Component {
         transport: T,
         timer: C,
     ) -> (Self, ComponentConnection<T, C>) {
-        let limits = Arc::clone(&settings.limits);
         let shared = Arc::new(Shared::new(&settings));
         let mut outgoing = Vec::new();
         let initiator = Initiator::connect(
             settings.domain,
             settings.is_subdomain,
             settings.secret,
-            Arc::clone(&limits),
+            settings.limits,
             timer.now(),
             &mut outgoing,
         );
         let session = ComponentSession::new(Arc::clone(&shared), initiator, outgoing);
-        let hibernate_after = core::time::Duration::from_secs(1);
-        let driver = Driver::new(transport, timer, session, limits, hibernate_after);
+        let driver = Driver::new(transport, timer, session);
         (Self { shared }, ComponentConnection { driver })
     }
 
@@ -364,8 +361,7 @@ pub(super) fn check(stanza: &[u8], limits: &Limits) -> Result<(), SendError> {
     if stanza.first() != Some(&b'<') || stanza.len() > limits.stanza {
         return Err(not_one());
     }
-    let stream = HeaderPrefixes::default();
-    match Scan::default().advance(stanza, limits, &stream) {
+    match Scan::default().advance(stanza, limits, &[]) {
         Ok(Scanned::Whole(length)) if length == stanza.len() => Ok(()),
         Ok(_) => Err(not_one()),
         Err(error) => Err(SendError::Malformed(error)),

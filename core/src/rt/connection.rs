@@ -25,9 +25,8 @@ impl<T: Transport, C: Timer> Connection<T, C> {
     /// the caller.
     #[must_use]
     pub fn new(switch: Arc<Switch>, listener: Arc<Listener>, id: StreamId, transport: T, timer: C) -> Self {
-        let session = ServerSession::new(switch, Arc::clone(&listener), id, timer.now());
-        let limits = Arc::clone(&listener.limits);
-        Self { driver: Driver::new(transport, timer, session, limits, listener.hibernate_after) }
+        let session = ServerSession::new(switch, listener, id, timer.now());
+        Self { driver: Driver::new(transport, timer, session) }
     }
 
     /// The connection's number, for the log.

@@ -251,10 +251,9 @@ pub(super) fn bounce_unsent<'b>(
     cause: Option<&Cause>,
     stanzas: impl Iterator<Item = &'b [u8]>,
 ) -> u64 {
-    let prefixes = Arc::default();
     let (mut bounced, mut dropped) = (0, 0);
     for bytes in stanzas {
-        if return_to_sender(switch, now, &prefixes, bytes).is_some() {
+        if return_to_sender(switch, now, bytes).is_some() {
             bounced += 1;
         } else {
             dropped += 1;
@@ -269,18 +268,13 @@ pub(super) fn bounce_unsent<'b>(
     bounced + dropped
 }
 
-fn return_to_sender(
-    switch: &Switch,
-    now: Instant,
-    prefixes: &Arc<HeaderPrefixes>,
-    bytes: &[u8],
-) -> Option<()> {
-    // We wrote it, so the scan accepts it; whatever limits it was taken under do not matter any more.
+fn return_to_sender(switch: &Switch, now: Instant, bytes: &[u8]) -> Option<()> {
+    // We wrote it, so the scan accepts it with no prefix from outside; whatever limits it was taken under do not matter any more.
     let mut limits = Limits::default();
     (limits.depth, limits.attributes, limits.namespaces) = (usize::MAX, usize::MAX, usize::MAX);
     let mut scan = Scan::default();
-    let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, prefixes) else { return None };
-    let stanza = Stanza::new(bytes, scan.head(), prefixes)?.ok()?;
+    let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, &[]) else { return None };
+    let stanza = Stanza::new(bytes, scan.head(), &HeaderPrefixes::Usual)?.ok()?;
     if !stanza.may_be_answered() {
         return None;
     }

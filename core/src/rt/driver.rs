@@ -7,7 +7,6 @@ use core::cell::Cell;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
-use std::sync::Arc;
 
 use super::outgoing::Outgoing;
 use super::session::Notice;
@@ -39,6 +38,9 @@ pub(super) trait Session {
     fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>);
     /// The stream is over: what is written is brought out, and nothing else happens.
     fn is_ended(&self) -> bool;
+    fn limits(&self) -> &Limits;
+    /// How long nothing happens before memory is given back.
+    fn hibernate_after(&self) -> Duration;
     fn broke(&mut self, kind: io::ErrorKind);
     /// Nothing more will be written.
     fn finish(&mut self, now: Instant, outgoing: &Outgoing);
@@ -77,8 +79,6 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     transport: T,
     timer: C,
     pub(super) session: S,
-    limits: Arc<Limits>,
-    hibernate_after: Duration,
     /// Input that is not consumed yet, from `start` on.
     input: Vec<u8>,
     start: usize,
@@ -117,7 +117,7 @@ enum Phase {
     /// The stream is over; the rest is written by then.
     Flushing(Instant),
     /// Our side is shut; so many bytes more are read and thrown away by then.
-    Lingering(Instant, usize),
+    Lingering(Instant, u32),
     Done,
 }
 
@@ -130,19 +130,11 @@ enum Turn {
 }
 
 impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
-    pub(super) fn new(
-        transport: T,
-        timer: C,
-        session: S,
-        limits: Arc<Limits>,
-        hibernate_after: Duration,
-    ) -> Self {
+    pub(super) fn new(transport: T, timer: C, session: S) -> Self {
         Self {
             transport,
             timer,
             session,
-            limits,
-            hibernate_after: hibernate_after.max(Duration::from_secs(1)),
             input: Vec::new(),
             start: 0,
             state: Input::Examined,
@@ -203,7 +195,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             worked |= self.keep_time(cx, now, !worked);
         }
         if self.session.is_ended() {
-            self.phase = Phase::Flushing(now + self.limits.flush);
+            self.phase = Phase::Flushing(now + self.session.limits().flush);
             self.armed = None;
             return Turn::Worked;
         }
@@ -381,7 +373,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             self.release();
         }
         match self.idle_at {
-            None => self.idle_at = Some(now + self.hibernate_after),
+            None => self.idle_at = Some(now + self.session.hibernate_after().max(Duration::from_secs(1))),
             Some(at) if at <= now => {
                 self.release();
                 // Not again before something happens.
@@ -427,7 +419,9 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 return if self.arm(cx, deadline) { Turn::Worked } else { Turn::Parked };
             }
             Poll::Ready(Ok(())) => {
-                self.phase = Phase::Lingering(now + self.limits.linger, self.limits.linger_bytes);
+                let limits = self.session.limits();
+                let bytes = u32::try_from(limits.linger_bytes).unwrap_or(u32::MAX);
+                self.phase = Phase::Lingering(now + limits.linger, bytes);
             }
             Poll::Pending | Poll::Ready(Err(())) => self.phase = Phase::Done,
         }
@@ -438,15 +432,15 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     /// Reads on a little: closing with unread input would make TCP take back our last words.
-    fn linger(&mut self, cx: &mut Context<'_>, deadline: Instant, left: usize) -> Turn {
+    fn linger(&mut self, cx: &mut Context<'_>, deadline: Instant, left: u32) -> Turn {
         let mut scratch = SCRATCH.take();
         scratch.resize(READ, 0);
-        let result = self.transport.poll_read(cx, &mut scratch[..READ.min(left.max(1))]);
+        let result = self.transport.poll_read(cx, &mut scratch[..READ.min(left.max(1) as usize)]);
         SCRATCH.set(scratch);
         match result {
-            Poll::Ready(Ok(n)) if n > 0 && n < left => {
+            Poll::Ready(Ok(n)) if n > 0 && n < left as usize => {
                 self.spend_bytes(n);
-                self.phase = Phase::Lingering(deadline, left - n);
+                self.phase = Phase::Lingering(deadline, left - n as u32);
             }
             Poll::Pending if self.timer.now() < deadline => {
                 return if self.arm(cx, deadline) { Turn::Worked } else { Turn::Parked };

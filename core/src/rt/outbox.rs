@@ -114,7 +114,7 @@ impl Outbox {
             self.queue.bytes.truncate(before);
             return Offer::PoolEmpty;
         }
-        self.queue.ends.push_back(self.queue.bytes.len() as u32);
+        self.queue.ends.push(self.queue.bytes.len() as u32);
         let wake = !self.notified && !self.socket_full;
         self.notified |= wake;
         Offer::Taken { wake }

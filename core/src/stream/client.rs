@@ -18,6 +18,7 @@ use crate::stanza::Stanza;
 use crate::time::Instant;
 use crate::xml::header::Prologue;
 use crate::xml::scan::{Head, StreamElement};
+use crate::xml::scope::header_uri;
 
 /// A component whose server has not accepted it yet.
 pub struct Initiator {
@@ -313,7 +314,7 @@ fn is_stream_error(bytes: &[u8], open: &Open) -> bool {
     let head = open.head();
     head.name.local(bytes) == b"error"
         && (core::str::from_utf8(head.name.prefix(bytes))
-            .is_ok_and(|prefix| open.prefixes.uri(prefix) == Some(ns::STREAMS)))
+            .is_ok_and(|prefix| header_uri(open.prefixes.as_slice(), prefix) == Some(ns::STREAMS)))
 }
 
 /// Characters that are kept of what the server says in its error.

@@ -1,7 +1,7 @@
 //! A stream that is open, for both sides: first-level elements in, keepalives and the closing tag out.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -44,9 +44,9 @@ enum Clock {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) limits: Arc<Limits>,
-    pub(super) prefixes: Arc<HeaderPrefixes>,
+    pub(super) prefixes: HeaderPrefixes,
     /// The peer's root element, as its closing tag will name it.
-    root: String,
+    root: Cow<'static, str>,
     phase: Phase,
     /// Made anew when there is something to scan, and dropped while the connection is idle.
     scan: Option<Box<Scan>>,
@@ -59,12 +59,11 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(mut header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
-        header.prefixes.0.shrink_to_fit();
+    pub(super) fn new(header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
         let keepalive_at = limits.keepalive.map(|silence| now + silence);
         Self {
             limits,
-            prefixes: Arc::new(header.prefixes),
+            prefixes: header.prefixes,
             root: header.name,
             phase: Phase::Live,
             scan: None,
@@ -124,7 +123,7 @@ impl Open {
             });
         }
         let window = &element[..element.len().min(self.limits.stanza)];
-        match self.scan.get_or_insert_default().advance(window, &self.limits, &self.prefixes)? {
+        match self.scan.get_or_insert_default().advance(window, &self.limits, self.prefixes.as_slice())? {
             Progress::Whole(length) => {
                 self.stanza_clock = Clock::Idle;
                 self.last = Some(length);

@@ -223,7 +223,9 @@ impl ServerStream {
     fn namespace(&self, bytes: &[u8], declared: Namespace) -> Option<String> {
         match declared {
             Namespace::Inner(span) => Some(rewrite::value(span.of(bytes))),
-            Namespace::Header(index) => self.open.prefixes.0.get(index).map(|(_, uri)| uri.clone()),
+            Namespace::Header(index) => {
+                self.open.prefixes.as_slice().get(index).map(|(_, uri)| uri.to_string())
+            }
             // It can't be the default one, and not every parser takes an element with its prefix.
             Namespace::Xml => Some(String::new()),
         }

@@ -12,7 +12,7 @@ use rxml::error::EndOrError;
 use rxml::{Parse, RawEvent, RawParser};
 
 use super::names::check_portable_name;
-use super::scope::{HeaderPrefixes, check_namespace};
+use super::scope::{HeaderPrefixes, MOST_PREFIXES, Prefix, check_namespace, header_uri};
 use super::{XmlFault, names};
 use crate::error::{Cause, StreamError};
 use crate::limits::Limits;
@@ -22,7 +22,7 @@ use crate::namespaces as ns;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamHeader {
     /// The root's name as written: the closing tag's, too.
-    pub(crate) name: String,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) prefixes: HeaderPrefixes,
     pub(crate) to: Option<String>,
     pub(crate) from: Option<String>,
@@ -244,16 +244,16 @@ impl Prologue {
             from: tag.attribute("from"),
             id: tag.attribute("id"),
             is_subdomain: tag.attribute("is_subdomain").is_some_and(|value| value == "true" || value == "1"),
-            prefixes,
+            prefixes: prefixes.into(),
         };
-        if tag.namespace(&stream.prefixes, "") != ns::STREAMS || tag.name.local != "stream" {
+        if tag.namespace(stream.prefixes.as_slice(), "") != ns::STREAMS || tag.name.local != "stream" {
             return Err(Cause::NoStream.into());
         }
         if tag.attribute("xmlns").as_deref() != Some(ns::COMPONENT) {
             return Err(Cause::WrongNamespace.into());
         }
-        if stream.prefixes.0.len() > HeaderPrefixes::MOST {
-            return Err(Cause::ManyPrefixes { limit: HeaderPrefixes::MOST }.into());
+        if stream.prefixes.as_slice().len() > MOST_PREFIXES {
+            return Err(Cause::ManyPrefixes { limit: MOST_PREFIXES }.into());
         }
         self.header = Some(stream.prefixes.clone());
         Ok(Box::new(stream))
@@ -261,7 +261,7 @@ impl Prologue {
 
     fn open_element(&mut self, tag: &RawTag) -> Result<Option<Early>, StreamError> {
         let mut prefixes = tag.declared()?;
-        prefixes.0.extend(self.header.iter().flat_map(|header| header.0.iter().cloned()));
+        prefixes.extend_from_slice(self.header.as_ref().map_or(&[], HeaderPrefixes::as_slice));
         tag.check_prefixes(&prefixes)?;
         let namespace = tag.namespace(&prefixes, ns::COMPONENT);
         if namespace == ns::STREAMS && tag.name.local == "error" && self.depth == 2 {
@@ -277,8 +277,8 @@ impl Prologue {
 
 impl RawTag {
     /// The prefixes that the tag declares, checked.
-    fn declared(&self) -> Result<HeaderPrefixes, StreamError> {
-        let mut prefixes = HeaderPrefixes::default();
+    fn declared(&self) -> Result<Vec<Prefix>, StreamError> {
+        let mut prefixes = Vec::new();
         for (index, (name, value)) in self.attributes.iter().enumerate() {
             if self.attributes[..index].iter().any(|(other, _)| other == name) {
                 return Err(early(XmlFault::NotWellFormed("an attribute given twice")));
@@ -293,17 +293,16 @@ impl RawTag {
             } else if name.prefix == "xmlns" {
                 check_namespace(name.local.as_bytes(), value.as_bytes()).map_err(early)?;
                 check_portable_name(&name.local).map_err(early)?;
-                prefixes.0.push((name.local.clone(), value.clone()));
+                prefixes.push((name.local.clone().into(), value.clone().into()));
             }
         }
         Ok(prefixes)
     }
 
-    fn check_prefixes(&self, prefixes: &HeaderPrefixes) -> Result<(), StreamError> {
+    fn check_prefixes(&self, prefixes: &[Prefix]) -> Result<(), StreamError> {
         let resolve = |prefix: &str| match prefix {
             "xml" => Ok(ns::XML),
-            _ => prefixes
-                .uri(prefix)
+            _ => header_uri(prefixes, prefix)
                 .ok_or_else(|| early(XmlFault::NotWellFormed("a namespace prefix that is not declared"))),
         };
         if !self.name.prefix.is_empty() {
@@ -326,9 +325,9 @@ impl RawTag {
     }
 
     /// The element's namespace; `inherited` is the default one outside.
-    fn namespace<'a>(&'a self, prefixes: &'a HeaderPrefixes, inherited: &'a str) -> &'a str {
+    fn namespace<'a>(&'a self, prefixes: &'a [Prefix], inherited: &'a str) -> &'a str {
         if !self.name.prefix.is_empty() {
-            return prefixes.uri(&self.name.prefix).unwrap_or_default();
+            return header_uri(prefixes, &self.name.prefix).unwrap_or_default();
         }
         let own = self.attributes.iter().find(|(name, _)| name.prefix.is_empty() && name.local == "xmlns");
         own.map_or(inherited, |(_, value)| value)
@@ -341,8 +340,13 @@ impl RawTag {
 }
 
 impl RawName {
-    fn written(&self) -> String {
-        if self.prefix.is_empty() { self.local.clone() } else { [&*self.prefix, ":", &*self.local].concat() }
+    fn written(&self) -> Cow<'static, str> {
+        match (&*self.prefix, &*self.local) {
+            // As nearly every root is named: it costs a connection no memory.
+            ("stream", "stream") => "stream:stream".into(),
+            ("", local) => String::from(local).into(),
+            (prefix, local) => [prefix, ":", local].concat().into(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::names::is_space;
 use super::scope::{
-    Declared, HeaderPrefixes, Namespace, check_namespace, is_content_namespace, namespace_key, resolve,
+    Declared, Namespace, Prefix, check_namespace, header_key, is_content_namespace, namespace_key, resolve,
 };
 use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
 use super::text::{self, Oddities};
@@ -115,7 +115,7 @@ impl Scan {
         &mut self,
         input: &[u8],
         limits: &Limits,
-        header: &HeaderPrefixes,
+        header: &[Prefix],
     ) -> Result<Progress, XmlError> {
         if self.at == 0 {
             self.head = Head::default();
@@ -152,7 +152,7 @@ impl Scan {
         Ok(Step::Token)
     }
 
-    fn markup(&mut self, input: &[u8], limits: &Limits, header: &HeaderPrefixes) -> Result<Step, XmlFault> {
+    fn markup(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlFault> {
         match input.get(self.at + 1) {
             None => Ok(Step::Last(Progress::Partial)),
             Some(b'/') => self.end_tag(input),
@@ -239,12 +239,7 @@ impl Scan {
         Ok(Step::Token)
     }
 
-    fn start_tag(
-        &mut self,
-        input: &[u8],
-        limits: &Limits,
-        header: &HeaderPrefixes,
-    ) -> Result<Step, XmlFault> {
+    fn start_tag(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlFault> {
         let start = self.at;
         if self.tag_end.is_waiting() && !self.tag_end.reached(input, start)? {
             return Ok(Step::Last(Progress::Partial));
@@ -291,7 +286,7 @@ impl Scan {
         input: &[u8],
         depth: u16,
         limits: &Limits,
-        header: &HeaderPrefixes,
+        header: &[Prefix],
     ) -> Result<(), XmlFault> {
         for attribute in &self.attributes {
             let default = attribute.name.whole(input) == b"xmlns";
@@ -310,14 +305,14 @@ impl Scan {
             if self.declared.len() == limits.namespaces {
                 return Err(XmlFault::ManyNamespaces { limit: limits.namespaces });
             }
-            let key = header.key(uri).unwrap_or_else(|| namespace_key(uri));
+            let key = header_key(header, uri).unwrap_or_else(|| namespace_key(uri));
             self.declared.push(Declared { prefix, uri: attribute.value, key, depth });
         }
         Ok(())
     }
 
     /// Checks that the tag's prefixes are declared, and no attribute is given twice under two prefixes.
-    fn check_prefixes(&mut self, input: &[u8], name: Name, header: &HeaderPrefixes) -> Result<(), XmlFault> {
+    fn check_prefixes(&mut self, input: &[u8], name: Name, header: &[Prefix]) -> Result<(), XmlFault> {
         if name.has_prefix() {
             let prefix = name.prefix(input);
             if prefix == b"xmlns" {
@@ -344,7 +339,7 @@ impl Scan {
     }
 
     /// Notes what routing needs of a first-level start tag.
-    fn note_head(&mut self, input: &[u8], name: Name, header: &HeaderPrefixes) -> Option<StreamElement> {
+    fn note_head(&mut self, input: &[u8], name: Name, header: &[Prefix]) -> Option<StreamElement> {
         let head = &mut self.head;
         head.name = name;
         let mut default = ns::COMPONENT.as_bytes();
