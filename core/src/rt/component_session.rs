@@ -224,5 +224,6 @@ impl Session for ComponentSession {
         if state.outbox.is_empty() {
             state.outbox = Vec::new();
         }
+        state.scan = None;
     }
 }
