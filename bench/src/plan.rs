@@ -1,6 +1,7 @@
 //! What 'compare' measures, on whom.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use enjamb_foreign::Kind;
@@ -106,6 +107,15 @@ impl Job {
             What::Storm | What::Herd => connections::names(size.count),
             What::Among(total) => [connections::names(total), connections::active_names()].concat(),
         }
+    }
+
+    /// The cores that the server has, if not all.
+    pub(crate) fn server_cores(&self) -> io::Result<Option<Range<usize>>> {
+        Ok(match self.what {
+            What::Echo => Some(0..1),
+            What::Timetable | What::Fairness => latency::cores_apart()?.map(|(server, _)| server),
+            _ => None,
+        })
     }
 
     /// Are there other stanzas than messages that hold no message?

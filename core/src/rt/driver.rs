@@ -1,7 +1,7 @@
 //! The one drive loop: events, write, read, time.
 //!
 //! Time comes last, so that a timer that is due never starves the socket; the clock is asked before the alarm,
-//! since a runtime may hold an alarm back. A turn does a bounded amount of work, then yields.
+//! since a runtime may hold an alarm back. A poll does a bounded amount of work, then yields to others.
 
 use core::cell::Cell;
 use core::task::{Context, Poll};
@@ -9,14 +9,10 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use super::listener::Listener;
 use super::outgoing::Outgoing;
-use super::session::{Notice, ServerSession};
-use super::switch::Switch;
+use super::session::Notice;
 use super::transport::{Timer, Transport};
-use crate::handshake::StreamId;
 use crate::limits::Limits;
-use crate::router::ConnId;
 use crate::time::Instant;
 
 /// What the loop drives.
@@ -61,12 +57,13 @@ pub(super) enum Progress {
     Blocked(usize),
 }
 
-/// Events taken in one turn before the socket gets its turn.
-const EVENTS: usize = 256;
-/// Turns before the task yields to others.
-const TURNS: usize = 8;
+/// Work that one poll may do before the task yields to others: a turn of the loop, an event, and 1 KiB read or
+/// written are one each. It bounds how long others wait for one that floods: some 100 µs.
+const SHARE: usize = 256;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
+/// Bytes written in one turn.
+const WRITE: usize = 256 * 1024;
 /// Own output, such as errors, over which nothing is read.
 const OWN_MARK: usize = 64 * 1024;
 
@@ -90,6 +87,8 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     /// Reading waits for the session's budget, and for nothing else.
     wants_tokens: bool,
     outgoing: Outgoing,
+    /// What this poll may still do, of [`SHARE`].
+    share: usize,
     /// The transport may still keep some of what it took.
     unflushed: bool,
     phase: Phase,
@@ -150,6 +149,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             reading: true,
             wants_tokens: false,
             outgoing: Outgoing::default(),
+            share: SHARE,
             unflushed: false,
             phase: Phase::Running,
             finished: false,
@@ -161,7 +161,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
 
     /// Drives on until there is something for the log; `None` once the connection is closed.
     pub(super) fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
-        for _ in 0..TURNS {
+        while self.share > 0 {
             if let Some(notice) = self.session.next_notice() {
                 self.has_leftovers |= matches!(notice, Notice::Bound { .. });
                 return Poll::Ready(Some(notice));
@@ -173,11 +173,22 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 Phase::Done => return Poll::Ready(None),
             };
             if matches!(turn, Turn::Parked) {
+                self.share = SHARE;
                 return Poll::Pending;
             }
+            self.spend(1);
         }
-        cx.waker().wake_by_ref();
+        self.share = SHARE;
+        self.timer.yield_now(cx);
         Poll::Pending
+    }
+
+    fn spend(&mut self, work: usize) {
+        self.share = self.share.saturating_sub(work);
+    }
+
+    fn spend_bytes(&mut self, bytes: usize) {
+        self.spend(bytes / 1024);
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Turn {
@@ -227,7 +238,8 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     fn take_events(&mut self, cx: &Context<'_>, now: Instant, input: &[u8]) -> usize {
         let mut consumed = 0;
         self.state = Input::Unexamined;
-        for _ in 0..EVENTS {
+        while self.share > 0 {
+            self.spend(1);
             let Self { session, outgoing, .. } = self;
             let progress = outgoing.append(|out| session.process(cx, now, &input[consumed..], out));
             match progress {
@@ -250,27 +262,28 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut worked = false;
-        while !self.outgoing.is_empty() {
+        let mut written = 0;
+        while !self.outgoing.is_empty() && written < WRITE {
             match self.transport.poll_write(cx, self.outgoing.pending()) {
                 Poll::Ready(Ok(0)) => self.session.broke(io::ErrorKind::WriteZero),
                 Poll::Ready(Ok(n)) => {
                     self.outgoing.advance(n);
                     self.session.wrote(now);
                     self.unflushed = true;
-                    worked = true;
+                    written += n;
                     continue;
                 }
                 Poll::Ready(Err(error)) => self.session.broke(error.kind()),
                 Poll::Pending => {
                     self.session.note_socket(&self.outgoing, true);
-                    return worked;
+                    break;
                 }
             }
             // Broken: what is left can't be written.
             return true;
         }
-        if self.unflushed {
+        self.spend_bytes(written);
+        if self.unflushed && self.outgoing.is_empty() {
             match self.transport.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
                 Poll::Ready(Err(error)) => {
@@ -280,7 +293,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 Poll::Pending => {}
             }
         }
-        worked
+        written > 0
     }
 
     /// Reads, if there is room and budget, and takes events from what came.
@@ -302,6 +315,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.session.read(n);
+                self.spend_bytes(n);
                 self.take_input(cx, now, &scratch[..n]);
                 true
             }
@@ -430,7 +444,10 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         let result = self.transport.poll_read(cx, &mut scratch[..READ.min(left.max(1))]);
         SCRATCH.set(scratch);
         match result {
-            Poll::Ready(Ok(n)) if n > 0 && n < left => self.phase = Phase::Lingering(deadline, left - n),
+            Poll::Ready(Ok(n)) if n > 0 && n < left => {
+                self.spend_bytes(n);
+                self.phase = Phase::Lingering(deadline, left - n);
+            }
             Poll::Pending if self.timer.now() < deadline => {
                 return if self.arm(cx, deadline) { Turn::Worked } else { Turn::Parked };
             }
@@ -447,41 +464,5 @@ impl<T, C: Timer, S: Session> Drop for Driver<T, C, S> {
             self.session.broke(io::ErrorKind::ConnectionAborted);
             self.session.finish(self.timer.now(), &self.outgoing);
         }
-    }
-}
-
-/// A server's connection to one component, to be polled until it ends.
-///
-/// It does all of XEP-0114's server side: negotiation, binding in the [`Switch`], routing between all of the
-/// switch's connections, limits, keepalive, the end. Dropping it closes the connection and unbinds the
-/// component; what it had not sent is answered with errors, or counted.
-pub struct Connection<T, C: Timer> {
-    driver: Driver<T, C, ServerSession>,
-}
-
-impl<T: Transport, C: Timer> Connection<T, C> {
-    /// Takes over a connection that was accepted. `id` is fresh and random: at least 128 bits of it, drawn by
-    /// the caller.
-    #[must_use]
-    pub fn new(switch: Arc<Switch>, listener: Arc<Listener>, id: StreamId, transport: T, timer: C) -> Self {
-        let session = ServerSession::new(switch, Arc::clone(&listener), id, timer.now());
-        let limits = Arc::clone(&listener.limits);
-        Self { driver: Driver::new(transport, timer, session, limits, listener.hibernate_after) }
-    }
-
-    /// The connection's number, for the log.
-    #[must_use]
-    pub fn id(&self) -> ConnId {
-        self.driver.session.id()
-    }
-
-    /// Drives the connection until there is something for the log; `None` once it is closed.
-    pub fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
-        self.driver.poll_notice(cx)
-    }
-
-    /// [`poll_notice`](Self::poll_notice) as a future.
-    pub async fn next_notice(&mut self) -> Option<Notice> {
-        core::future::poll_fn(|cx| self.poll_notice(cx)).await
     }
 }
