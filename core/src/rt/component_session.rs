@@ -234,5 +234,6 @@ impl Session for ComponentSession {
         if state.outbox.is_empty() {
             state.outbox = Vec::new();
         }
+        state.scan = None;
     }
 }

@@ -364,9 +364,6 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
 
     /// Gives memory back once idle for long enough; says when that will be.
     fn idle(&mut self, now: Instant) -> Option<Instant> {
-        if self.input.is_empty() && self.input.capacity() > 0 {
-            self.input = Vec::new();
-        }
         if self.has_leftovers && self.outgoing.is_empty() {
             // At once: between the lasting memory of the next connections it would leave gaps that nobody fills.
             self.has_leftovers = false;
@@ -386,6 +383,9 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     fn release(&mut self) {
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
         self.outgoing.release();
         self.session.release();
     }

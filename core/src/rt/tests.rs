@@ -18,6 +18,7 @@ use crate::router::Claim;
 use crate::stanza::StanzaBuf;
 use crate::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
 use crate::time::Instant;
+use crate::xml::scan::Scan;
 use crate::xml::{XmlError, XmlFault};
 
 const T: Instant = Instant::ORIGIN;
@@ -206,7 +207,7 @@ fn what_was_not_sent_or_not_answered_has_its_words() {
         ("<message>", "not exactly one element, within the limit of 1048576 bytes"),
         ("<stream:error/>", "no stanza: not well-formed: a namespace prefix that is not declared"),
     ] {
-        let error = component::check(sent.as_bytes(), &listener().limits).unwrap_err();
+        let error = component::check(&mut Scan::default(), sent.as_bytes(), &listener().limits).unwrap_err();
         assert!(error.to_string().starts_with(words), "{sent}: {error}");
     }
     let mut stream = stream();

@@ -220,7 +220,8 @@ impl ClientStream {
         let event = match first {
             None => None,
             Some(First::Element(bytes)) => {
-                Some(match Stanza::new(bytes, self.open.head(), &self.open.prefixes) {
+                let (head, rooms, prefixes) = self.open.parts();
+                Some(match Stanza::new(bytes, head, prefixes, rooms) {
                     Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
                     Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
                 })

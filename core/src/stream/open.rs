@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crate::error::{Cause, StreamError, push_trailer};
 use crate::limits::Limits;
+use crate::stanza::Rooms;
 use crate::time::Instant;
 use crate::xml::header::StreamHeader;
 use crate::xml::scan::{Head, Progress, Scan, StreamElement};
@@ -41,6 +42,13 @@ enum Clock {
     Stopped(Duration),
 }
 
+/// What reading stanzas takes, kept from one to the next.
+#[derive(Debug, Default)]
+struct Working {
+    scan: Scan,
+    rooms: Rooms,
+}
+
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) limits: Arc<Limits>,
@@ -49,7 +57,7 @@ pub(super) struct Open {
     root: Cow<'static, str>,
     phase: Phase,
     /// Made anew when there is something to scan, and dropped while the connection is idle.
-    scan: Option<Box<Scan>>,
+    working: Option<Box<Working>>,
     /// The length of the element given last, and whether it was put back.
     last: Option<usize>,
     put_back: bool,
@@ -66,7 +74,7 @@ impl Open {
             prefixes: header.prefixes,
             root: header.name,
             phase: Phase::Live,
-            scan: None,
+            working: None,
             last: None,
             put_back: false,
             reading: true,
@@ -81,12 +89,18 @@ impl Open {
 
     /// What the element given last looks like.
     pub(super) fn head(&self) -> &Head {
-        self.scan.as_ref().expect("an element was given, so there is a scan of it").head()
+        self.working.as_ref().expect("an element was given, so there is a scan of it").scan.head()
+    }
+
+    /// [`head`](Self::head), with what a stanza is made of beside it.
+    pub(super) fn parts(&mut self) -> (&Head, &mut Rooms, &HeaderPrefixes) {
+        let working = self.working.as_mut().expect("an element was given, so there is a scan of it");
+        (working.scan.head(), &mut working.rooms, &self.prefixes)
     }
 
     /// Has an element begun?
     fn is_inside(&self) -> bool {
-        self.scan.as_ref().is_some_and(|scan| scan.is_inside())
+        self.working.as_ref().is_some_and(|working| working.scan.is_inside())
     }
 
     /// The next thing at the first level, with the bytes consumed up to its end.
@@ -123,7 +137,11 @@ impl Open {
             });
         }
         let window = &element[..element.len().min(self.limits.stanza)];
-        match self.scan.get_or_insert_default().advance(window, &self.limits, self.prefixes.as_slice())? {
+        match self.working.get_or_insert_default().scan.advance(
+            window,
+            &self.limits,
+            self.prefixes.as_slice(),
+        )? {
             Progress::Whole(length) => {
                 self.stanza_clock = Clock::Idle;
                 self.last = Some(length);
@@ -240,7 +258,7 @@ impl Open {
 
     fn stop(&mut self, phase: Phase) {
         self.phase = phase;
-        self.scan = None;
+        self.working = None;
         self.last = None;
         self.put_back = false;
         self.stanza_clock = Clock::Idle;
@@ -290,10 +308,13 @@ impl Open {
     }
 
     pub(super) fn release(&mut self) {
-        match &mut self.scan {
+        match &mut self.working {
             // What was found of the element that has begun, or that may be put back, is still needed.
-            Some(scan) if scan.is_inside() || self.last.is_some() => scan.release(),
-            _ => self.scan = None,
+            Some(working) if working.scan.is_inside() || self.last.is_some() => {
+                working.scan.release();
+                working.rooms = Rooms::default();
+            }
+            _ => self.working = None,
         }
     }
 }

@@ -180,7 +180,10 @@ fn blanks_in_the_closing_tag_are_bounded_however_they_are_cut() {
 #[test]
 fn the_answer_to_an_odd_element_has_its_namespace_as_every_parser_takes_it() {
     let (_, out) = all_cuts(HEADER, b"<x\rxmlns='urn:&#000000000120;'/>");
-    assert!(out.starts_with("<x xmlns='urn:x' from='host.example' to='comp.example' type='error'>"), "{out}");
+    assert!(
+        out.starts_with("<x xmlns='urn:&#x78;' from='host.example' to='comp.example' type='error'>"),
+        "{out}"
+    );
 }
 
 #[test]

@@ -88,6 +88,8 @@ pub(crate) struct Scan {
     open: Vec<Name>,
     declared: Vec<Declared>,
     attributes: Vec<Attribute>,
+    /// The namespace name that was written with references last.
+    unescaped: String,
     head: Head,
 }
 
@@ -107,6 +109,7 @@ impl Scan {
         self.open.shrink_to(0);
         self.declared.shrink_to(0);
         self.attributes.shrink_to(0);
+        self.unescaped = String::new();
     }
 
     /// Goes on with the element that begins at `input[0]`, which is its `<`. `input` holds all of it that is
@@ -296,8 +299,12 @@ impl Scan {
             let prefix = attribute.name.local_span();
             let prefix_name = if default { &[][..] } else { prefix.of(input) };
             let written = attribute.value.of(input);
-            let unescaped = (!attribute.plain).then(|| rewrite::value(written));
-            let uri = unescaped.as_ref().map_or(written, String::as_bytes);
+            let uri = if attribute.plain {
+                written
+            } else {
+                rewrite::value_into(written, &mut self.unescaped);
+                self.unescaped.as_bytes()
+            };
             check_namespace(prefix_name, uri)?;
             if default {
                 continue;
@@ -307,6 +314,10 @@ impl Scan {
             }
             let key = header_key(header, uri).unwrap_or_else(|| namespace_key(uri));
             self.declared.push(Declared { prefix, uri: attribute.value, key, depth });
+        }
+        // Namespace names are short, except for those that are meant to take room.
+        if self.unescaped.capacity() > 4096 {
+            self.unescaped = String::new();
         }
         Ok(())
     }
