@@ -61,7 +61,7 @@ pub(super) enum Progress {
 
 /// Work that one poll may do before the task yields to others: a turn of the loop, an event, and 1 KiB read or
 /// written are one each. It bounds how long others wait for one that floods: some 100 µs.
-const SHARE: usize = 256;
+const SHARE: u16 = 256;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 /// Bytes written in one turn.
@@ -88,7 +88,7 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     wants_tokens: bool,
     outgoing: Outgoing,
     /// What this poll may still do, of [`SHARE`].
-    share: usize,
+    share: u16,
     /// The transport may still keep some of what it took.
     unflushed: bool,
     phase: Phase,
@@ -176,7 +176,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     fn spend(&mut self, work: usize) {
-        self.share = self.share.saturating_sub(work);
+        self.share = self.share.saturating_sub(u16::try_from(work).unwrap_or(u16::MAX));
     }
 
     fn spend_bytes(&mut self, bytes: usize) {
