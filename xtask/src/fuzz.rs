@@ -83,13 +83,24 @@ fn fuzzer(programs: &Path, target: &str) -> Result<Command> {
     Ok(fuzzer)
 }
 
+/// How long a target runs.
+#[derive(Clone, Copy)]
+enum Span {
+    /// By the clock on the wall.
+    Wall(Duration),
+    /// By what the processor spent on it, however busy the machine is beside it.
+    Cpu(Duration),
+}
+
 /// Runs one target for so long.
-fn run(programs: &Path, target: &str, time: Duration) -> Result<Figures> {
+fn run(programs: &Path, target: &str, span: Span) -> Result<Figures> {
     let working = working_corpus(target);
     fs::create_dir_all(&working)?;
     let before = count(&working)?;
     let mut fuzzer = fuzzer(programs, target)?;
-    fuzzer.arg(format!("-max_total_time={}", time.as_secs()));
+    if let Span::Wall(time) = span {
+        fuzzer.arg(format!("-max_total_time={}", time.as_secs()));
+    }
     fuzzer.arg(&working);
     for more in [committed_corpus(target), root().join("fuzz/seeds").join(target)] {
         if more.is_dir() {
@@ -98,11 +109,15 @@ fn run(programs: &Path, target: &str, time: Duration) -> Result<Figures> {
     }
     let log = root().join("fuzz/target").join(format!("{target}.log"));
     let mut child = fuzzer.stdout(Stdio::null()).stderr(fs::File::create(&log)?).spawn()?;
-    let mut cpu = Duration::ZERO;
+    let (mut cpu, mut is_told) = (Duration::ZERO, false);
     let status = loop {
         cpu = report::cpu_time(child.id()).unwrap_or(cpu);
         if let Some(status) = child.try_wait()? {
             break status;
+        }
+        if matches!(span, Span::Cpu(time) if cpu >= time) && !is_told {
+            // libFuzzer ends its input, then itself, with its figures.
+            is_told = Command::new("kill").args(["-USR1", &child.id().to_string()]).status()?.success();
         }
         thread::sleep(Duration::from_millis(500));
     };
@@ -133,7 +148,8 @@ pub(crate) fn smoke(time: Duration, asked: &[String]) -> Result<()> {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(target) = next() {
-                    let figures = run(&programs, &target, time).map_err(|error| format!("{target}: {error}"));
+                    let figures = run(&programs, &target, Span::Wall(time))
+                        .map_err(|error| format!("{target}: {error}"));
                     done.lock().expect("nobody panics with it").push(figures);
                 }
             });
@@ -145,14 +161,14 @@ pub(crate) fn smoke(time: Duration, asked: &[String]) -> Result<()> {
     verdict(&all)
 }
 
-/// Every target for long. The figures of each are kept as soon as it has ended.
+/// Every target for so much of the processor's time. The figures of each are kept as soon as it has ended.
 pub(crate) fn long(time: Duration, asked: &[String]) -> Result<()> {
     let targets = targets(asked)?;
     let programs = build(&targets)?;
     let commit = report::commit()?;
     let mut all = Vec::new();
     for target in targets {
-        let figures = run(&programs, &target, time)?;
+        let figures = run(&programs, &target, Span::Cpu(time))?;
         report::keep(&commit, &figures)?;
         all.push(figures);
     }

@@ -47,7 +47,7 @@ enum Fuzz {
     },
     /// Run targets for long, one after the other, and add the figures to docs/fuzzing.md
     Long {
-        /// Minutes for each target
+        /// Minutes of processor time for each target
         #[arg(long)]
         minutes: u64,
         /// Only these targets
