@@ -59,9 +59,9 @@ pub(super) enum Progress {
     Blocked(usize),
 }
 
-/// Work that one poll may do before the task yields to others: a turn of the loop, an event, and 1 KiB read or
-/// written are one each. It bounds how long others wait for one that floods: some 100 µs.
-const SHARE: u16 = 256;
+/// Work that one poll may do before the task yields to others: a turn of the loop, an event, and 8 KiB read or
+/// written are one each. It bounds how long others wait for one that floods: some 50 µs.
+const SHARE: u16 = 96;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 /// Bytes written in one turn.
@@ -180,7 +180,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     fn spend_bytes(&mut self, bytes: usize) {
-        self.spend(bytes / 1024);
+        self.spend(bytes / 8192);
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Turn {
