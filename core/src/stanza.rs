@@ -34,7 +34,7 @@ impl Kind {
             TopLevel::Iq => Some(Self::Iq),
             TopLevel::Message => Some(Self::Message),
             TopLevel::Presence => Some(Self::Presence),
-            TopLevel::Other => None,
+            TopLevel::Handshake | TopLevel::Other => None,
         }
     }
 

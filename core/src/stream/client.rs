@@ -17,7 +17,7 @@ use crate::namespaces as ns;
 use crate::stanza::Stanza;
 use crate::time::Instant;
 use crate::xml::header::Prologue;
-use crate::xml::scan::{Head, StreamElement};
+use crate::xml::scan::{Head, StreamElement, TopLevel};
 use crate::xml::scope::header_uri;
 
 /// A component whose server has not accepted it yet.
@@ -144,7 +144,7 @@ impl Settings {
                 let waiting = Initiator { settings: self, stage: Stage::Handshake(open) };
                 (taken, Initiating::Reading(waiting))
             }
-            Ok((taken, Some(First::Element(bytes)))) if open.head().name.local(bytes) == b"handshake" => {
+            Ok((taken, Some(First::Element(_)))) if open.head().top == TopLevel::Handshake => {
                 // A prefix is no address that a ping could go to.
                 let alive = if self.is_subdomain { None } else { Alive::new(&self.limits, now) };
                 open.forget();

@@ -40,6 +40,7 @@ pub(crate) enum TopLevel {
     Iq,
     Message,
     Presence,
+    Handshake,
     #[default]
     Other,
 }
@@ -403,6 +404,7 @@ fn top_level(local: &[u8]) -> TopLevel {
         b"iq" => TopLevel::Iq,
         b"message" => TopLevel::Message,
         b"presence" => TopLevel::Presence,
+        b"handshake" => TopLevel::Handshake,
         _ => TopLevel::Other,
     }
 }

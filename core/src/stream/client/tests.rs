@@ -94,6 +94,11 @@ fn what_comes_instead_of_the_acceptance_ends_the_stream() {
             "</stream:stream>",
         ),
         (
+            "<handshake xmlns='urn:x'/>",
+            "not-authorized: the first element must be a handshake",
+            "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>",
+        ),
+        (
             "<message/>",
             "not-authorized: the first element must be a handshake",
             "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>",
