@@ -65,6 +65,10 @@ pub(crate) const JOBS: [Job; 17] = [
     job(AMONG[3].0, What::Among(AMONG[3].1)),
 ];
 
+/// Rounds of 'fairness', of which the middle one counts: a few ms in which the host stands still decide the p99 of a
+/// second.
+const ROUNDS: usize = 3;
+
 /// Stanzas a second of the open loop: what the slowest server still takes.
 pub(crate) const RATE: f64 = 2000.0;
 /// The pair that must not be disturbed, and the one that disturbs.
@@ -137,7 +141,12 @@ impl Job {
             What::Echo => latency::echo(target, seconds, tick),
             What::Fairness => {
                 let (rate, window) = FLOOD;
-                latency::fairness(target, Flood { rate, window, body: 100, seconds }, tick)
+                let flood = Flood { rate, window, body: 100, seconds };
+                let once = |_| latency::fairness(target, flood, tick);
+                let mut rounds = (0..ROUNDS).map(once).collect::<io::Result<Vec<_>>>()?;
+                let times = |round: &Value| round["p99_times"].as_f64().unwrap_or(f64::MAX);
+                rounds.sort_by(|a, b| times(a).total_cmp(&times(b)));
+                Ok(rounds.swap_remove(ROUNDS / 2))
             }
             What::Storm => connections::storm(target, count, tick),
             What::Herd => connections::herd(target, count, tick),
