@@ -72,7 +72,7 @@ fn reply_to(stanza: &Stanza<'_>) -> Result<Reply, StanzaError<'static>> {
         StanzaError::new(StanzaCondition::ServiceUnavailable, ErrorType::Cancel, text)
     };
     let is_asked = stanza.to().is_some_and(|to| to.local().is_none() && to.resource().is_none());
-    if !is_asked || stanza.kind() != Kind::Iq || stanza.type_().as_deref() != Some("get") {
+    if !is_asked || stanza.kind() != Kind::Iq || stanza.known_type() != Some("get") {
         return Err(unavailable());
     }
     let request = stanza.child().ok_or_else(unavailable)?;

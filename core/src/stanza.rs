@@ -34,7 +34,7 @@ impl Kind {
             TopLevel::Iq => Some(Self::Iq),
             TopLevel::Message => Some(Self::Message),
             TopLevel::Presence => Some(Self::Presence),
-            TopLevel::Handshake | TopLevel::Other => None,
+            TopLevel::Handshake | TopLevel::StreamError | TopLevel::Other => None,
         }
     }
 
@@ -168,7 +168,12 @@ impl<'b> Stanza<'b> {
     /// what waits for a reaction: that without a type, `subscribe` and `probe`.
     #[must_use]
     pub fn may_be_answered(&self) -> bool {
-        may_be_answered(self.kind.as_str(), known_type(self.bytes, &self.head))
+        may_be_answered(self.kind.as_str(), self.known_type())
+    }
+
+    /// Its `type`, where that is one of those that mean something.
+    pub(crate) fn known_type(&self) -> Option<&'static str> {
+        known_type(self.bytes, &self.head)
     }
 
     /// The same stanza with other addresses, as a gateway sends it on. Everything else stays as it was received:

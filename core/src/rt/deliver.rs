@@ -281,6 +281,7 @@ fn return_to_sender(switch: &Switch, now: Instant, reader: &mut Reader, bytes: &
     // We wrote it, so the scan accepts it with no prefix from outside; whatever limits it was taken under do not matter any more.
     let mut limits = Limits::default();
     (limits.depth, limits.attributes, limits.namespaces) = (usize::MAX, usize::MAX, usize::MAX);
+    limits.name = usize::MAX;
     let Reader { scan, rooms } = reader;
     let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, &[]) else {
         *scan = Scan::default();

@@ -13,12 +13,10 @@ use crate::error::{Cause, StreamCondition, StreamError, push_trailer};
 use crate::handshake::Secret;
 use crate::jid::Domain;
 use crate::limits::Limits;
-use crate::namespaces as ns;
 use crate::stanza::Stanza;
 use crate::time::Instant;
 use crate::xml::header::Prologue;
 use crate::xml::scan::{Head, StreamElement, TopLevel};
-use crate::xml::scope::header_uri;
 
 /// A component whose server has not accepted it yet.
 pub struct Initiator {
@@ -302,20 +300,13 @@ fn next_element<'b>(
         match next {
             // Its start tag is noted: the scan goes on to its end.
             (_, Some(First::OfStreams(StreamElement::Error))) => {}
-            (_, Some(First::Element(bytes))) if is_stream_error(bytes, open) => {
+            (_, Some(First::Element(bytes))) if open.head().top == TopLevel::StreamError => {
                 let error = peer_error(bytes, open.head());
                 return Err(open.fail_by_peer(error, out));
             }
             next => return Ok(next),
         }
     }
-}
-
-fn is_stream_error(bytes: &[u8], open: &Open) -> bool {
-    let head = open.head();
-    head.name.local(bytes) == b"error"
-        && (core::str::from_utf8(head.name.prefix(bytes))
-            .is_ok_and(|prefix| header_uri(open.prefixes.as_slice(), prefix) == Some(ns::STREAMS)))
 }
 
 /// Characters that are kept of what the server says in its error.

@@ -41,6 +41,7 @@ pub(crate) enum TopLevel {
     Message,
     Presence,
     Handshake,
+    StreamError,
     #[default]
     Other,
 }
@@ -386,7 +387,10 @@ impl Scan {
         let local = name.local(input);
         if rewrite::same_value(own, ns::STREAMS.as_bytes()) {
             return match local {
-                b"error" => Some(StreamElement::Error),
+                b"error" => {
+                    head.top = TopLevel::StreamError;
+                    Some(StreamElement::Error)
+                }
                 b"stream" => Some(StreamElement::Stream),
                 _ => None,
             };

@@ -121,6 +121,21 @@ fn what_comes_instead_of_the_acceptance_ends_the_stream() {
 }
 
 #[test]
+fn the_servers_error_is_known_by_its_namespace_however_that_is_declared() {
+    let conflict = "<conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>";
+    for error in [
+        format!("<stream:error>{conflict}</stream:error>"),
+        format!("<error xmlns='http://etherx.jabber.org/streams'>{conflict}</error>"),
+        format!("<x:error xmlns:x='http://etherx.jabber.org/streams'>{conflict}</x:error>"),
+    ] {
+        let (told, _) = told(&mut established(), &error);
+        assert_eq!(told.expect_err("it ends the stream").condition.as_str(), "conflict", "{error}");
+        let (told, _) = fails(&format!("{HEADER}{error}"));
+        assert!(told.starts_with("conflict: "), "{error}: {told}");
+    }
+}
+
+#[test]
 fn of_the_servers_error_the_condition_and_some_words_are_kept() {
     let long = "\u{e9}".repeat(600);
     for (content, condition, words) in [
