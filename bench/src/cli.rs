@@ -112,6 +112,9 @@ pub(crate) struct RunOptions {
     /// Stanzas a second by a timetable, of all flows together, instead of a window.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
+    /// Stanzas outstanding of the flooding pair of 'fairness'.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    flood: u32,
     /// Bytes of body of each message.
     #[arg(short = 'S', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     body: u32,
@@ -188,7 +191,7 @@ impl RunOptions {
             Scenario::Among => return connections::among(&target, count, seconds, tick),
             Scenario::Fairness => {
                 let (rate, window, body) =
-                    (self.rate.unwrap_or(500.0), self.window as usize, self.body as usize);
+                    (self.rate.unwrap_or(500.0), self.flood as usize, self.body as usize);
                 return latency::fairness(&target, Flood { rate, window, body, seconds }, tick);
             }
         };

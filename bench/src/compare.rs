@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::cli::{progress, seconds};
 use crate::instructions::{self, Counts};
 use crate::plan::{JOBS, Job, Size, order};
-use crate::servers::{self, Contestant};
+use crate::process::Pinned;
+use crate::servers::{self, Contestant, Running};
 use crate::{plots, report};
 
 /// Measure our server, other people's (Debian's packages jabberd2, ejabberd and prosody), and two null servers as the
@@ -180,8 +181,7 @@ fn one(figures: &mut Figures, job: Job, server: Contestant, options: &Options) -
         return Ok(());
     }
     let size = Size { seconds: options.seconds, count: options.count as usize, corpus: &options.corpus };
-    let measured = servers::start(server, &options.server, &job.names(size), job.is_of_any_kind())
-        .and_then(|running| job.measure(&running.target(), size));
+    let measured = start(job, server, options, size).and_then(|running| job.measure(&running.target(), size));
     match (measured, server) {
         (Ok(value), _) => figures.add(job.key, server, value),
         // What other people's servers can't do is a gap in the table; what ours can't is a fault.
@@ -194,6 +194,14 @@ fn one(figures: &mut Figures, job: Job, server: Contestant, options: &Options) -
         }
     }
     Ok(())
+}
+
+/// Starts a server on the cores that the job leaves to it: from its first instant on, since servers have as many
+/// threads as they find cores.
+fn start(job: Job, server: Contestant, options: &Options, size: Size<'_>) -> io::Result<Running> {
+    // A process begins where the one that starts it may run.
+    let _pinned = job.server_cores()?.map(|cores| Pinned::new(std::process::id(), cores)).transpose()?;
+    servers::start(server, &options.server, &job.names(size), job.is_of_any_kind())
 }
 
 fn write(figures: &Figures, page: &Path, bar: &ProgressBar) -> io::Result<()> {

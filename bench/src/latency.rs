@@ -1,6 +1,7 @@
 //! Latencies that the machine's two cores do not blur.
 
 use std::io;
+use std::ops::Range;
 use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
@@ -21,12 +22,15 @@ pub(crate) fn echo(target: &Target, seconds: f64, tick: &dyn Fn(f64)) -> io::Res
 
 /// The generator has the last core, the server the others.
 fn apart(target: &Target) -> io::Result<(Option<Pinned>, Option<Pinned>)> {
+    let Some((server, generator)) = cores_apart()? else { return Ok((None, None)) };
+    let server = target.pid.map(|pid| Pinned::new(pid, server)).transpose()?;
+    Ok((server, Some(Pinned::new(std::process::id(), generator)?)))
+}
+
+/// The cores of the server and of the generator, where there is more than one.
+pub(crate) fn cores_apart() -> io::Result<Option<(Range<usize>, Range<usize>)>> {
     let cores = available_parallelism()?.get();
-    if cores < 2 {
-        return Ok((None, None));
-    }
-    let server = target.pid.map(|pid| Pinned::new(pid, 0..cores - 1)).transpose()?;
-    Ok((server, Some(Pinned::new(std::process::id(), cores - 1..cores)?)))
+    Ok((cores > 1).then(|| (0..cores - 1, cores - 1..cores)))
 }
 
 /// Pairs by a timetable, generator and server on cores of their own.

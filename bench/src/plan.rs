@@ -1,6 +1,7 @@
 //! What 'compare' measures, on whom.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use enjamb_foreign::Kind;
@@ -64,6 +65,10 @@ pub(crate) const JOBS: [Job; 17] = [
     job(AMONG[3].0, What::Among(AMONG[3].1)),
 ];
 
+/// Rounds of 'fairness', of which the middle one counts: a few ms in which the host stands still decide the p99 of a
+/// second.
+const ROUNDS: usize = 3;
+
 /// Stanzas a second of the open loop: what the slowest server still takes.
 pub(crate) const RATE: f64 = 2000.0;
 /// The pair that must not be disturbed, and the one that disturbs.
@@ -108,6 +113,15 @@ impl Job {
         }
     }
 
+    /// The cores that the server has, if not all.
+    pub(crate) fn server_cores(&self) -> io::Result<Option<Range<usize>>> {
+        Ok(match self.what {
+            What::Echo => Some(0..1),
+            What::Timetable | What::Fairness => latency::cores_apart()?.map(|(server, _)| server),
+            _ => None,
+        })
+    }
+
     /// Are there other stanzas than messages that hold no message?
     pub(crate) fn is_of_any_kind(&self) -> bool {
         matches!(self.what, What::Corpus(..))
@@ -127,7 +141,12 @@ impl Job {
             What::Echo => latency::echo(target, seconds, tick),
             What::Fairness => {
                 let (rate, window) = FLOOD;
-                latency::fairness(target, Flood { rate, window, body: 100, seconds }, tick)
+                let flood = Flood { rate, window, body: 100, seconds };
+                let once = |_| latency::fairness(target, flood, tick);
+                let mut rounds = (0..ROUNDS).map(once).collect::<io::Result<Vec<_>>>()?;
+                let times = |round: &Value| round["p99_times"].as_f64().unwrap_or(f64::MAX);
+                rounds.sort_by(|a, b| times(a).total_cmp(&times(b)));
+                Ok(rounds.swap_remove(ROUNDS / 2))
             }
             What::Storm => connections::storm(target, count, tick),
             What::Herd => connections::herd(target, count, tick),

@@ -6,12 +6,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use rxml::{Event, Parse, Parser};
-
 use crate::jid::Domain;
-use crate::namespaces as ns;
 use crate::stanza::{Kind, Stanza};
-use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError};
+use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError, push_written};
 use crate::xml::escape::{push_attribute, push_text};
 
 const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
@@ -53,113 +50,90 @@ pub fn answer(stanza: &Stanza<'_>, info: &HostInfo, facts: &impl HostFacts, out:
     if stanza.kind() == Kind::Presence || !stanza.may_be_answered() {
         return false;
     }
-    let error = match result(stanza, info, facts) {
-        Ok(result) => {
-            push_result(stanza, &result, out);
-            return true;
-        }
-        Err(error) => error,
-    };
-    error.append_answer_to(stanza, out);
+    match reply_to(stanza) {
+        Ok(reply) => push_result(stanza, reply, info, facts, out),
+        Err(error) => error.append_answer_to(stanza, out),
+    }
     true
 }
 
-/// The child element of a result, empty for none.
-fn result(stanza: &Stanza<'_>, info: &HostInfo, facts: &impl HostFacts) -> Result<Vec<u8>, StanzaError> {
+/// What a result holds.
+enum Reply {
+    DiscoInfo,
+    DiscoItems,
+    Pong,
+    Version,
+    Time,
+}
+
+fn reply_to(stanza: &Stanza<'_>) -> Result<Reply, StanzaError<'static>> {
     let unavailable = || {
         let text = "the server itself offers service discovery, ping, version and time only";
         StanzaError::new(StanzaCondition::ServiceUnavailable, ErrorType::Cancel, text)
     };
-    let Some(to) = stanza.to().filter(|to| to.local().is_none() && to.resource().is_none()) else {
-        return Err(unavailable());
-    };
-    if stanza.kind() != Kind::Iq || stanza.type_().as_deref() != Some("get") {
+    let is_asked = stanza.to().is_some_and(|to| to.local().is_none() && to.resource().is_none());
+    if !is_asked || stanza.kind() != Kind::Iq || stanza.type_().as_deref() != Some("get") {
         return Err(unavailable());
     }
-    let request = Request::read(stanza).ok_or_else(unavailable)?;
-    let no_node = || {
-        let text = "the server has no such node";
-        StanzaError::new(StanzaCondition::ItemNotFound, ErrorType::Cancel, text)
-    };
-    let mut out = Vec::new();
-    match (&*request.namespace, &*request.name) {
-        (DISCO_INFO | DISCO_ITEMS, "query") if request.node.is_some() => return Err(no_node()),
-        (DISCO_INFO, "query") => push_disco_info(&mut out, info),
-        (DISCO_ITEMS, "query") => push_disco_items(&mut out, &facts.items(to.domain())),
-        (PING, "ping") => {}
-        (VERSION, "query") => {
-            out.extend_from_slice(b"<query xmlns='jabber:iq:version'>");
-            push_element(&mut out, "name", &info.name);
-            push_element(&mut out, "version", &info.version);
-            out.extend_from_slice(b"</query>");
+    let request = stanza.child().ok_or_else(unavailable)?;
+    let services = [
+        ("query", DISCO_INFO, Reply::DiscoInfo),
+        ("query", DISCO_ITEMS, Reply::DiscoItems),
+        ("ping", PING, Reply::Pong),
+        ("query", VERSION, Reply::Version),
+        ("time", TIME, Reply::Time),
+    ];
+    let asked = services.into_iter().find(|(name, namespace, _)| request.is(name, namespace));
+    match asked.map(|(_, _, reply)| reply) {
+        Some(Reply::DiscoInfo | Reply::DiscoItems) if request.has_node() => {
+            let text = "the server has no such node";
+            Err(StanzaError::new(StanzaCondition::ItemNotFound, ErrorType::Cancel, text))
         }
-        (TIME, "time") => {
-            out.extend_from_slice(b"<time xmlns='urn:xmpp:time'>");
-            push_element(&mut out, "tzo", "+00:00");
-            push_element(&mut out, "utc", &facts.utc());
-            out.extend_from_slice(b"</time>");
-        }
-        _ => return Err(unavailable()),
-    }
-    Ok(out)
-}
-
-/// The child of an iq.
-struct Request {
-    namespace: String,
-    name: String,
-    node: Option<String>,
-}
-
-impl Request {
-    /// Reads it from the stanza as it would be delivered, which any parser takes.
-    fn read(stanza: &Stanza<'_>) -> Option<Self> {
-        let mut document = Vec::from(*b"<stream:stream");
-        push_attribute(&mut document, "xmlns", ns::COMPONENT);
-        push_attribute(&mut document, "xmlns:stream", ns::STREAMS);
-        document.push(b'>');
-        stanza.append_to(&mut document);
-        let mut parser = Parser::new();
-        let mut rest = &document[..];
-        let mut depth = 0;
-        while let Ok(Some(event)) = parser.parse(&mut rest, false) {
-            match event {
-                Event::StartElement(_, (namespace, name), attributes) => {
-                    depth += 1;
-                    if depth == 3 {
-                        let node = attributes.get(rxml::Namespace::none(), "node").cloned();
-                        return Some(Self {
-                            namespace: namespace.as_str().into(),
-                            name: name.as_str().into(),
-                            node,
-                        });
-                    }
-                }
-                Event::EndElement(_) => depth -= 1,
-                _ => {}
-            }
-        }
-        None
+        reply => reply.ok_or_else(unavailable),
     }
 }
 
-fn push_result(stanza: &Stanza<'_>, child: &[u8], out: &mut Vec<u8>) {
+fn push_result(
+    stanza: &Stanza<'_>,
+    reply: Reply,
+    info: &HostInfo,
+    facts: &impl HostFacts,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"<iq type='result'");
     for (name, address) in [("from", stanza.to()), ("to", stanza.from())] {
         if let Some(address) = address {
             push_attribute(out, name, address.as_str());
         }
     }
-    if let Some(id) = stanza.id() {
-        push_attribute(out, "id", &id);
+    if let Some(id) = stanza.written_id() {
+        push_written(out, "id", id);
     }
-    if child.is_empty() {
+    if matches!(reply, Reply::Pong) {
         out.extend_from_slice(b"/>");
-    } else {
-        out.push(b'>');
-        out.extend_from_slice(child);
-        out.extend_from_slice(b"</iq>");
+        return;
     }
+    out.push(b'>');
+    match reply {
+        Reply::DiscoInfo => push_disco_info(out, info),
+        Reply::DiscoItems => {
+            push_disco_items(out, &stanza.to().map(|to| facts.items(to.domain())).unwrap_or_default());
+        }
+        Reply::Pong => {}
+        Reply::Version => {
+            out.extend_from_slice(b"<query xmlns='jabber:iq:version'>");
+            push_element(out, "name", &info.name);
+            push_element(out, "version", &info.version);
+            out.extend_from_slice(b"</query>");
+        }
+        Reply::Time => {
+            out.extend_from_slice(b"<time xmlns='urn:xmpp:time'>");
+            push_element(out, "tzo", "+00:00");
+            push_element(out, "utc", &facts.utc());
+            out.extend_from_slice(b"</time>");
+        }
+    }
+    out.extend_from_slice(b"</iq>");
 }
 
 fn push_disco_info(out: &mut Vec<u8>, info: &HostInfo) {
@@ -196,4 +170,127 @@ fn push_element(out: &mut Vec<u8>, name: &str, text: &str) {
     out.extend_from_slice(b"</");
     out.extend_from_slice(name.as_bytes());
     out.push(b'>');
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::{format, vec};
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::stanza::Rooms;
+    use crate::xml::scan::{Progress, Scan};
+    use crate::xml::scope::HeaderPrefixes;
+
+    struct Facts;
+
+    impl HostFacts for Facts {
+        fn items(&self, host: &str) -> Vec<Domain> {
+            assert_eq!(host, "host.example");
+            ["a.example", "b.example"].map(|name| Domain::parse(name).unwrap()).into()
+        }
+
+        fn utc(&self) -> String {
+            "2026-11-22T18:00:00Z".into()
+        }
+    }
+
+    /// What the host says to a stanza.
+    fn answered(stanza: &str) -> Option<String> {
+        let mut scan = Scan::default();
+        let whole = scan.advance(stanza.as_bytes(), &Limits::default(), &[]).unwrap();
+        assert_eq!(whole, Progress::Whole(stanza.len()));
+        let stanza =
+            Stanza::new(stanza.as_bytes(), scan.head(), &HeaderPrefixes::Usual, &mut Rooms::default())
+                .unwrap()
+                .unwrap();
+        let mut out = Vec::new();
+        let answered = answer(&stanza, &HostInfo::new("En<jamb", "1'0"), &Facts, &mut out);
+        assert_eq!(answered, !out.is_empty());
+        answered.then(|| String::from_utf8(out).unwrap())
+    }
+
+    fn asked(to: &str, payload: &str) -> String {
+        let iq = format!("<iq type='get' id='1&amp;' from='a.example/r' to='{to}'>{payload}</iq>");
+        answered(&iq).expect("a request is answered")
+    }
+
+    fn result(payload: &str) -> String {
+        let head = "<iq type='result' from='host.example' to='a.example/r' id='1&amp;'";
+        if payload.is_empty() { format!("{head}/>") } else { format!("{head}>{payload}</iq>") }
+    }
+
+    #[test]
+    fn what_a_host_offers_it_answers() {
+        for (payload, answer) in [
+            ("<ping xmlns='urn:xmpp:ping'/>", ""),
+            ("\n <ping xmlns='urn:xmpp:ping'/>", ""),
+            (
+                "<query xmlns='jabber:iq:version'/>",
+                "<query xmlns='jabber:iq:version'><name>En&lt;jamb</name><version>1'0</version></query>",
+            ),
+            (
+                "<t:time xmlns:t='urn:xmpp:time'/>",
+                "<time xmlns='urn:xmpp:time'><tzo>+00:00</tzo><utc>2026-11-22T18:00:00Z</utc></time>",
+            ),
+            (
+                "<query xmlns='http://jabber.org/protocol/disco#items'/>",
+                "<query xmlns='http://jabber.org/protocol/disco#items'>\
+                 <item jid='a.example'/><item jid='b.example'/></query>",
+            ),
+            (
+                "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+                "<query xmlns='http://jabber.org/protocol/disco#info'>\
+                 <identity category='server' type='im' name='En&lt;jamb'/>\
+                 <feature var='http://jabber.org/protocol/disco#info'/>\
+                 <feature var='http://jabber.org/protocol/disco#items'/>\
+                 <feature var='jabber:iq:version'/><feature var='urn:xmpp:ping'/>\
+                 <feature var='urn:xmpp:time'/></query>",
+            ),
+        ] {
+            assert_eq!(asked("host.example", payload), result(answer));
+        }
+    }
+
+    #[test]
+    fn what_it_does_not_offer_gets_an_error() {
+        let info = "<query xmlns='http://jabber.org/protocol/disco#info' node='n'/>";
+        let no_node = asked("host.example", info);
+        assert!(no_node.contains("<item-not-found ") && no_node.contains("no such node"), "{no_node}");
+        let ping = "<ping xmlns='urn:xmpp:ping'/>";
+        for (to, payload) in [
+            ("user@host.example", ping),
+            ("host.example/r", ping),
+            ("host.example", "<ping xmlns='urn:other'/>"),
+            ("host.example", "<query xmlns='urn:xmpp:ping'/>"),
+            ("host.example", ""),
+        ] {
+            let unavailable = asked(to, payload);
+            assert!(unavailable.contains("type='error'><error type='cancel'><service-unavailable "));
+            assert!(
+                unavailable
+                    .contains("the server itself offers service discovery, ping, version and time only")
+            );
+        }
+        let others = vec!["<message from='a.example' to='host.example'/>".to_string()];
+        let set = format!("<iq type='set' id='1' from='a.example' to='host.example'>{ping}</iq>");
+        for stanza in others.into_iter().chain([set]) {
+            assert!(
+                answered(&stanza).is_some_and(|answer| answer.contains("<service-unavailable ")),
+                "{stanza}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_needs_no_answer_gets_none() {
+        for stanza in [
+            "<presence from='a.example' to='host.example'/>",
+            "<message type='error' from='a.example' to='host.example'/>",
+            "<iq type='result' id='1' from='a.example' to='host.example'/>",
+        ] {
+            assert_eq!(answered(stanza), None, "{stanza}");
+        }
+    }
 }

@@ -155,7 +155,7 @@ pub use error::{Cause, StreamCondition, StreamError};
 pub use handshake::{Secret, StreamId};
 pub use limits::Limits;
 pub use stanza::{Kind, Stanza, StanzaBuf};
-pub use stanza_error::{ErrorType, StanzaCondition, StanzaError};
+pub use stanza_error::{ErrorText, ErrorType, StanzaCondition, StanzaError};
 pub use time::Instant;
 pub use xml::{XmlError, XmlFault};
 #[cfg(feature = "xso")]

@@ -1,17 +1,20 @@
 //! A stanza: what routing needs of it, and how it is written for its receiver.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::jid::{Jid, JidError};
+use crate::jid::{Jid, JidError, Room};
+use crate::xml::child::Child;
 use crate::xml::escape::{push_attribute, push_value};
 use crate::xml::rewrite;
 use crate::xml::scan::{Head, TopLevel, Value};
 use crate::xml::scope::HeaderPrefixes;
 use crate::xml::tag::Span;
+
+mod buf;
+
+pub use buf::StanzaBuf;
 
 /// The three kinds of stanza (RFC 6120, 8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +34,7 @@ impl Kind {
             TopLevel::Iq => Some(Self::Iq),
             TopLevel::Message => Some(Self::Message),
             TopLevel::Presence => Some(Self::Presence),
-            TopLevel::Other => None,
+            TopLevel::Handshake | TopLevel::Other => None,
         }
     }
 
@@ -65,8 +68,8 @@ pub struct Stanza<'b> {
     head: Head,
     to: Option<Jid<'b>>,
     from: Option<Jid<'b>>,
-    /// The sender's stream header, where the stanza uses a prefix that only it declared.
-    inherited: Option<Arc<HeaderPrefixes>>,
+    /// Of the sender's stream header, where the stanza uses one that only it declared.
+    prefixes: HeaderPrefixes,
 }
 
 /// Why a stanza has no usable address.
@@ -81,10 +84,12 @@ impl<'b> Stanza<'b> {
     pub(crate) fn new(
         bytes: &'b [u8],
         head: &Head,
-        header: &Arc<HeaderPrefixes>,
+        header: &HeaderPrefixes,
+        rooms: &mut Rooms,
     ) -> Option<Result<Self, AddressFault>> {
         let kind = Kind::of(head)?;
-        Some(addresses(bytes, head).map(|addresses| Self::assemble(bytes, kind, head, header, addresses)))
+        let addresses = addresses(bytes, head, rooms);
+        Some(addresses.map(|addresses| Self::assemble(bytes, kind, head, header, addresses)))
     }
 
     /// Makes a stanza of an element whose kind and addresses are known. Put together in one place, since it is
@@ -94,11 +99,11 @@ impl<'b> Stanza<'b> {
         bytes: &'b [u8],
         kind: Kind,
         head: &Head,
-        header: &Arc<HeaderPrefixes>,
+        header: &HeaderPrefixes,
         (to, from): (Option<Jid<'b>>, Option<Jid<'b>>),
     ) -> Self {
-        let inherited = (head.inherited != 0).then(|| Arc::clone(header));
-        Self { bytes, kind, head: *head, to, from, inherited }
+        let prefixes = if head.inherited == 0 { HeaderPrefixes::Usual } else { header.clone() };
+        Self { bytes, kind, head: *head, to, from, prefixes }
     }
 
     /// The stanza as it was received.
@@ -131,6 +136,11 @@ impl<'b> Stanza<'b> {
         self.head.id.map(|value| text_of(self.bytes, value))
     }
 
+    /// Its `id` as it was written, with its quotes.
+    pub(crate) fn written_id(&self) -> Option<&'b [u8]> {
+        self.head.id.map(|value| value.span.quoted(self.bytes))
+    }
+
     /// Its `type`, unescaped.
     #[must_use]
     pub fn type_(&self) -> Option<Cow<'b, str>> {
@@ -149,15 +159,16 @@ impl<'b> Stanza<'b> {
         self.head.children as usize
     }
 
+    /// Its first child element.
+    pub(crate) fn child(&self) -> Option<Child<'_>> {
+        Child::first(self.bytes, &self.head, self.prefixes.as_slice())
+    }
+
     /// May an error answer it? Never an error itself, nor an iq's answer (RFC 6120, 8.3.1); of presence only
     /// what waits for a reaction: that without a type, `subscribe` and `probe`.
     #[must_use]
     pub fn may_be_answered(&self) -> bool {
-        match (self.kind, self.type_().as_deref()) {
-            (_, Some("error")) | (Kind::Iq, Some("result")) => false,
-            (Kind::Presence, kind) => matches!(kind, None | Some("subscribe" | "probe")),
-            (Kind::Iq | Kind::Message, _) => true,
-        }
+        may_be_answered(self.kind.as_str(), known_type(self.bytes, &self.head))
     }
 
     /// The same stanza with other addresses, as a gateway sends it on. Everything else stays as it was received:
@@ -196,7 +207,7 @@ impl<'b> Stanza<'b> {
             Some(address) => value.is_some() && address.is_verbatim(),
             None => true,
         };
-        let own = head.xmlns.is_some() || head.name.has_prefix() || self.inherited.is_some();
+        let own = head.xmlns.is_some() || head.name.has_prefix() || head.inherited != 0;
         !own && !head.odd.any() && keeps(head.to, &self.to) && keeps(head.from, &self.from)
     }
 
@@ -243,10 +254,13 @@ impl<'b> Stanza<'b> {
     /// Appends the start tag behind its name: everything but its own `xmlns`, the addresses canonical.
     fn push_attributes(&self, out: &mut Vec<u8>) {
         let head = &self.head;
-        let changed = |value: Option<Value>, address: Option<&Jid<'b>>| {
+        fn changed<'a, 'b>(
+            value: Option<Value>,
+            address: Option<&'a Jid<'b>>,
+        ) -> Option<(Span, &'a Jid<'b>)> {
             let address = address.filter(|address| !address.is_verbatim())?;
-            Some((value?.span, address.clone()))
-        };
+            Some((value?.span, address))
+        }
         let mut edits = [
             head.xmlns.map(|span| (span, None)),
             changed(head.to, self.to.as_ref()).map(|(span, to)| (span, Some(to))),
@@ -278,8 +292,7 @@ impl<'b> Stanza<'b> {
 
     /// Declares the prefixes that only the sender's stream header declared.
     fn declare_inherited(&self, out: &mut Vec<u8>) {
-        let Some(header) = &self.inherited else { return };
-        for (index, (prefix, uri)) in header.0.iter().enumerate() {
+        for (index, (prefix, uri)) in self.prefixes.as_slice().iter().enumerate() {
             if self.head.inherited & (1 << index) != 0 {
                 out.extend_from_slice(b" xmlns:");
                 out.extend_from_slice(prefix.as_bytes());
@@ -304,74 +317,65 @@ impl fmt::Debug for Stanza<'_> {
     }
 }
 
-/// A stanza with its bytes, for whoever can't borrow the input.
-#[derive(Clone)]
-pub struct StanzaBuf {
-    bytes: Box<[u8]>,
-    kind: Kind,
-    head: Head,
-    header: Arc<HeaderPrefixes>,
-    /// The sender, where the stream stamped it.
-    stamped: Option<Jid<'static>>,
-}
-
-impl StanzaBuf {
-    /// Copies a stanza.
-    #[must_use]
-    pub fn new(stanza: &Stanza<'_>) -> Self {
-        let stamped = stanza.from.clone().filter(|_| stanza.head.from.is_none()).map(Jid::into_owned);
-        let header = stanza.inherited.clone().unwrap_or_default();
-        Self { bytes: stanza.bytes.into(), kind: stanza.kind, head: stanza.head, header, stamped }
-    }
-
-    /// The stanza, without a second scan.
-    #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "what is copied was checked, and does not change")]
-    pub fn as_stanza(&self) -> Stanza<'_> {
-        let (to, from) =
-            addresses(&self.bytes, &self.head).expect("its addresses were valid when it was copied");
-        let from = self.stamped.clone().or(from);
-        Stanza::assemble(&self.bytes, self.kind, &self.head, &self.header, (to, from))
-    }
-}
-
-impl fmt::Debug for StanzaBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_stanza().fmt(f)
-    }
-}
-
 /// Is it no iq, or one that RFC 6120 section 8.2.3 allows: with an id, one of the four types, and exactly one child in
 /// a request? Strict receivers end their stream over others.
 pub(crate) fn is_proper(bytes: &[u8], kind: Kind, head: &Head) -> bool {
     kind != Kind::Iq
         || (head.id.is_some()
-            && match head.type_.map(|value| text_of(bytes, value)).as_deref() {
+            && match known_type(bytes, head) {
                 Some("get" | "set") => head.children == 1,
                 Some("result" | "error") => true,
                 _ => false,
             })
 }
 
+/// May an error answer an element of that name and type?
+pub(crate) fn may_be_answered(name: &str, known_type: Option<&str>) -> bool {
+    match (name, known_type) {
+        (_, Some("error")) | ("iq", Some("result")) => false,
+        ("presence", kind) => matches!(kind, None | Some("subscribe" | "probe")),
+        _ => true,
+    }
+}
+
+/// The `type` of an element, empty where it is none that a rule here asks for.
+pub(crate) fn known_type(bytes: &[u8], head: &Head) -> Option<&'static str> {
+    let written = head.type_?.span.of(bytes);
+    let known = ["get", "set", "result", "error", "subscribe", "probe"];
+    Some(known.into_iter().find(|known| rewrite::same_value(written, known.as_bytes())).unwrap_or_default())
+}
+
+/// Where addresses of one stream are written that can't be handed on as received.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    pub(crate) to: Room,
+    pub(crate) from: Room,
+}
+
 /// The `to` and the `from` of an element, where it has them.
+#[inline(always)]
 pub(crate) fn addresses<'b>(
     bytes: &'b [u8],
     head: &Head,
+    rooms: &mut Rooms,
 ) -> Result<(Option<Jid<'b>>, Option<Jid<'b>>), AddressFault> {
-    let to = head.to.map(|value| address(bytes, value)).transpose().map_err(AddressFault::To)?;
-    let from = head.from.map(|value| address(bytes, value)).transpose().map_err(AddressFault::From)?;
+    let to = head.to.map(|value| address(bytes, value, &mut rooms.to));
+    let to = to.transpose().map_err(AddressFault::To)?;
+    let from = head.from.map(|value| address(bytes, value, &mut rooms.from));
+    let from = from.transpose().map_err(AddressFault::From)?;
     Ok((to, from))
 }
 
-fn address(bytes: &[u8], value: Value) -> Result<Jid<'_>, JidError> {
-    match text_of(bytes, value) {
-        Cow::Borrowed(text) => Jid::parse(text),
-        Cow::Owned(text) => Jid::parse(&text).map(Jid::into_owned),
+pub(crate) fn address<'b>(bytes: &'b [u8], value: Value, room: &mut Room) -> Result<Jid<'b>, JidError> {
+    if value.plain {
+        Jid::parse_in(span_text(bytes, value.span), room)
+    } else {
+        room.parse_unescaped(|text| rewrite::value_into(value.span.of(bytes), text))
     }
 }
 
 /// An attribute's value, unescaped where it has to be.
-pub(crate) fn text_of(bytes: &[u8], value: Value) -> Cow<'_, str> {
+fn text_of(bytes: &[u8], value: Value) -> Cow<'_, str> {
     let written = span_text(bytes, value.span);
     if value.plain { Cow::Borrowed(written) } else { Cow::Owned(rewrite::value(written.as_bytes())) }
 }

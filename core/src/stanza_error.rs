@@ -7,7 +7,9 @@ use core::fmt;
 use crate::error::conditions;
 use crate::namespaces as ns;
 use crate::stanza::Stanza;
-use crate::xml::escape::{push_attribute, push_text};
+use crate::stream::Refusal;
+use crate::xml::escape::{push_attribute, push_attribute_of, push_shown, push_text};
+use crate::xml::rewrite;
 
 conditions! {
     /// The conditions of a stanza error (RFC 6120, 8.3.3).
@@ -90,42 +92,65 @@ impl ErrorType {
 
 /// A stanza error, ready to be written as the answer to a stanza.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StanzaError {
+pub struct StanzaError<'a> {
     /// What is wrong.
     pub condition: StanzaCondition,
     /// What to do about it.
     pub error_type: ErrorType,
     /// What exactly is wrong, in English.
-    pub text: Cow<'static, str>,
+    pub text: ErrorText<'a>,
 }
 
-impl StanzaError {
+/// The words of an error. Those with a name in them are put together in the answer alone: a sender that provokes
+/// errors costs no allocations.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorText<'a> {
+    /// These words; none where they are empty.
+    #[error("{0}")]
+    Words(Cow<'a, str>),
+    /// Nobody is bound to this domain, and nobody is expected.
+    #[error("no component serves '{0}' here, and this server reaches no other server")]
+    NoSuchDomain(&'a str),
+    /// The component of this domain is not there.
+    #[error("the component '{0}' is not connected")]
+    ComponentAway(&'a str),
+    /// The access rule of this domain denies the sender.
+    #[error("the access rule of '{0}' does not let you send to it")]
+    AccessDenied(&'a str),
+    /// The receiver's listener sets a lower limit than the sender's.
+    #[error("the component takes stanzas up to {limit} bytes, and this one is longer")]
+    TooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The element can't be routed.
+    #[error("{0}")]
+    Refused(&'a Refusal),
+}
+
+impl<'a> StanzaError<'a> {
     /// Makes an error.
     #[must_use]
-    pub fn new(
-        condition: StanzaCondition,
-        error_type: ErrorType,
-        text: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self { condition, error_type, text: text.into() }
+    pub fn new(condition: StanzaCondition, error_type: ErrorType, text: impl Into<Cow<'a, str>>) -> Self {
+        Self { condition, error_type, text: ErrorText::Words(text.into()) }
     }
 
     /// Appends the answer to `stanza` (RFC 6120, 8.3.1): the addresses swapped, its id, type `error`, and no
     /// echo of what it held. The caller asks [`Stanza::may_be_answered`] first.
     pub fn append_answer_to(&self, stanza: &Stanza<'_>, out: &mut Vec<u8>) {
-        let id = stanza.id();
         Answer {
             name: stanza.kind().as_str(),
             namespace: None,
             from: stanza.to().map(|to| to.as_str()).unwrap_or_default(),
-            to: stanza.from().map(|from| from.as_str()).unwrap_or_default(),
-            id: id.as_deref(),
+            to: &[stanza.from().map(|from| from.as_str()).unwrap_or_default()],
+            id: stanza.written_id(),
         }
         .append(self, out);
     }
 }
 
-impl fmt::Display for StanzaError {
+impl fmt::Display for StanzaError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): {}", self.condition, self.error_type.as_str(), self.text)
     }
@@ -135,27 +160,50 @@ impl fmt::Display for StanzaError {
 pub(crate) struct Answer<'a> {
     pub(crate) name: &'a str,
     /// Its namespace, for an element that is no stanza of the stream's own.
-    pub(crate) namespace: Option<&'a str>,
+    pub(crate) namespace: Option<Value<'a>>,
     pub(crate) from: &'a str,
-    pub(crate) to: &'a str,
-    pub(crate) id: Option<&'a str>,
+    /// In pieces.
+    pub(crate) to: &'a [&'a str],
+    /// As it was written, with its quotes.
+    pub(crate) id: Option<&'a [u8]>,
+}
+
+/// An attribute's value.
+pub(crate) enum Value<'a> {
+    /// As the scan took it, with its quotes.
+    Written(&'a [u8]),
+    Meant(&'a str),
+}
+
+/// Appends ` name=` and a value as it was written, with its quotes.
+pub(crate) fn push_written(out: &mut Vec<u8>, name: &str, quoted: &[u8]) {
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
+    if memchr::memchr2(b'&', b'\r', quoted).is_some() {
+        rewrite::copy(out, quoted, true);
+    } else {
+        out.extend_from_slice(quoted);
+    }
 }
 
 impl Answer<'_> {
-    pub(crate) fn append(&self, error: &StanzaError, out: &mut Vec<u8>) {
+    pub(crate) fn append(&self, error: &StanzaError<'_>, out: &mut Vec<u8>) {
         out.push(b'<');
         out.extend_from_slice(self.name.as_bytes());
-        if let Some(namespace) = self.namespace {
-            push_attribute(out, "xmlns", namespace);
+        match self.namespace {
+            Some(Value::Written(quoted)) => push_written(out, "xmlns", quoted),
+            Some(Value::Meant(namespace)) => push_attribute(out, "xmlns", namespace),
+            None => {}
         }
         if !self.from.is_empty() {
             push_attribute(out, "from", self.from);
         }
-        if !self.to.is_empty() {
-            push_attribute(out, "to", self.to);
+        if self.to.iter().any(|piece| !piece.is_empty()) {
+            push_attribute_of(out, "to", self.to);
         }
         if let Some(id) = self.id {
-            push_attribute(out, "id", id);
+            push_written(out, "id", id);
         }
         out.extend_from_slice(b" type='error'><error type='");
         out.extend_from_slice(error.error_type.as_str().as_bytes());
@@ -166,13 +214,22 @@ impl Answer<'_> {
         }
         out.extend_from_slice(b"'><");
         out.extend_from_slice(error.condition.as_str().as_bytes());
-        push_attribute(out, "xmlns", ns::STANZA_ERRORS);
+        // Ours, so there is nothing to escape in it.
+        let push_xmlns = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b" xmlns='");
+            out.extend_from_slice(ns::STANZA_ERRORS.as_bytes());
+            out.push(b'\'');
+        };
+        push_xmlns(out);
         out.extend_from_slice(b"/>");
-        if !error.text.is_empty() {
+        if !matches!(&error.text, ErrorText::Words(words) if words.is_empty()) {
             out.extend_from_slice(b"<text");
-            push_attribute(out, "xmlns", ns::STANZA_ERRORS);
+            push_xmlns(out);
             out.extend_from_slice(b" xml:lang='en'>");
-            push_text(out, &error.text);
+            match &error.text {
+                ErrorText::Words(words) => push_text(out, words),
+                text => push_shown(out, text),
+            }
             out.extend_from_slice(b"</text>");
         }
         out.extend_from_slice(b"</error></");
@@ -182,26 +239,95 @@ impl Answer<'_> {
 }
 
 /// The usual errors of a server.
-impl StanzaError {
+impl<'a> StanzaError<'a> {
     /// Nobody is bound to the domain, and nobody is expected (RFC 6120, 10.4.3).
     #[must_use]
-    pub fn no_such_domain(domain: &str) -> Self {
-        let text =
-            alloc::format!("no component serves '{domain}' here, and this server reaches no other server");
-        Self::new(StanzaCondition::RemoteServerNotFound, ErrorType::Cancel, text)
+    pub fn no_such_domain(domain: &'a str) -> Self {
+        let text = ErrorText::NoSuchDomain(domain);
+        Self { condition: StanzaCondition::RemoteServerNotFound, error_type: ErrorType::Cancel, text }
     }
 
     /// The component is known and not connected.
     #[must_use]
-    pub fn component_away(domain: &str) -> Self {
-        let text = alloc::format!("the component '{domain}' is not connected");
-        Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, text)
+    pub fn component_away(domain: &'a str) -> Self {
+        let text = ErrorText::ComponentAway(domain);
+        Self { condition: StanzaCondition::RemoteServerTimeout, error_type: ErrorType::Wait, text }
     }
 
     /// The listener's access rule denies the sender.
     #[must_use]
-    pub fn access_denied(domain: &str) -> Self {
-        let text = alloc::format!("the access rule of '{domain}' does not let you send to it");
-        Self::new(StanzaCondition::NotAllowed, ErrorType::Cancel, text)
+    pub fn access_denied(domain: &'a str) -> Self {
+        let text = ErrorText::AccessDenied(domain);
+        Self { condition: StanzaCondition::NotAllowed, error_type: ErrorType::Cancel, text }
+    }
+
+    /// The receiver takes no stanza of more than so many bytes.
+    #[must_use]
+    pub fn too_long(limit: usize) -> Self {
+        let text = ErrorText::TooLong { limit };
+        Self { condition: StanzaCondition::PolicyViolation, error_type: ErrorType::Modify, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::{String, ToString};
+
+    use super::*;
+
+    #[test]
+    fn the_usual_errors_say_which_component_is_meant() {
+        for (error, words) in [
+            (
+                StanzaError::no_such_domain("a.example"),
+                "remote-server-not-found (cancel): \
+                 no component serves 'a.example' here, and this server reaches no other server",
+            ),
+            (
+                StanzaError::component_away("a.example"),
+                "remote-server-timeout (wait): the component 'a.example' is not connected",
+            ),
+            (
+                StanzaError::access_denied("a.example"),
+                "not-allowed (cancel): the access rule of 'a.example' does not let you send to it",
+            ),
+        ] {
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
+    /// RFC 6120, 8.3.2 and 8.3.3.
+    #[test]
+    fn types_and_conditions_are_written_as_the_rfc_has_them() {
+        use crate::stanza::Kind;
+        use StanzaCondition::{BadRequest, Gone, RegistrationRequired, UnexpectedRequest};
+        for (condition, name) in [
+            (BadRequest, "bad-request"),
+            (Gone, "gone"),
+            (RegistrationRequired, "registration-required"),
+            (UnexpectedRequest, "unexpected-request"),
+        ] {
+            assert_eq!(StanzaCondition::from_name(name), Some(condition));
+            assert_eq!(condition.to_string(), name);
+        }
+        assert_eq!(StanzaCondition::from_name("host-unknown"), None);
+        use ErrorType::{Auth, Cancel, Continue, Modify, Wait};
+        let types = [Auth, Cancel, Continue, Modify, Wait].map(ErrorType::as_str);
+        assert_eq!(types, ["auth", "cancel", "continue", "modify", "wait"]);
+        let kinds = [Kind::Iq, Kind::Message, Kind::Presence].map(|kind| kind.to_string());
+        assert_eq!(kinds, ["iq", "message", "presence"]);
+    }
+
+    #[test]
+    fn an_error_without_words_is_written_without_a_text() {
+        let mut out = Vec::new();
+        let error = StanzaError::new(StanzaCondition::Gone, ErrorType::Cancel, "");
+        Answer { name: "message", namespace: None, from: "", to: &["a.example"], id: None }
+            .append(&error, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "<message to='a.example' type='error'><error type='cancel'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        );
     }
 }

@@ -139,7 +139,6 @@ impl Connection {
                 let handshaking = opened.accept(self.now, secret, &mut self.out);
                 (consumed, Stage::Handshaking(handshaking), true)
             }
-            Accepting::Closed => (consumed, self.close(), false),
             Accepting::Failed(error) => (consumed, self.fail(error), false),
         }
     }

@@ -6,9 +6,10 @@ use enjamb_core::jid::Jid;
 use enjamb_core::stream::Refusal;
 
 use crate::connection::{Connection, Delivery, HEADER, Happened, RECEIVING, TRAILER};
+use crate::differences::roxmltree_misreads;
 use crate::expat;
 use crate::many::{Bytes, Many};
-use crate::reading::{Reader, roxmltree_misreads};
+use crate::reading::Reader;
 use crate::spelling::{Attribute, COMPONENT, Node, Scope, Speller, Text, Written, declarations, named, of};
 use crate::tree::Tree;
 

@@ -20,6 +20,8 @@ mod acceptor;
 mod chunking;
 mod config;
 mod connection;
+#[path = "../../tests/src/differences.rs"]
+pub mod differences;
 mod expat;
 mod expected;
 mod forward;

@@ -92,6 +92,13 @@ impl Timer for TokioTimer {
         }
         sleep.as_mut().poll(cx)
     }
+
+    /// Tokio wakes who yields in its own way once all others had their turn and the sockets were looked at.
+    fn yield_now(&mut self, cx: &mut Context<'_>) {
+        if std::pin::pin!(tokio::task::yield_now()).poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
 }
 
 /// Before accepting goes on after a failure.

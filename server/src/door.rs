@@ -1,4 +1,4 @@
-//! Who is let in: limits by source address, and on how many are there that have not authenticated.
+//! Who is let in: limits on how many are there, on how many of them have not authenticated, and by source address.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,42 +7,35 @@ use enjamb_core::rt::{End, Notice, Timer};
 use enjamb_core::sources::{Sources, Visit};
 use enjamb_core::{Instant, StreamCondition};
 use enjamb_tokio::TokioTimer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{config, log};
 
 /// A listener's door.
 pub(crate) struct Door {
     sources: Mutex<Sources>,
-    room: Arc<Semaphore>,
+    /// For all connections.
+    places: Semaphore,
+    /// For those that have not authenticated.
+    room: Semaphore,
 }
 
 impl Door {
     pub(crate) fn new(settings: &config::Listener) -> Arc<Self> {
         let sources = Mutex::new(Sources::new(settings.sources.clone()));
-        let room = settings.max_unauthenticated.min(Semaphore::MAX_PERMITS);
-        Arc::new(Self { sources, room: Arc::new(Semaphore::new(room)) })
+        let most = |number: usize| Semaphore::new(number.min(Semaphore::MAX_PERMITS));
+        let (places, room) = (most(settings.max_connections), most(settings.max_unauthenticated));
+        Arc::new(Self { sources, places, room })
     }
 
-    /// Waits until there is room for one more that has not authenticated. To be called before accepting.
-    pub(crate) async fn room(&self) -> OwnedSemaphorePermit {
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        room.expect("the semaphore is never closed")
-    }
-
-    /// Lets a connection in, or says in the log why not: it is to be closed at once then.
-    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr, room: OwnedSemaphorePermit) -> Option<Guest> {
-        let entered = self.sources().enter(now(), peer.ip());
-        match entered {
-            Ok(visit) => {
-                let (door, visit, room) = (Arc::clone(self), Some(visit), Some(room));
-                Some(Guest { door, visit, room })
-            }
-            Err(why) => {
-                log::turned_away(peer, &why);
-                None
-            }
-        }
+    /// Waits until there is room for one more, who is yet to authenticate. To be called before accepting.
+    pub(crate) async fn next_guest(self: &Arc<Self>) -> Guest {
+        let place = self.places.acquire().await.expect("the semaphore is never closed");
+        let room = self.room.acquire().await.expect("the semaphore is never closed");
+        // The guest gives both back. A permit that it owned would name its semaphore, as long as it lives.
+        place.forget();
+        room.forget();
+        Guest { door: Arc::clone(self), visit: None, authenticated: false }
     }
 
     fn sources(&self) -> MutexGuard<'_, Sources> {
@@ -55,19 +48,33 @@ fn now() -> Instant {
     TokioTimer::default().now()
 }
 
-/// A connection that was let in, until it is dropped.
+/// A connection, from before it is accepted until it is dropped.
 pub(crate) struct Guest {
     door: Arc<Door>,
+    /// Its source has let it in.
     visit: Option<Visit>,
-    room: Option<OwnedSemaphorePermit>,
+    authenticated: bool,
 }
 
 impl Guest {
+    /// Lets it in, or says in the log why not: it is to be closed at once then.
+    pub(crate) fn enter(mut self, peer: SocketAddr) -> Option<Self> {
+        let entered = self.door.sources().enter(now(), peer.ip());
+        match entered {
+            Ok(visit) => self.visit = Some(visit),
+            Err(why) => {
+                log::turned_away(peer, &why);
+                return None;
+            }
+        }
+        Some(self)
+    }
+
     /// Takes note of how the connection does.
     pub(crate) fn notice(&mut self, notice: &Notice) {
         match notice {
             Notice::Bound { .. } => {
-                self.room = None;
+                self.give_back_room();
                 if let Some(visit) = &mut self.visit {
                     self.door.sources().authenticated(visit);
                 }
@@ -80,6 +87,13 @@ impl Guest {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn give_back_room(&mut self) {
+        if !self.authenticated {
+            self.authenticated = true;
+            self.door.room.add_permits(1);
         }
     }
 
@@ -96,5 +110,7 @@ impl Drop for Guest {
         if let Some(visit) = self.visit.take() {
             self.door.sources().leave(visit);
         }
+        self.give_back_room();
+        self.door.places.add_permits(1);
     }
 }

@@ -1,8 +1,10 @@
 //! Listening sockets, and the connections that come in on them.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use enjamb_core::router::Terms;
@@ -11,7 +13,6 @@ use enjamb_core::{Limits, Secret};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -69,8 +70,6 @@ pub(crate) struct Acceptor {
     pub(crate) listener: Arc<Listener>,
     /// What comes before a stream; most often nothing.
     entry: Option<Arc<Entry>>,
-    /// Connections that may be there at once.
-    pub(crate) room: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
     pub(crate) stop: CancellationToken,
     door: Arc<Door>,
@@ -89,7 +88,6 @@ impl Acceptor {
             switch: Arc::clone(switch),
             entry: Entry::of(settings, &listener.limits),
             listener,
-            room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             connections: connections.clone(),
             stop: stop.clone(),
             door: Door::new(settings),
@@ -101,7 +99,7 @@ impl Acceptor {
     pub(crate) async fn run(self, socket: Arc<TcpListener>) {
         while let Some(accepted) = self.next(&socket).await {
             match accepted {
-                Ok((places, stream, peer)) => self.begin(places, stream, peer),
+                Ok((guest, stream, peer)) => self.begin(guest, stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.failures.failed(&error);
@@ -114,37 +112,33 @@ impl Acceptor {
 
     /// Serves a connection in a task of its own, if it is let in. One that nothing comes before gets the smaller
     /// task; of one behind a proxy, the header has to tell first who it is.
-    fn begin(&self, [place, room]: [OwnedSemaphorePermit; 2], stream: TcpStream, peer: SocketAddr) {
+    fn begin(&self, guest: Guest, stream: TcpStream, peer: SocketAddr) {
         if let Err(error) = set_up(&stream) {
             debug!(%peer, "connection lost before it began: {error}");
             return;
         }
         let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
         let Some(entry) = self.entry.clone() else {
-            let Some(guest) = self.door.enter(peer, room) else { return };
-            if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+            let Some(guest) = guest.enter(peer) else { return };
+            if let Some(serving) = serve(stream, peer, guest, switch, listener) {
                 self.connections.spawn(serving);
             }
             return;
         };
-        let ticket = if entry.names_source() {
-            Ticket::Room(room)
-        } else {
-            let Some(guest) = self.door.enter(peer, room) else { return };
-            Ticket::Guest(guest)
-        };
-        let (stop, door) = (self.stop.clone(), Arc::clone(&self.door));
+        let guest = if entry.names_source() { Some(guest) } else { guest.enter(peer) };
+        let Some(guest) = guest else { return };
+        let stop = self.stop.clone();
         self.connections.spawn(async move {
             // Who has no stream yet need not be told why the server stops.
-            let entered = stop.run_until_cancelled(enter(&entry, &door, ticket, stream, peer)).await;
+            let entered = stop.run_until_cancelled(enter(&entry, guest, stream, peer)).await;
             match entered.flatten() {
                 Some((Entered::Plain(stream), peer, guest)) => {
-                    if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                    if let Some(serving) = serve(stream, peer, guest, switch, listener) {
                         serving.await;
                     }
                 }
                 Some((Entered::Tls(stream), peer, guest)) => {
-                    if let Some(serving) = serve(stream, peer, (guest, place), switch, listener) {
+                    if let Some(serving) = serve(stream, peer, guest, switch, listener) {
                         serving.await;
                     }
                 }
@@ -153,17 +147,12 @@ impl Acceptor {
         });
     }
 
-    /// The next connection, with its places among all and among those that are not authenticated; `None` to
-    /// stop. Over the limits, connections wait in the socket's backlog.
-    async fn next(
-        &self,
-        socket: &TcpListener,
-    ) -> Option<io::Result<([OwnedSemaphorePermit; 2], TcpStream, SocketAddr)>> {
+    /// The next connection; `None` to stop. Over the limits, connections wait in the socket's backlog.
+    async fn next(&self, socket: &TcpListener) -> Option<io::Result<(Guest, TcpStream, SocketAddr)>> {
         let accepted = async {
-            let place = Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)?;
-            let room = self.door.room().await;
+            let guest = self.door.next_guest().await;
             let (stream, peer) = socket.accept().await?;
-            Ok(([place, room], stream, peer))
+            Ok((guest, stream, peer))
         };
         self.stop.run_until_cancelled(accepted).await
     }
@@ -175,17 +164,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// What lets a connection in: it is in already, or may be once it is known who it is.
-enum Ticket {
-    Guest(Guest),
-    Room(OwnedSemaphorePermit),
-}
-
 /// Brings a connection past what comes before its stream, and past the door.
 async fn enter(
     entry: &Entry,
-    door: &Arc<Door>,
-    ticket: Ticket,
+    mut guest: Guest,
     mut stream: TcpStream,
     peer: SocketAddr,
 ) -> Option<(Entered, SocketAddr, Guest)> {
@@ -197,10 +179,9 @@ async fn enter(
             return None;
         }
     };
-    let guest = match ticket {
-        Ticket::Guest(guest) => guest,
-        Ticket::Room(room) => door.enter(peer, room)?,
-    };
+    if entry.names_source() {
+        guest = guest.enter(peer)?;
+    }
     match entry.secure(stream, peer, deadline).await {
         Ok(entered) => Some((entered, peer, guest)),
         Err(refusal) => {
@@ -223,7 +204,7 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
 fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
-    (mut guest, place): (Guest, OwnedSemaphorePermit),
+    mut guest: Guest,
     switch: Arc<Switch>,
     listener: Arc<Listener>,
 ) -> Option<impl Future<Output = ()>> {
@@ -235,11 +216,37 @@ fn serve(
         }
     };
     let mut log = ConnectionLog::new(connection.id(), peer);
-    Some(async move {
-        while let Some(notice) = connection.next_notice().await {
+    Some(poll_fn(move |cx| {
+        while let Some(notice) = ready!(connection.poll_notice(cx)) {
             guest.notice(&notice);
             log.notice(&notice);
         }
-        drop(place);
-    })
+        Poll::Ready(())
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use enjamb_core::host::HostInfo;
+    use enjamb_core::jid;
+
+    use super::*;
+
+    /// What an idle connection costs is first of all its task. Tokio adds 104 bytes to the future, the tracker 8, and
+    /// a task is a multiple of 128 bytes: with 400 it is 512, with one more 640.
+    #[tokio::test]
+    async fn the_future_of_a_plain_connection_fits_a_task_of_512_bytes() {
+        let mut settings = config::Config::embedded_default("secret".into()).listeners.remove(0);
+        settings.address = ([127, 0, 0, 1], 0).into();
+        let socket = open(&settings).unwrap();
+        let (stream, peer) =
+            tokio::try_join!(TcpStream::connect(socket.local_addr().unwrap()), socket.accept())
+                .map(|(stream, (_, peer))| (stream, peer))
+                .unwrap();
+        let hosts = [jid::Domain::parse("localhost").unwrap()];
+        let switch = Arc::new(Switch::new(hosts, HostInfo::new("test", "1"), || "".into(), false));
+        let guest = Door::new(&settings).next_guest().await;
+        let serving = serve(stream, peer, guest, switch, Arc::new(core_settings(&settings))).unwrap();
+        assert!(size_of_val(&serving) <= 400, "{}", size_of_val(&serving));
+    }
 }

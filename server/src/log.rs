@@ -18,18 +18,22 @@ use crate::config::Listener;
 use crate::entry::Refusal;
 use crate::tls::{Fault, Tls};
 
-/// Starts logging to standard error.
+mod unread;
+
+pub use unread::Log;
+
+/// Starts logging to standard error; what it gives has to live as long as anything is logged.
 ///
 /// # Errors
 /// What is wrong with the level.
-pub fn start(options: &ServeOptions) -> Result<(), String> {
+pub fn start(options: &ServeOptions) -> Result<Log, String> {
     let filter = EnvFilter::try_new(&options.log).map_err(|error| {
         format!("--log '{}' is no level or directive: {error}; try 'info' or 'debug'", options.log)
     })?;
-    // Else a log that nobody reads any more would end the server by a panic: that it can't be written is told on
-    // standard error, too.
+    let (queue, log) = unread::start(options.log_format);
+    // That a line can't be written would be told on standard error, too.
     let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue).log_internal_errors(false);
     match options.log_format {
         LogFormat::Human => {
             let colour = io::stderr().is_terminal();
@@ -37,7 +41,7 @@ pub fn start(options: &ServeOptions) -> Result<(), String> {
         }
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(log)
 }
 
 /// The log of one connection.

@@ -27,10 +27,14 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// Runs the server until it is told to stop.
 #[must_use]
 pub fn run(options: &ServeOptions) -> ExitCode {
-    if let Err(message) = log::start(options) {
-        complain(format_args!("enjamb: {message}"));
-        return ExitCode::from(2);
-    }
+    // Dropped last: whatever ends the server is said before.
+    let _log = match log::start(options) {
+        Ok(log) => log,
+        Err(message) => {
+            complain(format_args!("enjamb: {message}"));
+            return ExitCode::from(2);
+        }
+    };
     let Some(mut config) = configure(options) else { return ExitCode::FAILURE };
     raise_file_limit();
     leave_files_for_components(&mut config);

@@ -6,6 +6,7 @@
 pub mod bad_streams;
 pub mod component;
 pub mod corpus;
+pub mod differences;
 pub mod env;
 pub mod expat;
 pub mod foreign;

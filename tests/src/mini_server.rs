@@ -161,7 +161,6 @@ impl MiniServer {
                         self.opened(connection, opened);
                         return (consumed, true);
                     }
-                    Accepting::Closed => connection.log.push("closed".into()),
                     Accepting::Failed(error) => connection.log.push(format!("failed: {error}")),
                 }
                 (consumed, false)

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,6 +37,7 @@ pub struct Config {
     text: Option<(usize, Text)>,
     args: Vec<String>,
     files: Option<u32>,
+    log_is_unread: bool,
 }
 
 impl Config {
@@ -50,6 +51,7 @@ impl Config {
             text: None,
             args: Vec::new(),
             files: None,
+            log_is_unread: false,
         }
     }
 
@@ -70,6 +72,13 @@ impl Config {
     #[must_use]
     pub fn files(mut self, limit: u32) -> Self {
         self.files = Some(limit);
+        self
+    }
+
+    /// Nobody reads the log, until [`Server::read_log`].
+    #[must_use]
+    pub fn unread_log(mut self) -> Self {
+        self.log_is_unread = true;
         self
     }
 
@@ -98,7 +107,7 @@ impl Config {
         let dir = TempDir::new();
         let path = dir.0.join("enjamb.toml");
         fs::write(&path, self.text(&ports)).expect("target/ is writable");
-        let process = Process::start(self.command(&path), &ports);
+        let process = Process::start(self.command(&path), &ports, self.log_is_unread);
         Server { ports, path, process, config: self.clone(), _dir: dir }
     }
 
@@ -154,7 +163,8 @@ impl Server {
     /// When it doesn't stop or start.
     pub fn restart(&mut self) {
         self.process.stop();
-        self.process = Process::start(self.config.command(&self.path), &self.ports);
+        let command = self.config.command(&self.path);
+        self.process = Process::start(command, &self.ports, self.config.log_is_unread);
     }
 
     /// Sends SIGTERM, as an operator would, and waits for the end.
@@ -204,6 +214,13 @@ impl Server {
         }
     }
 
+    /// Begins to read a log that was not read before.
+    pub fn read_log(&mut self) {
+        if let Some(unread) = self.process.unread.take() {
+            keep(unread, &self.process.log);
+        }
+    }
+
     /// What the server wrote to its standard output and error so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -227,10 +244,11 @@ impl Server {
 struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
+    unread: Option<ChildStderr>,
 }
 
 impl Process {
-    fn start(mut command: Command, ports: &[Port]) -> Self {
+    fn start(mut command: Command, ports: &[Port], log_is_unread: bool) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -239,8 +257,11 @@ impl Process {
             .expect("the binary that cargo built runs");
         let log = Arc::default();
         keep(child.stdout.take().expect("stdout was asked for"), &log);
-        keep(child.stderr.take().expect("stderr was asked for"), &log);
-        let mut process = Self { child, log };
+        let mut unread = child.stderr.take();
+        if !log_is_unread {
+            keep(unread.take().expect("stderr was asked for"), &log);
+        }
+        let mut process = Self { child, log, unread };
         let deadline = Instant::now() + START;
         while !ports.iter().all(|p| TcpStream::connect(p.addr()).is_ok()) {
             let ended = process.child.try_wait().expect("the child is ours to wait for");

@@ -1,5 +1,5 @@
 //! The scan against other parsers, on stanzas with something wrong or odd in them: it accepts what they accept,
-//! but for the rules written here, and what it hands on they all accept and read alike.
+//! but for the rules in [`differences`](enjamb_tests::differences), and what it hands on they all accept and read alike.
 #![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
 
 use std::io::Write;
@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
-use enjamb_core::{Cause, Instant, Kind, Limits, Secret, StreamError, StreamId, XmlFault};
+use enjamb_core::{Instant, Kind, Limits, Secret, StreamError, StreamId};
 use enjamb_tests::corpus::{self, hex, proof};
 use enjamb_tests::cuts::Random;
+use enjamb_tests::differences::{Parser, has_gap, line_ends, may_refuse, roxmltree_misreads};
 use enjamb_tests::mini_server::domain;
 use enjamb_tests::mutants::mutant;
 use enjamb_tests::tree::Tree;
@@ -93,58 +94,9 @@ fn ours(input: &[u8]) -> Ours {
     Ours { elements, consumed, end, out }
 }
 
-/// May the scan refuse what rxml accepts? These rules are stricter than XML, or such that rxml has not.
-fn is_a_rule_of_ours(error: &StreamError) -> bool {
-    match &error.cause {
-        Cause::TextBetween | Cause::NestedStream => true,
-        Cause::Xml(error) => match error.fault {
-            XmlFault::UnportableName
-            | XmlFault::UnportableNamespace
-            | XmlFault::LongName { .. }
-            | XmlFault::TooDeep { .. }
-            | XmlFault::ManyAttributes { .. }
-            | XmlFault::ManyNamespaces { .. } => true,
-            // rxml takes a second default namespace, and the namespace of xmlns.
-            XmlFault::NotWellFormed(what) => {
-                matches!(what, "an attribute given twice" | "the prefix xmlns or its namespace declared")
-            }
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// roxmltree refuses elements with the prefix xml, which is bound everywhere, and takes any attribute whose local
-/// part is xmlns for a default namespace.
-fn roxmltree_misreads(document: &[u8]) -> bool {
-    [&b"<xml:"[..], b":xmlns"].iter().any(|odd| document.windows(odd.len()).any(|here| here == *odd))
-}
-
 /// By roxmltree, whose gaps are not rxml's, where it can.
 fn read(document: &[u8]) -> Result<Tree, String> {
     if roxmltree_misreads(document) { Tree::by_rxml(document) } else { Tree::by_roxmltree(document) }
-}
-
-/// May rxml refuse what the scan accepts?
-fn is_a_gap_of_rxml(input: &[u8]) -> bool {
-    // It takes references of 8 digits at most.
-    input.windows(2).enumerate().any(|(at, two)| {
-        two == b"&#" && input[at + 2..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count() > 8
-    })
-}
-
-/// Line ends as every parser is to make them before it reads on (XML 1.0, 2.11). The others get them made: rxml
-/// loses or refuses a bare CR in a value, and roxmltree keeps one in front of a reference.
-fn line_ends(document: &[u8]) -> Vec<u8> {
-    let mut made = Vec::with_capacity(document.len());
-    for (at, &byte) in document.iter().enumerate() {
-        match byte {
-            b'\r' => made.push(b'\n'),
-            b'\n' if at > 0 && document[at - 1] == b'\r' => {}
-            _ => made.push(byte),
-        }
-    }
-    made
 }
 
 #[derive(Default)]
@@ -163,7 +115,7 @@ fn check(input: &[u8], counts: &mut Counts) -> Result<(), String> {
     let rxml = Tree::by_rxml(&document);
     answers_are_sound(&ours, counts)?;
     let tree = match (&ours.end, &rxml) {
-        (End::Failed(error), Ok(_)) if !is_a_rule_of_ours(error) => {
+        (End::Failed(error), Ok(_)) if !may_refuse(Parser::Rxml, error, &whole) => {
             return Err(format!("only we refuse: {error}"));
         }
         (End::Waits, Ok(_)) => return Err("only rxml sees the end".into()),
@@ -177,7 +129,7 @@ fn check(input: &[u8], counts: &mut Counts) -> Result<(), String> {
             counts.accepted += 1;
             Some(tree.clone())
         }
-        (End::Closed, Err(_)) if is_a_gap_of_rxml(input) => {
+        (End::Closed, Err(_)) if has_gap(Parser::Rxml, input) => {
             counts.gaps += 1;
             None
         }
@@ -192,7 +144,7 @@ fn check(input: &[u8], counts: &mut Counts) -> Result<(), String> {
     let read = match read(&before).or_else(|_| read(&closed)) {
         Ok(read) => read,
         // What neither can read; expat sees what is made of it.
-        Err(_) if roxmltree_misreads(&before) && is_a_gap_of_rxml(&before) => return Ok(()),
+        Err(_) if roxmltree_misreads(&before) && has_gap(Parser::Rxml, &before) => return Ok(()),
         Err(why) => return Err(format!("what came: {why}")),
     };
     if let Some(tree) = tree.filter(|tree| *tree != read) {

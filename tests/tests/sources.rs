@@ -24,7 +24,11 @@ fn source(last: u8) -> IpAddr {
 
 /// Tries to log in with this secret; gives whether it did, and how it was refused if it was answered at all.
 fn attempt(server: &Server, from: IpAddr, domain: &str, secret: &str) -> (Wire, Result<(), Option<String>>) {
-    let mut wire = Wire::connect_from(from, server.addr(0));
+    log_in(Wire::connect_from(from, server.addr(0)), domain, secret)
+}
+
+/// The same on a connection that has begun.
+fn log_in(mut wire: Wire, domain: &str, secret: &str) -> (Wire, Result<(), Option<String>>) {
     let result = match wire.open(header(domain).as_bytes()) {
         Ok(id) => {
             wire.send(format!("<handshake>{}</handshake>", digest_of(&id, secret)).as_bytes(), None);
@@ -222,4 +226,103 @@ fn a_failure_of_each_of_many_sources_costs_a_bounded_table() {
     println!("failures of 1,000, 11,000 and 22,000 sources: {empty}, {first}, {second} KiB");
     assert!(first < empty + 4096, "{empty} KiB, then {first} KiB");
     assert!(second < first + 1024, "{first} KiB, then {second} KiB");
+}
+
+/// A server behind a proxy; the proxy itself is on loopback, and so exempt.
+fn behind_a_proxy(sources: &str) -> Server {
+    let lines = format!("proxy_protocol = true\nstate_timeout = 1000\n[listen.service.sources]\n{sources}");
+    Config::new(&[HOST]).listener(&lines).start()
+}
+
+/// A connection that the proxy hands on for this address.
+fn proxied(server: &Server, source: &str) -> Wire {
+    let family = if source.contains(':') { "TCP6 {} ::1" } else { "TCP4 {} 203.0.113.1" };
+    let mut wire = Wire::connect(server.addr(0));
+    wire.send(format!("PROXY {} 45678 8888\r\n", family.replace("{}", source)).as_bytes(), None);
+    wire
+}
+
+#[test]
+fn behind_a_proxy_the_address_in_the_header_is_the_source() {
+    let server = behind_a_proxy("failures = 2\nbackoff = 3600\nbackoff_max = 3600\nmax_connections = 2");
+    let fail = |source: &str| log_in(proxied(&server, source), "guess.example", "a wrong secret").1;
+    let enter = |source: &str, domain: &str| log_in(proxied(&server, source), domain, SECRET);
+    let noted = |n: usize| until("it is noted", || server.log().matches("connection ended").count() == n);
+    for (n, source) in
+        (1..).zip(["192.0.2.7", "192.0.2.7", "192.0.2.7", "2001:db8::1", "2001:db8::2", "2001:db8::3"])
+    {
+        assert_eq!(fail(source), Err(Some("not-authorized".to_owned())), "{source}");
+        noted(n);
+    }
+    // All of an IPv6 subscriber's /64 are one source; the proxy that all of them come through is none.
+    for source in ["192.0.2.7", "2001:db8::4"] {
+        let (wire, result) = enter(source, "late.example");
+        assert_eq!((result, wire.received()), (Err(None), &b""[..]), "{source}");
+    }
+    let log = server.wait_for_log("connection turned away");
+    assert!(log.contains("peer=192.0.2.7:45678") && log.contains("has failed 3 times"), "{log}");
+    let others: Vec<_> = ["192.0.2.8", "192.0.2.8", "2001:db8:0:1::1"]
+        .into_iter()
+        .enumerate()
+        .map(|(n, source)| enter(source, &format!("c{n}.example")))
+        .collect();
+    assert!(others.iter().all(|(_, result)| *result == Ok(())), "others are let in");
+    assert_eq!(
+        enter("192.0.2.8", "third.example").1,
+        Err(None),
+        "two connections are the most of one source"
+    );
+    assert!(server.wait_for_log("which is the most").contains("peer=192.0.2.8:45678"));
+}
+
+/// Whoever reaches a port that only the proxy should reach.
+#[test]
+fn a_flood_of_headers_that_lie_or_are_missing_is_bounded() {
+    let server = behind_a_proxy("failures = 5\nbackoff = 3600\nbackoff_max = 3600");
+    let (mut comp, result) = log_in(proxied(&server, "192.0.2.1"), "comp.example", SECRET);
+    assert_eq!(result, Ok(()));
+    let flood = |number: u32| {
+        for n in 0..number {
+            let header = match n % 4 {
+                0 => "PROXY TCP4 no address\r\n".to_owned(),
+                1 => header("a.example"),
+                2 => "\r\n\r\n\0\r\nQUIT\n\x7f\x11\0\0".to_owned(),
+                // Each lie names another source.
+                _ => format!("PROXY TCP4 {} 203.0.113.1 1 2\r\n<x>", Ipv4Addr::from_bits(0x0a00_0000 + n)),
+            };
+            let mut stream = connect_from(source(1), server.addr(0)).expect("the server accepts");
+            let _ = stream.write_all(header.as_bytes());
+            let mut received = Vec::new();
+            let _ = stream.read_to_end(&mut received);
+            assert_eq!(n % 4 == 3, received.ends_with(b"</stream:stream>"), "{header:?}");
+        }
+    };
+    flood(1000);
+    let before = rss_kib(server.pid());
+    flood(8000);
+    let grown = rss_kib(server.pid()).saturating_sub(before);
+    println!("8,000 headers that lie or are missing: {grown} KiB more");
+    assert!(grown < 2048, "{grown} KiB more");
+    until("closed connections leave no file", || open_files(server.pid()) < 30);
+    let lines = server.log().lines().filter(|line| line.contains("connection")).count();
+    assert!((60..=150).contains(&lines), "{lines} lines: 60 a minute of each kind");
+    comp.send(
+        format!("<iq type='get' id='p' to='{HOST}'><ping xmlns='urn:xmpp:ping'/></iq>").as_bytes(),
+        None,
+    );
+    assert!(comp.wait_for(WAIT, "id='p'"), "the others are served");
+}
+
+#[test]
+fn who_sends_no_proxy_header_has_a_place_for_a_while_only() {
+    let lines = "proxy_protocol = true\nstate_timeout = 1000\nmax_unauthenticated = 3";
+    let server = Config::new(&[HOST]).listener(lines).start();
+    let silent: Vec<_> = (0..9).map(|_| Wire::connect(server.addr(0))).collect();
+    let begin = Instant::now();
+    // Three at a time have a place, and no other; each for a second.
+    let (_late, result) = log_in(proxied(&server, "192.0.2.1"), "late.example", SECRET);
+    assert_eq!(result, Ok(()));
+    let waited = begin.elapsed();
+    assert!(waited > Duration::from_millis(2500), "nobody had to make room: {waited:?}");
+    drop(silent);
 }

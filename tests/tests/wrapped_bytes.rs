@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use enjamb_core::router::ConnId;
 use enjamb_core::rt::{Connection, End, Listener, Notice, Timer, Transport};
 use enjamb_core::{Instant, Secret, StreamId};
 use enjamb_tests::sim::{SECRET, handshake, header, switch};
@@ -17,6 +18,22 @@ struct Keeping {
     kept: Vec<u8>,
     blocked: bool,
     output: Vec<u8>,
+    fault: Option<Fault>,
+}
+
+/// What goes wrong with the connection below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Read,
+    Write,
+    TakesNothing,
+    Flush,
+}
+
+impl Keeping {
+    fn check(&self, fault: Fault) -> io::Result<()> {
+        if self.fault == Some(fault) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
 }
 
 struct Shared(Arc<std::sync::Mutex<Keeping>>);
@@ -24,6 +41,7 @@ struct Shared(Arc<std::sync::Mutex<Keeping>>);
 impl Transport for Shared {
     fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut keeping = self.0.lock().expect("nobody panics while holding it");
+        keeping.check(Fault::Read)?;
         let n = buffer.len().min(keeping.input.len());
         match keeping.ended {
             true if n == 0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
@@ -35,12 +53,18 @@ impl Transport for Shared {
     }
 
     fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.lock().expect("nobody panics while holding it").kept.extend_from_slice(bytes);
+        let mut keeping = self.0.lock().expect("nobody panics while holding it");
+        keeping.check(Fault::Write)?;
+        if keeping.fault == Some(Fault::TakesNothing) {
+            return Poll::Ready(Ok(0));
+        }
+        keeping.kept.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut keeping = self.0.lock().expect("nobody panics while holding it");
+        keeping.check(Fault::Flush)?;
         if keeping.blocked {
             return Poll::Pending;
         }
@@ -52,6 +76,12 @@ impl Transport for Shared {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
     }
+}
+
+fn connection(wire: &Arc<std::sync::Mutex<Keeping>>) -> Connection<Shared, Still> {
+    let listener = Arc::new(Listener::new(Secret::new(SECRET)));
+    let id = StreamId::from_text("stream1").expect("letters and digits");
+    Connection::new(switch(&["host.example"]), listener, id, Shared(Arc::clone(wire)), Still)
 }
 
 struct Still;
@@ -75,10 +105,7 @@ fn what_was_taken_is_brought_out_once_that_goes_on() {
         String::from_utf8_lossy(&keeping.output).into_owned()
     };
     let set = |change: &dyn Fn(&mut Keeping)| change(&mut wire.lock().expect("nobody panics"));
-    let listener = Arc::new(Listener::new(Secret::new(SECRET)));
-    let id = StreamId::from_text("stream1").expect("letters and digits");
-    let mut connection =
-        Connection::new(switch(&["host.example"]), listener, id, Shared(Arc::clone(&wire)), Still);
+    let mut connection = connection(&wire);
     let mut cx = Context::from_waker(Waker::noop());
 
     set(&|wire| {
@@ -104,4 +131,43 @@ fn what_was_taken_is_brought_out_once_that_goes_on() {
     };
     assert!(matches!(end, End::ByPeer), "{end}");
     assert!(at(&wire).ends_with("</stream:stream>"), "{}", at(&wire));
+}
+
+#[test]
+fn a_connection_that_breaks_is_unbound_and_says_how_it_broke() {
+    for (fault, kind) in [
+        (Fault::Read, io::ErrorKind::ConnectionReset),
+        (Fault::Write, io::ErrorKind::ConnectionReset),
+        (Fault::TakesNothing, io::ErrorKind::WriteZero),
+        (Fault::Flush, io::ErrorKind::ConnectionReset),
+    ] {
+        let wire = Arc::new(std::sync::Mutex::new(Keeping::default()));
+        let set = |change: &dyn Fn(&mut Keeping)| change(&mut wire.lock().expect("nobody panics"));
+        let mut connection = connection(&wire);
+        assert_eq!(connection.id(), ConnId(0), "it is the first of its switch");
+        let mut cx = Context::from_waker(Waker::noop());
+        set(&|wire| {
+            wire.input.extend_from_slice(header("comp.example", "").as_bytes());
+            wire.input.extend_from_slice(handshake("stream1").as_bytes());
+        });
+        let Poll::Ready(Some(Notice::Bound { .. })) = connection.poll_notice(&mut cx) else {
+            panic!("not bound")
+        };
+        assert!(connection.poll_notice(&mut cx).is_pending());
+
+        // There is something to say, and something to read.
+        set(&|wire| {
+            wire.input.extend_from_slice(b"<message id='1'/>");
+            wire.fault = Some(fault);
+        });
+        let end = loop {
+            match connection.poll_notice(&mut cx) {
+                Poll::Ready(Some(Notice::Ended { end, .. })) => break end,
+                Poll::Ready(Some(Notice::Refused(_))) => {}
+                other => panic!("{fault:?}: {other:?}"),
+            }
+        };
+        assert!(matches!(end, End::Broken(broken) if broken == kind), "{fault:?}: {end}");
+        assert!(matches!(connection.poll_notice(&mut cx), Poll::Ready(None)), "{fault:?}: it goes on");
+    }
 }

@@ -4,6 +4,7 @@
 
 mod coverage;
 mod fuzz;
+mod reached;
 mod report;
 
 use std::process::{Command, ExitCode};

@@ -1,15 +1,15 @@
 //! Canonical domain names: equal names have one spelling, and no name passes for another.
 
 use alloc::borrow::Cow;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::borrow::Borrow;
-use core::fmt;
+use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use idna::AsciiDenyList;
-use idna::uts46::{DnsLength, Hyphens, Uts46};
+use idna::uts46::{ErrorPolicy, Hyphens, ProcessingError, ProcessingSuccess, Uts46};
 
 use super::{JidError, JidPart, MAX_PART};
 
@@ -83,6 +83,34 @@ impl fmt::Debug for Domain {
 ///
 /// Says which rule the name breaks.
 pub fn canonical_domain(raw: &str) -> Result<Cow<'_, str>, JidError> {
+    let mut desk = Desk::default();
+    Ok(match canonical_domain_at(raw, &mut desk)? {
+        Spelled::AsSent(name) => Cow::Borrowed(name),
+        Spelled::Anew(_) => Cow::Owned(desk.mapped),
+    })
+}
+
+/// Where a domain is written anew; kept, it costs the next one no allocation.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    mapped: String,
+    /// As DNS would carry it, to be looked at.
+    carried: String,
+}
+
+/// A canonical domain.
+pub(super) enum Spelled<'a, 'd> {
+    /// All of it, or all but a final dot, is what was sent.
+    AsSent(&'a str),
+    /// It stands on the desk.
+    Anew(&'d str),
+}
+
+/// [`canonical_domain`], written at a desk.
+pub(super) fn canonical_domain_at<'a, 'd>(
+    raw: &'a str,
+    desk: &'d mut Desk,
+) -> Result<Spelled<'a, 'd>, JidError> {
     let name = raw.strip_suffix('.').unwrap_or(raw);
     match name.len() {
         0 => return Err(JidError::Empty(JidPart::Domain)),
@@ -90,18 +118,21 @@ pub fn canonical_domain(raw: &str) -> Result<Cow<'_, str>, JidError> {
         bytes => return Err(JidError::TooLong { part: JidPart::Domain, bytes }),
     }
     if name.starts_with('[') {
-        return canonical_ipv6(raw);
+        return canonical_ipv6(raw, desk);
     }
     let seen = check_ascii(name)?;
     if ends_in_a_number(name) && name.parse::<Ipv4Addr>().is_err() {
         return Err(JidError::NotIpv4);
     }
     if seen.idna {
-        canonical_idna(name)
+        canonical_idna(name, desk)
     } else if seen.upper {
-        Ok(Cow::Owned(name.to_ascii_lowercase()))
+        desk.mapped.clear();
+        desk.mapped.push_str(name);
+        desk.mapped.make_ascii_lowercase();
+        Ok(Spelled::Anew(&desk.mapped))
     } else {
-        Ok(Cow::Borrowed(name))
+        Ok(Spelled::AsSent(name))
     }
 }
 
@@ -157,25 +188,23 @@ fn is_a_label(label: &str) -> bool {
 }
 
 /// An address literal; a dot behind the bracket is no part of it.
-fn canonical_ipv6(raw: &str) -> Result<Cow<'_, str>, JidError> {
+fn canonical_ipv6<'a, 'd>(raw: &'a str, desk: &'d mut Desk) -> Result<Spelled<'a, 'd>, JidError> {
     let inner = raw.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(JidError::NotIpv6)?;
     let address: Ipv6Addr = inner.parse().map_err(|_| JidError::NotIpv6)?;
-    let shortest = address.to_string();
-    Ok(if shortest == inner { Cow::Borrowed(raw) } else { Cow::Owned(alloc::format!("[{shortest}]")) })
+    desk.mapped.clear();
+    write!(desk.mapped, "[{address}]").map_err(|_| JidError::NotIpv6)?;
+    Ok(if desk.mapped == raw { Spelled::AsSent(raw) } else { Spelled::Anew(&desk.mapped) })
 }
 
 /// What no domain may hold of ASCII, as [`check_ascii`] has it: composition makes signs of other characters.
 const SIGNS: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 
 /// The path for names that are not plain ASCII. `name` has passed [`check_ascii`].
-fn canonical_idna(name: &str) -> Result<Cow<'_, str>, JidError> {
+fn canonical_idna<'a, 'd>(name: &'a str, desk: &'d mut Desk) -> Result<Spelled<'a, 'd>, JidError> {
     let refused = || JidError::Idna { bytes: name.len() };
-    let uts46 = Uts46::new();
-    let (mapped, verdict) = uts46.to_unicode(name.as_bytes(), SIGNS, Hyphens::CheckFirstLast);
-    verdict.map_err(|_| refused())?;
-    let carried = uts46
-        .to_ascii(mapped.as_bytes(), SIGNS, Hyphens::CheckFirstLast, DnsLength::Ignore)
-        .map_err(|_| refused())?;
+    let Desk { mapped, carried } = desk;
+    map(name, true, mapped).map_err(|_| refused())?;
+    map(mapped, false, carried).map_err(|_| refused())?;
 
     let labels = || mapped.split('.').zip(carried.split('.'));
     if labels().count() != name.split('.').count() {
@@ -197,15 +226,27 @@ fn canonical_idna(name: &str) -> Result<Cow<'_, str>, JidError> {
     if mapped.len() > MAX_PART {
         return Err(JidError::TooLong { part: JidPart::Domain, bytes: mapped.len() });
     }
-    Ok(if mapped == name { Cow::Borrowed(name) } else { Cow::Owned(mapped.into_owned()) })
+    Ok(if mapped == name { Spelled::AsSent(name) } else { Spelled::Anew(mapped) })
+}
+
+/// Writes a name as UTS 46 maps it, in U-labels or in A-labels.
+fn map(name: &str, unicode: bool, out: &mut String) -> Result<(), ProcessingError> {
+    out.clear();
+    let (bytes, hyphens) = (name.as_bytes(), Hyphens::CheckFirstLast);
+    let policy = ErrorPolicy::FailFast;
+    match Uts46::new().process(bytes, SIGNS, hyphens, policy, |_, _, _| unicode, out, None)? {
+        ProcessingSuccess::Passthrough => out.push_str(name),
+        ProcessingSuccess::WroteToSink => {}
+    }
+    Ok(())
 }
 
 /// Whether a label became `mapped` by composition and lower-casing alone. Its own spelling is tried, too:
 /// IDNA's Cherokee is in what Unicode calls upper case.
 fn mapped_by_case_only(sent: &str, mapped: &str) -> bool {
     let nfc = ComposingNormalizerBorrowed::new_nfc();
-    let lower: String = sent.chars().flat_map(char::to_lowercase).collect();
-    nfc.normalize(&lower) == mapped || nfc.normalize(sent) == mapped
+    let lower = sent.chars().flat_map(char::to_lowercase);
+    nfc.normalize_iter(lower).eq(mapped.chars()) || nfc.normalize_iter(sent.chars()).eq(mapped.chars())
 }
 
 /// The two characters that IDNA 2008 allows in context and that show nothing.

@@ -302,3 +302,43 @@ fn messages_name_the_rule_and_never_echo() {
     let message = Jid::parse(&format!("c/{}", "\u{1F600}".repeat(256))).unwrap_err().to_string();
     assert_eq!(message, "the resource has 1024 bytes, more than 1023");
 }
+
+#[test]
+fn each_fault_of_an_address_has_its_words() {
+    let long = "a".repeat(64);
+    for (address, words) in [
+        ("@a", "the local part is empty"),
+        ("", "the domain is empty"),
+        ("a/", "the resource is empty"),
+        ("a:b@c", "the local part holds U+003A, which is not allowed there"),
+        ("a..b", "the domain has an empty label"),
+        (&long, "a label of the domain has 64 bytes as DNS carries it, more than 63"),
+        ("-a", "a label of the domain begins or ends with a hyphen"),
+        ("[::g]", "the domain is in brackets, and no IPv6 address"),
+        ("127.1", "the domain ends in a number, and is no IPv4 address of four decimal numbers"),
+        ("a\u{2028}b", "the domain (5 bytes) is no valid internationalised domain name"),
+    ] {
+        assert_eq!(Jid::parse(address).unwrap_err().to_string(), words, "{address:?}");
+    }
+}
+
+#[test]
+fn a_domain_and_an_address_are_shown_as_they_are_written() {
+    let domain = Domain::parse("BÜCHER.example").unwrap();
+    assert_eq!(domain.to_string(), "bücher.example");
+    assert_eq!(format!("{domain:?}"), "\"bücher.example\"");
+    assert_eq!(AsRef::<str>::as_ref(&domain), "bücher.example");
+    let named: alloc::collections::BTreeSet<_> = [domain].into();
+    assert!(named.contains("bücher.example"), "a set of domains is asked by name");
+    assert_eq!(Jid::parse("a@B.example/r").unwrap().to_string(), "a@b.example/r");
+}
+
+/// The lower case of some letters is longer than they are.
+#[test]
+fn a_domain_that_grows_over_the_limit_is_too_long() {
+    let domain = |labels: usize| alloc::vec!["\u{23a}".repeat(20); labels].join(".");
+    assert!(domain(17).len() < 1023);
+    let bytes = 17 * 61 - 1;
+    assert_eq!(canonical_domain(&domain(17)), Err(JidError::TooLong { part: JidPart::Domain, bytes }));
+    assert_eq!(canonical(&domain(16)).len(), 16 * 61 - 1);
+}

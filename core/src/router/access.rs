@@ -4,14 +4,13 @@
 //! conditions that must all hold. Values are compared in the form in which addresses are equal: user and server
 //! in lower case, the resource as it is.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 pub use super::glob::{Glob, GlobError};
-use crate::jid::{Jid, canonical_domain};
+use crate::jid::{Jid, MAX_PART, canonical_domain};
 
 /// Decides by the sender's address. The first clause whose acl matches gives its verdict; where none does, the
 /// sender is denied.
@@ -158,35 +157,60 @@ impl Pattern {
 
 impl Condition {
     fn holds(&self, sender: &Jid<'_>) -> bool {
-        let value = match self.part {
-            Part::User => sender.local().map(lowercase),
-            Part::Server => Some(Cow::Borrowed(sender.domain())),
-            Part::Resource => sender.resource().map(Cow::Borrowed),
-        };
-        match (&self.test, value) {
-            (Test::Equals(_), None) => false,
-            (Test::Equals(expected), Some(value)) => match self.part {
-                Part::User => lowercase(expected) == value,
-                Part::Server => canonical_domain(expected).is_ok_and(|domain| domain == value),
-                Part::Resource => *expected == *value,
+        match self.part {
+            Part::User => match sender.local() {
+                Some(user) => with_lowercase(user, |user| self.test.holds_of(self.part, Some(user))),
+                None => self.test.holds_of(self.part, None),
             },
-            (Test::Glob(glob), value) => match self.part {
-                Part::User | Part::Server => glob.matches_lowercase(&value.unwrap_or_default()),
-                Part::Resource => glob.matches(&value.unwrap_or_default()),
-            },
-            (Test::Custom(test), value) => test(&value.unwrap_or_default()),
+            Part::Server => self.test.holds_of(self.part, Some(sender.domain())),
+            Part::Resource => self.test.holds_of(self.part, sender.resource()),
         }
     }
 }
 
-/// Borrowed where the text is in lower case already.
-fn lowercase(text: &str) -> Cow<'_, str> {
-    let is_lower = |c: char| if c.is_ascii() { !c.is_ascii_uppercase() } else { c.to_lowercase().eq([c]) };
-    if text.chars().all(is_lower) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+impl Test {
+    /// `value` is in normalised form.
+    fn holds_of(&self, part: Part, value: Option<&str>) -> bool {
+        match (self, value) {
+            (Self::Equals(_), None) => false,
+            (Self::Equals(expected), Some(value)) => match part {
+                Part::User => expected.chars().flat_map(char::to_lowercase).eq(value.chars()),
+                Part::Server => is_domain(expected, value),
+                Part::Resource => expected == value,
+            },
+            (Self::Glob(glob), value) => match part {
+                Part::User | Part::Server => glob.matches_lowercase(value.unwrap_or_default()),
+                Part::Resource => glob.matches(value.unwrap_or_default()),
+            },
+            (Self::Custom(test), value) => test(value.unwrap_or_default()),
+        }
     }
+}
+
+/// Is `expected` a spelling of `domain`, which is canonical?
+fn is_domain(expected: &str, domain: &str) -> bool {
+    let name = expected.strip_suffix('.').unwrap_or(expected);
+    let may_be_idna = !name.is_ascii() || name.as_bytes().windows(4).any(|w| w.eq_ignore_ascii_case(b"xn--"));
+    if may_be_idna || name.starts_with('[') {
+        canonical_domain(expected).is_ok_and(|expected| expected == domain)
+    } else {
+        name.eq_ignore_ascii_case(domain)
+    }
+}
+
+/// Hands a local part on in lower case, without an allocation, since a sender may choose how to write it.
+fn with_lowercase(local: &str, use_it: impl FnOnce(&str) -> bool) -> bool {
+    let is_lower = |c: char| if c.is_ascii() { !c.is_ascii_uppercase() } else { c.to_lowercase().eq([c]) };
+    if local.chars().all(is_lower) {
+        return use_it(local);
+    }
+    // No character takes more than half as much again in lower case.
+    let (mut lower, mut length) = ([0; MAX_PART + MAX_PART / 2 + 1], 0);
+    for c in local.chars().flat_map(char::to_lowercase) {
+        let Some(place) = lower.get_mut(length..length + c.len_utf8()) else { return false };
+        length += c.encode_utf8(place).len();
+    }
+    core::str::from_utf8(&lower[..length]).is_ok_and(use_it)
 }
 
 #[cfg(test)]
@@ -194,6 +218,30 @@ mod tests {
     use alloc::{format, vec};
 
     use super::*;
+
+    #[test]
+    fn every_local_part_fits_in_lower_case() {
+        for c in '\0'..=char::MAX {
+            let lower: usize = c.to_lowercase().map(char::len_utf8).sum();
+            assert!(2 * lower <= 3 * c.len_utf8(), "{c:?}");
+        }
+        let longest = "\u{23a}".repeat(MAX_PART / 2) + "A";
+        assert!(with_lowercase(&longest, |lower| lower.chars().count() == longest.chars().count()));
+    }
+
+    #[test]
+    fn a_server_is_found_in_any_spelling_of_its_name() {
+        for (expected, domain, same) in [
+            ("A.Example.", "a.example", true),
+            ("b.example", "a.example", false),
+            ("xn--bcher-kva.example", "bücher.example", true),
+            ("BÜCHER.example", "bücher.example", true),
+            ("[0::1]", "[::1]", true),
+            ("a.example..", "a.example", false),
+        ] {
+            assert_eq!(is_domain(expected, domain), same, "{expected}");
+        }
+    }
 
     fn condition(part: Part, test: Test) -> Condition {
         Condition { part, test }
@@ -254,7 +302,7 @@ mod tests {
     #[test]
     fn everyone_is_known_as_such() {
         assert!(AccessRule::everyone().is_everyone());
-        assert!(allows(&AccessRule::everyone(), "any.example"));
+        assert!(allows(&AccessRule::default(), "any.example"));
         assert!(only(vec![]).is_everyone());
         let mut rule = only(vec![]);
         rule.clauses[0].verdict = Verdict::Deny;
@@ -306,6 +354,8 @@ mod tests {
     fn a_test_of_the_application_sees_the_normalised_part() {
         let test = Test::Custom(Arc::new(|user| user.starts_with("al")));
         assert_eq!(format!("{test:?}"), "Custom(..)");
+        assert_eq!(format!("{:?}", equals(Part::User, "bob").test), "Equals(\"bob\")");
+        assert!(format!("{:?}", glob(Part::User, "?").test).starts_with("Glob(Glob "));
         let rule = only(vec![condition(Part::User, test)]);
         assert!(allows(&rule, "ALice@localhost"));
         assert!(!allows(&rule, "bob@localhost"));

@@ -221,6 +221,8 @@ mod tests {
         assert!(glob.matches_lowercase("spambüx"));
         assert!(!glob.matches("spambüx"));
         assert!(!glob.matches_lowercase("spamdüx"));
+        // Its lower case is two characters, so it stands for itself.
+        assert!(Glob::parse("İ").unwrap().matches_lowercase("İ"));
     }
 
     #[test]

@@ -95,6 +95,7 @@ mod tests {
     #[test]
     fn a_name_stands_for_itself() {
         let exact = DomainPattern::parse("BÜCHER.example.").unwrap();
+        assert_eq!(exact.to_string(), "bücher.example");
         assert!(exact.matches("bücher.example"));
         assert!(!exact.matches("a.bücher.example"));
     }

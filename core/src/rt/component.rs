@@ -20,7 +20,6 @@ use crate::stanza::StanzaBuf;
 use crate::stream::Initiator;
 use crate::xml::XmlError;
 use crate::xml::scan::{Progress as Scanned, Scan};
-use crate::xml::scope::HeaderPrefixes;
 
 /// Who a component is, and what its stream may cost.
 #[derive(Clone, Debug)]
@@ -80,6 +79,8 @@ pub(super) struct State {
     pub(super) inbox: VecDeque<StanzaBuf>,
     pub(super) inbox_bytes: usize,
     pub(super) outbox: Vec<u8>,
+    /// For the next stanza to be sent, unless the connection is idle.
+    pub(super) scan: Option<Box<Scan>>,
     /// Some of what left the outbox is not written yet.
     pub(super) unwritten: bool,
     pub(super) requests: Requests,
@@ -136,6 +137,27 @@ impl Shared {
     pub(super) fn lock(&self) -> Locked<'_> {
         // No method leaves the state half changed.
         Locked(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// May this be sent: is it exactly one element, not too long?
+    pub(super) fn check(&self, stanza: &[u8]) -> Result<(), SendError> {
+        // Not under the lock: the connection goes on meanwhile.
+        let mut scan = self.lock().scan.take().unwrap_or_default();
+        check(&mut scan, stanza, &self.limits)?;
+        self.lock().scan = Some(scan);
+        Ok(())
+    }
+}
+
+pub(super) fn check(scan: &mut Scan, stanza: &[u8], limits: &Limits) -> Result<(), SendError> {
+    let not_one = || SendError::NotOne(limits.stanza);
+    if stanza.first() != Some(&b'<') || stanza.len() > limits.stanza {
+        return Err(not_one());
+    }
+    match scan.advance(stanza, limits, &[]) {
+        Ok(Scanned::Whole(length)) if length == stanza.len() => Ok(()),
+        Ok(_) => Err(not_one()),
+        Err(error) => Err(SendError::Malformed(error)),
     }
 }
 
@@ -209,20 +231,18 @@ impl Component {
         transport: T,
         timer: C,
     ) -> (Self, ComponentConnection<T, C>) {
-        let limits = Arc::clone(&settings.limits);
         let shared = Arc::new(Shared::new(&settings));
         let mut outgoing = Vec::new();
         let initiator = Initiator::connect(
             settings.domain,
             settings.is_subdomain,
             settings.secret,
-            Arc::clone(&limits),
+            settings.limits,
             timer.now(),
             &mut outgoing,
         );
         let session = ComponentSession::new(Arc::clone(&shared), initiator, outgoing);
-        let hibernate_after = core::time::Duration::from_secs(1);
-        let driver = Driver::new(transport, timer, session, limits, hibernate_after);
+        let driver = Driver::new(transport, timer, session);
         (Self { shared }, ComponentConnection { driver })
     }
 
@@ -253,7 +273,7 @@ impl Component {
         match state.inbox.pop_front() {
             Some(stanza) => {
                 let was_full = state.inbox_bytes >= self.shared.mark;
-                state.inbox_bytes -= stanza.as_stanza().raw().len();
+                state.inbox_bytes -= stanza.raw().len();
                 if was_full {
                     state.wake_driver();
                 }
@@ -270,7 +290,7 @@ impl Component {
     /// It is not exactly one well-formed element, or the stream has ended.
     pub async fn send(&self, stanza: impl AsRef<[u8]>) -> Result<(), SendError> {
         let stanza = stanza.as_ref();
-        check(stanza, &self.shared.limits)?;
+        self.shared.check(stanza)?;
         core::future::poll_fn(|cx| self.poll_room(cx)).await?;
         self.put(stanza)
     }
@@ -356,19 +376,6 @@ impl fmt::Debug for Component {
             .field("established", &state.established)
             .field("ended", &state.ended)
             .finish_non_exhaustive()
-    }
-}
-
-pub(super) fn check(stanza: &[u8], limits: &Limits) -> Result<(), SendError> {
-    let not_one = || SendError::NotOne(limits.stanza);
-    if stanza.first() != Some(&b'<') || stanza.len() > limits.stanza {
-        return Err(not_one());
-    }
-    let stream = HeaderPrefixes::default();
-    match Scan::default().advance(stanza, limits, &stream) {
-        Ok(Scanned::Whole(length)) if length == stanza.len() => Ok(()),
-        Ok(_) => Err(not_one()),
-        Err(error) => Err(SendError::Malformed(error)),
     }
 }
 

@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::component::{Component, Received, SendError, check};
+use super::component::{Component, Received, SendError};
 use super::session::End;
 
 impl Stream for Component {
@@ -27,7 +27,7 @@ impl<B: AsRef<[u8]>> Sink<B> for Component {
     }
 
     fn start_send(self: Pin<&mut Self>, stanza: B) -> Result<(), SendError> {
-        check(stanza.as_ref(), &self.shared.limits)?;
+        self.shared.check(stanza.as_ref())?;
         self.put(stanza.as_ref())
     }
 

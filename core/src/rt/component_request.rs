@@ -6,7 +6,7 @@ use std::borrow::ToOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::string::String;
 
-use super::component::{Component, Received, SendError, State, check};
+use super::component::{Component, Received, SendError, State};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza, StanzaBuf};
 use crate::time::Instant;
@@ -205,7 +205,7 @@ impl Component {
     /// # Errors
     /// The answer is an error, or there is none: see [`RequestError`].
     pub async fn request(&self, request: Request<'_>) -> Result<Received, RequestError> {
-        check(request.payload.as_bytes(), &self.shared.limits)?;
+        self.shared.check(request.payload.as_bytes())?;
         let timeout = request.timeout;
         let peer = request.to.as_str().to_owned();
         let (number, iq) = {
@@ -220,7 +220,7 @@ impl Component {
             (number, iq)
         };
         let _forget = Forget(self, number);
-        check(&iq, &self.shared.limits)?;
+        self.shared.check(&iq)?;
         let mut unsent = Some(iq);
         core::future::poll_fn(|cx| {
             if let Some(iq) = &unsent

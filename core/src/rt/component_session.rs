@@ -1,6 +1,7 @@
 //! The component's side of a connection, as the drive loop sees it.
 
 use core::task::Context;
+use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::driver::{Progress, Session};
 use super::outgoing::Outgoing;
 use super::session::{End, Notice};
 use crate::error::{Cause, StreamError};
+use crate::limits::Limits;
 use crate::stanza::{Stanza, StanzaBuf};
 use crate::stream::{ClientEvent, ClientStream, Initiating, Initiator};
 use crate::time::Instant;
@@ -205,6 +207,14 @@ impl Session for ComponentSession {
         self.shared.lock().ended.is_some()
     }
 
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn hibernate_after(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     fn broke(&mut self, kind: io::ErrorKind) {
         self.end_with(End::Broken(kind));
     }
@@ -224,5 +234,6 @@ impl Session for ComponentSession {
         if state.outbox.is_empty() {
             state.outbox = Vec::new();
         }
+        state.scan = None;
     }
 }

@@ -11,7 +11,7 @@ use crate::host;
 use crate::jid::Jid;
 use crate::limits::Limits;
 use crate::router::{Destination, Route};
-use crate::stanza::Stanza;
+use crate::stanza::{Rooms, Stanza};
 use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use crate::stream::{Refused, ServerStream};
 use crate::time::Instant;
@@ -63,12 +63,12 @@ pub(super) struct Way<'a> {
 }
 
 /// Where a stanza is to go.
-enum Target {
+enum Target<'a> {
     Port(Arc<Port>),
     Host,
     /// The router knows that the sender may not use this `from`.
     ForeignFrom,
-    Nobody(StanzaError),
+    Nobody(StanzaError<'a>),
 }
 
 impl Deliverer {
@@ -117,7 +117,7 @@ impl Deliverer {
         &mut self,
         stream: &mut ServerStream,
         stanza: &Stanza<'_>,
-        error: &StanzaError,
+        error: &StanzaError<'_>,
         out: &mut Vec<u8>,
     ) {
         if stream.answer(stanza, error, out) {
@@ -127,7 +127,13 @@ impl Deliverer {
         }
     }
 
-    fn find(&mut self, way: &Way<'_>, stream: &ServerStream, from: &Jid<'_>, to: &Jid<'_>) -> Target {
+    fn find<'a>(
+        &mut self,
+        way: &Way<'_>,
+        stream: &ServerStream,
+        from: &Jid<'_>,
+        to: &'a Jid<'_>,
+    ) -> Target<'a> {
         let Way { switch, own, .. } = way;
         let epoch = switch.epoch();
         if epoch == self.epoch
@@ -144,18 +150,20 @@ impl Deliverer {
         {
             return Target::ForeignFrom;
         }
-        let (id, everyone) = match router.route_domain(to.domain()) {
-            Destination::Component(id, terms) => (id, terms.access.is_everyone()),
+        let found = match router.route_domain(to.domain()) {
+            Destination::Component(id, terms) => {
+                state.ports.get(&id).map(|port| (port, terms.access.is_everyone()))
+            }
+            Destination::Away => None,
             Destination::Host => return Target::Host,
-            Destination::Away => return Target::Nobody(StanzaError::component_away(to.domain())),
             Destination::Unknown => return Target::Nobody(StanzaError::no_such_domain(to.domain())),
+        };
+        let Some((port, everyone)) = found else {
+            return Target::Nobody(StanzaError::component_away(to.domain()));
         };
         if !everyone && router.route(from, to) == Route::Refused {
             return Target::Nobody(StanzaError::access_denied(to.domain()));
         }
-        let Some(port) = state.ports.get(&id) else {
-            return Target::Nobody(StanzaError::component_away(to.domain()));
-        };
         if everyone {
             self.epoch = epoch;
             self.from.clear();
@@ -173,7 +181,7 @@ impl Deliverer {
         way: &Way<'_>,
         port: &Arc<Port>,
         stanza: &Stanza<'_>,
-    ) -> Result<Option<Delivery>, StanzaError> {
+    ) -> Result<Option<Delivery>, StanzaError<'static>> {
         let mut outbox = port.outbox();
         let error = match outbox.offer(way.now, &port.listener, |bytes| stanza.append_to(bytes)) {
             Offer::Taken { wake } => {
@@ -207,13 +215,7 @@ impl Deliverer {
                 port.wake();
                 recipient_gone()
             }
-            Offer::TooBig => {
-                let text = format!(
-                    "the component takes stanzas up to {} bytes, and this one is longer",
-                    port.listener.limits.stanza
-                );
-                StanzaError::new(StanzaCondition::PolicyViolation, ErrorType::Modify, text)
-            }
+            Offer::TooBig => StanzaError::too_long(port.listener.limits.stanza),
         };
         Err(error)
     }
@@ -233,7 +235,7 @@ impl Deliverer {
 }
 
 /// The stanza was for a connection that ended before it was sent.
-fn recipient_gone() -> StanzaError {
+fn recipient_gone() -> StanzaError<'static> {
     StanzaError::new(
         StanzaCondition::RecipientUnavailable,
         ErrorType::Wait,
@@ -249,10 +251,11 @@ pub(super) fn bounce_unsent<'b>(
     cause: Option<&Cause>,
     stanzas: impl Iterator<Item = &'b [u8]>,
 ) -> u64 {
-    let prefixes = Arc::default();
+    // Made once for all of them.
+    let mut reader = Reader::default();
     let (mut bounced, mut dropped) = (0, 0);
     for bytes in stanzas {
-        if return_to_sender(switch, now, &prefixes, bytes).is_some() {
+        if return_to_sender(switch, now, &mut reader, bytes).is_some() {
             bounced += 1;
         } else {
             dropped += 1;
@@ -267,18 +270,23 @@ pub(super) fn bounce_unsent<'b>(
     bounced + dropped
 }
 
-fn return_to_sender(
-    switch: &Switch,
-    now: Instant,
-    prefixes: &Arc<HeaderPrefixes>,
-    bytes: &[u8],
-) -> Option<()> {
-    // We wrote it, so the scan accepts it; whatever limits it was taken under do not matter any more.
+/// Reads stanzas that we wrote.
+#[derive(Default)]
+struct Reader {
+    scan: Scan,
+    rooms: Rooms,
+}
+
+fn return_to_sender(switch: &Switch, now: Instant, reader: &mut Reader, bytes: &[u8]) -> Option<()> {
+    // We wrote it, so the scan accepts it with no prefix from outside; whatever limits it was taken under do not matter any more.
     let mut limits = Limits::default();
     (limits.depth, limits.attributes, limits.namespaces) = (usize::MAX, usize::MAX, usize::MAX);
-    let mut scan = Scan::default();
-    let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, prefixes) else { return None };
-    let stanza = Stanza::new(bytes, scan.head(), prefixes)?.ok()?;
+    let Reader { scan, rooms } = reader;
+    let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, &[]) else {
+        *scan = Scan::default();
+        return None;
+    };
+    let stanza = Stanza::new(bytes, scan.head(), &HeaderPrefixes::Usual, rooms)?.ok()?;
     if !stanza.may_be_answered() {
         return None;
     }

@@ -1,22 +1,17 @@
 //! The one drive loop: events, write, read, time.
 //!
 //! Time comes last, so that a timer that is due never starves the socket; the clock is asked before the alarm,
-//! since a runtime may hold an alarm back. A turn does a bounded amount of work, then yields.
+//! since a runtime may hold an alarm back. A poll does a bounded amount of work, then yields to others.
 
 use core::cell::Cell;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
-use std::sync::Arc;
 
-use super::listener::Listener;
 use super::outgoing::Outgoing;
-use super::session::{Notice, ServerSession};
-use super::switch::Switch;
+use super::session::Notice;
 use super::transport::{Timer, Transport};
-use crate::handshake::StreamId;
 use crate::limits::Limits;
-use crate::router::ConnId;
 use crate::time::Instant;
 
 /// What the loop drives.
@@ -25,7 +20,7 @@ pub(super) trait Session {
     fn process(&mut self, cx: &Context<'_>, now: Instant, input: &[u8], out: &mut Vec<u8>) -> Progress;
     /// No more events for now.
     fn end_batch(&mut self);
-    /// Takes what others send, and their orders.
+    /// Takes what others send, and their orders; not called once the stream is over.
     fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing);
     /// How much is still to be written, and whether the socket takes no more.
     fn note_socket(&mut self, outgoing: &Outgoing, full: bool);
@@ -43,6 +38,9 @@ pub(super) trait Session {
     fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>);
     /// The stream is over: what is written is brought out, and nothing else happens.
     fn is_ended(&self) -> bool;
+    fn limits(&self) -> &Limits;
+    /// How long nothing happens before memory is given back.
+    fn hibernate_after(&self) -> Duration;
     fn broke(&mut self, kind: io::ErrorKind);
     /// Nothing more will be written.
     fn finish(&mut self, now: Instant, outgoing: &Outgoing);
@@ -61,12 +59,13 @@ pub(super) enum Progress {
     Blocked(usize),
 }
 
-/// Events taken in one turn before the socket gets its turn.
-const EVENTS: usize = 256;
-/// Turns before the task yields to others.
-const TURNS: usize = 8;
+/// Work that one poll may do before the task yields to others: a turn of the loop, an event, and 8 KiB read or
+/// written are one each. It bounds how long others wait for one that floods: some 50 µs.
+const SHARE: u16 = 96;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
+/// Bytes written in one turn.
+const WRITE: usize = 256 * 1024;
 /// Own output, such as errors, over which nothing is read.
 const OWN_MARK: usize = 64 * 1024;
 
@@ -80,8 +79,6 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     transport: T,
     timer: C,
     pub(super) session: S,
-    limits: Arc<Limits>,
-    hibernate_after: Duration,
     /// Input that is not consumed yet, from `start` on.
     input: Vec<u8>,
     start: usize,
@@ -90,6 +87,8 @@ pub(super) struct Driver<T, C: Timer, S: Session> {
     /// Reading waits for the session's budget, and for nothing else.
     wants_tokens: bool,
     outgoing: Outgoing,
+    /// What this poll may still do, of [`SHARE`].
+    share: u16,
     /// The transport may still keep some of what it took.
     unflushed: bool,
     phase: Phase,
@@ -118,7 +117,7 @@ enum Phase {
     /// The stream is over; the rest is written by then.
     Flushing(Instant),
     /// Our side is shut; so many bytes more are read and thrown away by then.
-    Lingering(Instant, usize),
+    Lingering(Instant, u32),
     Done,
 }
 
@@ -131,25 +130,18 @@ enum Turn {
 }
 
 impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
-    pub(super) fn new(
-        transport: T,
-        timer: C,
-        session: S,
-        limits: Arc<Limits>,
-        hibernate_after: Duration,
-    ) -> Self {
+    pub(super) fn new(transport: T, timer: C, session: S) -> Self {
         Self {
             transport,
             timer,
             session,
-            limits,
-            hibernate_after: hibernate_after.max(Duration::from_secs(1)),
             input: Vec::new(),
             start: 0,
             state: Input::Examined,
             reading: true,
             wants_tokens: false,
             outgoing: Outgoing::default(),
+            share: SHARE,
             unflushed: false,
             phase: Phase::Running,
             finished: false,
@@ -161,7 +153,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
 
     /// Drives on until there is something for the log; `None` once the connection is closed.
     pub(super) fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
-        for _ in 0..TURNS {
+        while self.share > 0 {
             if let Some(notice) = self.session.next_notice() {
                 self.has_leftovers |= matches!(notice, Notice::Bound { .. });
                 return Poll::Ready(Some(notice));
@@ -173,11 +165,22 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 Phase::Done => return Poll::Ready(None),
             };
             if matches!(turn, Turn::Parked) {
+                self.share = SHARE;
                 return Poll::Pending;
             }
+            self.spend(1);
         }
-        cx.waker().wake_by_ref();
+        self.share = SHARE;
+        self.timer.yield_now(cx);
         Poll::Pending
+    }
+
+    fn spend(&mut self, work: usize) {
+        self.share = self.share.saturating_sub(u16::try_from(work).unwrap_or(u16::MAX));
+    }
+
+    fn spend_bytes(&mut self, bytes: usize) {
+        self.spend(bytes / 8192);
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Turn {
@@ -192,7 +195,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             worked |= self.keep_time(cx, now, !worked);
         }
         if self.session.is_ended() {
-            self.phase = Phase::Flushing(now + self.limits.flush);
+            self.phase = Phase::Flushing(now + self.session.limits().flush);
             self.armed = None;
             return Turn::Worked;
         }
@@ -227,7 +230,8 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     fn take_events(&mut self, cx: &Context<'_>, now: Instant, input: &[u8]) -> usize {
         let mut consumed = 0;
         self.state = Input::Unexamined;
-        for _ in 0..EVENTS {
+        while self.share > 0 {
+            self.spend(1);
             let Self { session, outgoing, .. } = self;
             let progress = outgoing.append(|out| session.process(cx, now, &input[consumed..], out));
             match progress {
@@ -250,27 +254,28 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut worked = false;
-        while !self.outgoing.is_empty() {
+        let mut written = 0;
+        while !self.outgoing.is_empty() && written < WRITE {
             match self.transport.poll_write(cx, self.outgoing.pending()) {
                 Poll::Ready(Ok(0)) => self.session.broke(io::ErrorKind::WriteZero),
                 Poll::Ready(Ok(n)) => {
                     self.outgoing.advance(n);
                     self.session.wrote(now);
                     self.unflushed = true;
-                    worked = true;
+                    written += n;
                     continue;
                 }
                 Poll::Ready(Err(error)) => self.session.broke(error.kind()),
                 Poll::Pending => {
                     self.session.note_socket(&self.outgoing, true);
-                    return worked;
+                    break;
                 }
             }
             // Broken: what is left can't be written.
             return true;
         }
-        if self.unflushed {
+        self.spend_bytes(written);
+        if self.unflushed && self.outgoing.is_empty() {
             match self.transport.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
                 Poll::Ready(Err(error)) => {
@@ -280,7 +285,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 Poll::Pending => {}
             }
         }
-        worked
+        written > 0
     }
 
     /// Reads, if there is room and budget, and takes events from what came.
@@ -302,6 +307,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.session.read(n);
+                self.spend_bytes(n);
                 self.take_input(cx, now, &scratch[..n]);
                 true
             }
@@ -358,16 +364,13 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
 
     /// Gives memory back once idle for long enough; says when that will be.
     fn idle(&mut self, now: Instant) -> Option<Instant> {
-        if self.input.is_empty() && self.input.capacity() > 0 {
-            self.input = Vec::new();
-        }
         if self.has_leftovers && self.outgoing.is_empty() {
             // At once: between the lasting memory of the next connections it would leave gaps that nobody fills.
             self.has_leftovers = false;
             self.release();
         }
         match self.idle_at {
-            None => self.idle_at = Some(now + self.hibernate_after),
+            None => self.idle_at = Some(now + self.session.hibernate_after().max(Duration::from_secs(1))),
             Some(at) if at <= now => {
                 self.release();
                 // Not again before something happens.
@@ -380,6 +383,9 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     fn release(&mut self) {
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
         self.outgoing.release();
         self.session.release();
     }
@@ -413,7 +419,9 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 return if self.arm(cx, deadline) { Turn::Worked } else { Turn::Parked };
             }
             Poll::Ready(Ok(())) => {
-                self.phase = Phase::Lingering(now + self.limits.linger, self.limits.linger_bytes);
+                let limits = self.session.limits();
+                let bytes = u32::try_from(limits.linger_bytes).unwrap_or(u32::MAX);
+                self.phase = Phase::Lingering(now + limits.linger, bytes);
             }
             Poll::Pending | Poll::Ready(Err(())) => self.phase = Phase::Done,
         }
@@ -424,13 +432,16 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     /// Reads on a little: closing with unread input would make TCP take back our last words.
-    fn linger(&mut self, cx: &mut Context<'_>, deadline: Instant, left: usize) -> Turn {
+    fn linger(&mut self, cx: &mut Context<'_>, deadline: Instant, left: u32) -> Turn {
         let mut scratch = SCRATCH.take();
         scratch.resize(READ, 0);
-        let result = self.transport.poll_read(cx, &mut scratch[..READ.min(left.max(1))]);
+        let result = self.transport.poll_read(cx, &mut scratch[..READ.min(left.max(1) as usize)]);
         SCRATCH.set(scratch);
         match result {
-            Poll::Ready(Ok(n)) if n > 0 && n < left => self.phase = Phase::Lingering(deadline, left - n),
+            Poll::Ready(Ok(n)) if n > 0 && n < left as usize => {
+                self.spend_bytes(n);
+                self.phase = Phase::Lingering(deadline, left - n as u32);
+            }
             Poll::Pending if self.timer.now() < deadline => {
                 return if self.arm(cx, deadline) { Turn::Worked } else { Turn::Parked };
             }
@@ -447,41 +458,5 @@ impl<T, C: Timer, S: Session> Drop for Driver<T, C, S> {
             self.session.broke(io::ErrorKind::ConnectionAborted);
             self.session.finish(self.timer.now(), &self.outgoing);
         }
-    }
-}
-
-/// A server's connection to one component, to be polled until it ends.
-///
-/// It does all of XEP-0114's server side: negotiation, binding in the [`Switch`], routing between all of the
-/// switch's connections, limits, keepalive, the end. Dropping it closes the connection and unbinds the
-/// component; what it had not sent is answered with errors, or counted.
-pub struct Connection<T, C: Timer> {
-    driver: Driver<T, C, ServerSession>,
-}
-
-impl<T: Transport, C: Timer> Connection<T, C> {
-    /// Takes over a connection that was accepted. `id` is fresh and random: at least 128 bits of it, drawn by
-    /// the caller.
-    #[must_use]
-    pub fn new(switch: Arc<Switch>, listener: Arc<Listener>, id: StreamId, transport: T, timer: C) -> Self {
-        let session = ServerSession::new(switch, Arc::clone(&listener), id, timer.now());
-        let limits = Arc::clone(&listener.limits);
-        Self { driver: Driver::new(transport, timer, session, limits, listener.hibernate_after) }
-    }
-
-    /// The connection's number, for the log.
-    #[must_use]
-    pub fn id(&self) -> ConnId {
-        self.driver.session.id()
-    }
-
-    /// Drives the connection until there is something for the log; `None` once it is closed.
-    pub fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
-        self.driver.poll_notice(cx)
-    }
-
-    /// [`poll_notice`](Self::poll_notice) as a future.
-    pub async fn next_notice(&mut self) -> Option<Notice> {
-        core::future::poll_fn(|cx| self.poll_notice(cx)).await
     }
 }

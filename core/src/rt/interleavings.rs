@@ -151,7 +151,7 @@ fn a_stanza_offered_while_its_receiver_is_replaced_is_refused_or_comes_out_at_th
             written += turn(&port, cx, &mut outgoing);
             if port.outbox().take_order().is_some() { Poll::Ready(()) } else { Poll::Pending }
         }));
-        let (left, _) = port.outbox().close();
+        let left = port.outbox().close();
         let unsent = left.ends.len();
         let taken = sender.join().unwrap();
         newcomer.join().unwrap();

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `transport` | the two traits |
 //! | `driver` | the one loop: events, write, read, time |
+//! | `connection` | a server's connection to one component: the loop around a session |
 //! | `session` | a component's connection, from its first byte on, as the loop sees it |
 //! | `deliver` | where one stanza goes |
 //! | `switch` | who is connected: the router and every connection's outbox |
@@ -25,6 +26,7 @@ mod component;
 mod component_futures;
 mod component_request;
 mod component_session;
+mod connection;
 mod counters;
 mod deliver;
 mod driver;
@@ -38,12 +40,15 @@ mod reconnect;
 mod session;
 mod switch;
 mod sync;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 mod transport;
 
 pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};
 pub use component_request::{Request, RequestError};
+pub use connection::Connection;
 pub use counters::{Count, Counters};
-pub use driver::Connection;
 pub use listener::Listener;
 pub use reconnect::{Backoff, Reconnect};
 pub use session::{End, Notice};

@@ -114,7 +114,7 @@ impl Outbox {
             self.queue.bytes.truncate(before);
             return Offer::PoolEmpty;
         }
-        self.queue.ends.push_back(self.queue.bytes.len() as u32);
+        self.queue.ends.push(self.queue.bytes.len() as u32);
         let wake = !self.notified && !self.socket_full;
         self.notified |= wake;
         Offer::Taken { wake }
@@ -186,13 +186,13 @@ impl Outbox {
         core::mem::take(&mut self.senders)
     }
 
-    /// The connection is over: gives the stanzas that nobody took and the senders that waited.
-    pub(super) fn close(&mut self) -> (Batch, Vec<(ConnId, Waker)>) {
+    /// The connection is over: gives the stanzas that nobody took.
+    pub(super) fn close(&mut self) -> Batch {
         self.open = false;
         self.receiver = None;
         // What is bounced now needs room in the outboxes of others.
         self.share.shrink(0);
-        (core::mem::take(&mut self.queue), self.take_senders())
+        core::mem::take(&mut self.queue)
     }
 
     pub(super) fn release(&mut self) {

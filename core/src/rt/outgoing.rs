@@ -1,12 +1,10 @@
 //! What one connection is writing to its socket.
 
-use std::collections::VecDeque;
-
 /// Stanzas back to back, with where each ends.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
-    pub(super) ends: VecDeque<u32>,
+    pub(super) ends: Vec<u32>,
 }
 
 impl Batch {
@@ -96,8 +94,8 @@ impl Outgoing {
     /// Puts a batch behind all that is to be written; no other may have been joined.
     pub(super) fn join(&mut self, batch: &Batch) {
         let before = self.batch.bytes.len() as u32;
-        if self.batch.ends.back().map_or(before > 0, |&last| last < before) {
-            self.batch.ends.push_back(before);
+        if self.batch.ends.last().map_or(before > 0, |&last| last < before) {
+            self.batch.ends.push(before);
             self.own_end = Some(before);
         }
         self.batch.bytes.extend_from_slice(&batch.bytes);
@@ -119,7 +117,7 @@ impl Outgoing {
     /// at. What the stream said itself goes with them, unless it is being written: it has no marks to cut at.
     pub(super) fn cut(&mut self) {
         let ends = &self.batch.ends;
-        if ends.back().is_some_and(|&last| self.written < last as usize) {
+        if ends.last().is_some_and(|&last| self.written < last as usize) {
             let next = ends.partition_point(|&end| (end as usize) < self.written);
             let start = next.checked_sub(1).map_or(0, |before| ends[before] as usize);
             let keep = if start < self.written { ends[next] as usize } else { self.written };
@@ -143,7 +141,7 @@ mod tests {
         let mut outgoing = Outgoing::default();
         for stanza in stanzas {
             outgoing.batch.bytes.extend_from_slice(stanza.as_bytes());
-            outgoing.batch.ends.push_back(outgoing.batch.bytes.len() as u32);
+            outgoing.batch.ends.push(outgoing.batch.bytes.len() as u32);
         }
         outgoing
     }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::task::Context;
-use std::collections::VecDeque;
+use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use super::switch::{Port, Switch};
 use crate::error::{Cause, StreamError};
 use crate::handshake::StreamId;
 use crate::jid::Domain;
+use crate::limits::Limits;
 use crate::router::{Change, Claim, Conflict, ConnId};
 use crate::shaper::Shaper;
 use crate::stream::{
@@ -88,20 +89,21 @@ pub(super) struct ServerSession {
     deliverer: Option<Box<Deliverer>>,
     /// The stanza that is next waits for room until then.
     waits: Option<Instant>,
-    notices: VecDeque<Notice>,
+    /// A few at most, first come first.
+    notices: Vec<Notice>,
     /// Elements refused without a notice of their own.
-    unnoticed: u64,
-    domain: Option<Domain>,
+    unnoticed: u32,
     /// It was bound; the stage does not tell while an event is taken, and after the end.
     bound: bool,
+    domain: Option<Domain>,
     ended: Option<Box<Ended>>,
-    unsent: u64,
 }
 
-/// How it ended, and the names that others got over it.
+/// How it ended, the names that others got over it, and stanzas that were not sent.
 struct Ended {
     end: End,
     changes: Vec<Change>,
+    unsent: u64,
 }
 
 enum Stage {
@@ -116,11 +118,9 @@ impl ServerSession {
     pub(super) fn new(switch: Arc<Switch>, listener: Arc<Listener>, id: StreamId, now: Instant) -> Self {
         let limits = Arc::clone(&listener.limits);
         let port = switch.connect(listener);
-        let host = switch.first_host().or_else(|| Domain::parse("localhost").ok());
-        let stage = match host {
-            Some(host) => Stage::Accepting(Acceptor::new(host, id, limits, now)),
-            None => Stage::Ended,
-        };
+        let host = switch.first_host();
+        let host = host.unwrap_or_else(|| Domain::parse("localhost").expect("it is a domain name"));
+        let stage = Stage::Accepting(Acceptor::new(host, id, limits, now));
         Self {
             switch,
             port,
@@ -128,12 +128,11 @@ impl ServerSession {
             shaper: None,
             deliverer: None,
             waits: None,
-            notices: VecDeque::new(),
+            notices: Vec::new(),
             unnoticed: 0,
-            domain: None,
             bound: false,
+            domain: None,
             ended: None,
-            unsent: 0,
         }
     }
 
@@ -173,7 +172,7 @@ impl ServerSession {
         match self.switch.bind(&self.port, claim) {
             Ok(bound) => {
                 self.bound = true;
-                self.notices.push_back(Notice::Bound {
+                self.notices.push(Notice::Bound {
                     domain: proved.domain().clone(),
                     is_subdomain: proved.is_subdomain(),
                     replaced: bound.replaced,
@@ -244,9 +243,9 @@ impl ServerSession {
         self.switch.counters().add(count, 1);
         // The log needs no more of them than it can show.
         if self.notices.len() < 8 {
-            self.notices.push_back(Notice::Refused(refused));
+            self.notices.push(Notice::Refused(refused));
         } else {
-            self.unnoticed += 1;
+            self.unnoticed = self.unnoticed.saturating_add(1);
         }
     }
 
@@ -255,7 +254,8 @@ impl ServerSession {
             if !self.bound && matches!(end, End::Error(_)) {
                 self.switch.counters().add(Count::FailedNegotiations, 1);
             }
-            self.ended = Some(Box::new(Ended { end, changes: self.switch.disconnect(&self.port) }));
+            let changes = self.switch.disconnect(&self.port);
+            self.ended = Some(Box::new(Ended { end, changes, unsent: 0 }));
             let senders = {
                 let mut outbox = self.port.outbox();
                 outbox.set_open(false);
@@ -270,20 +270,21 @@ impl ServerSession {
 
     /// Ends the connection for a reason that came from elsewhere.
     fn obey(&mut self, now: Instant, cause: Cause, outgoing: &mut Outgoing) {
-        let (queue, senders) = self.port.outbox().close();
+        let queue = self.port.outbox().close();
+        let mut unsent = 0;
         if matches!(cause, Cause::Shutdown) {
             // What was taken is still sent.
             outgoing.join(&queue);
         } else {
-            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), outgoing.unsent());
-            self.unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.unsent_after(0, None));
+            unsent += bounce_unsent(&self.switch, now, Some(&cause), outgoing.unsent());
+            unsent += bounce_unsent(&self.switch, now, Some(&cause), queue.unsent_after(0, None));
             outgoing.cut();
-        }
-        for (_, sender) in senders {
-            sender.wake();
         }
         let error = StreamError::from(cause);
         self.end_with(End::Error(error.clone()));
+        if let Some(ended) = &mut self.ended {
+            ended.unsent += unsent;
+        }
         outgoing.append(|out| match core::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Accepting(acceptor) => acceptor.refuse(error, out),
             Stage::Handshaking(handshaking) => handshaking.refuse(error, out),
@@ -308,7 +309,6 @@ impl Session for ServerSession {
                         return Progress::NeedInput(consumed);
                     }
                     Accepting::Opened(opened) => self.opened(now, opened, out),
-                    Accepting::Closed => self.end_with(End::ByPeer),
                     Accepting::Failed(error) => self.end_with(End::Error(error)),
                 }
                 Progress::More(consumed)
@@ -342,9 +342,6 @@ impl Session for ServerSession {
     }
 
     fn collect(&mut self, cx: &Context<'_>, now: Instant, outgoing: &mut Outgoing) {
-        if self.ended.is_some() {
-            return;
-        }
         let (order, senders) = {
             let mut outbox = self.port.outbox();
             let senders = outbox.collect(cx, outgoing, &self.port.listener);
@@ -432,35 +429,40 @@ impl Session for ServerSession {
         self.ended.is_some()
     }
 
+    fn limits(&self) -> &Limits {
+        &self.port.listener.limits
+    }
+
+    fn hibernate_after(&self) -> Duration {
+        self.port.listener.hibernate_after
+    }
+
     fn broke(&mut self, kind: io::ErrorKind) {
         self.end_with(End::Broken(kind));
     }
 
     fn finish(&mut self, now: Instant, outgoing: &Outgoing) {
         self.end_batch();
-        let (order, (queue, senders)) = {
+        let (order, queue) = {
             let mut outbox = self.port.outbox();
             // One that it did not live to obey, if it was dropped.
             (outbox.take_order(), outbox.close())
         };
-        for (_, sender) in senders {
-            sender.wake();
-        }
-        self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), outgoing.unsent());
-        self.unsent += bounce_unsent(&self.switch, now, order.as_ref(), queue.unsent_after(0, None));
-        let (end, changes) = match &mut self.ended {
-            Some(ended) => (ended.end.clone(), core::mem::take(&mut ended.changes)),
-            None => (End::ByPeer, Vec::new()),
+        let (end, changes, mut unsent) = match &mut self.ended {
+            Some(ended) => (ended.end.clone(), core::mem::take(&mut ended.changes), ended.unsent),
+            None => (End::ByPeer, Vec::new(), 0),
         };
-        let (domain, unsent) = (self.domain.take(), self.unsent);
-        self.notices.push_back(Notice::Ended { domain, end, unsent, changes });
+        unsent += bounce_unsent(&self.switch, now, order.as_ref(), outgoing.unsent());
+        unsent += bounce_unsent(&self.switch, now, order.as_ref(), queue.unsent_after(0, None));
+        let domain = self.domain.take();
+        self.notices.push(Notice::Ended { domain, end, unsent, changes });
     }
 
     fn next_notice(&mut self) -> Option<Notice> {
-        if self.unnoticed > 0 && !matches!(self.notices.front(), Some(Notice::Refused(_))) {
-            return Some(Notice::MoreRefused(core::mem::take(&mut self.unnoticed)));
+        if self.unnoticed > 0 && !matches!(self.notices.first(), Some(Notice::Refused(_))) {
+            return Some(Notice::MoreRefused(core::mem::take(&mut self.unnoticed).into()));
         }
-        self.notices.pop_front()
+        (!self.notices.is_empty()).then(|| self.notices.remove(0))
     }
 
     fn release(&mut self) {

@@ -45,4 +45,10 @@ pub trait Timer {
 
     /// Ready once `at` has come; else the task is woken then. Another `at` replaces the one before.
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+
+    /// Has the task woken once others had their turn: it has done its share and has more to do. Where a runtime
+    /// looks for input only now and then as long as tasks are ready, this is where it is to look.
+    fn yield_now(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }

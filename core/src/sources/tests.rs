@@ -237,3 +237,20 @@ fn random_comings_and_goings_keep_the_books() {
     }
     assert!(turned_away > 100, "{turned_away}");
 }
+
+#[test]
+fn who_is_turned_away_is_told_why() {
+    for (turned_away, words) in [
+        (TurnedAway::Connections { limit: 3 }, "its address has 3 connections, which is the most"),
+        (
+            TurnedAway::Unauthenticated { limit: 2 },
+            "its address has 2 connections that are not authenticated, which is the most",
+        ),
+        (
+            TurnedAway::BackOff { failures: 11, wait: SECOND / 2 },
+            "its address has failed 11 times and has to wait 1 s",
+        ),
+    ] {
+        assert_eq!(alloc::format!("{turned_away}"), words);
+    }
+}

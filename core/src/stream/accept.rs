@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::namespaces as ns;
 use crate::time::Instant;
 use crate::xml::escape::push_attribute;
-use crate::xml::header::{Early, Prologue, StreamHeader};
+use crate::xml::header::{Early, Prologue, Read, StreamHeader};
 
 /// A connection whose stream header is awaited.
 pub struct Acceptor {
@@ -27,8 +27,6 @@ pub enum Accepting {
     Reading(Acceptor),
     /// The header is there: decide.
     Opened(Opened),
-    /// The peer ended the stream; our closing tag is in `out`.
-    Closed,
     /// The stream failed; the error is in `out`.
     Failed(StreamError),
 }
@@ -93,11 +91,10 @@ impl Acceptor {
 
     /// Reads on; see the [module](super) for how. Gives the number of bytes consumed.
     pub fn process(mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Accepting) {
-        match self.negotiation.read(input) {
-            Ok((consumed, Some(Early::Header(header)))) => {
+        match self.negotiation.read(input, Prologue::read_header) {
+            Ok((consumed, Some(header))) => {
                 (consumed, self.open(*header, out).unwrap_or_else(Accepting::Failed))
             }
-            Ok((consumed, Some(_))) => (consumed, Accepting::Closed),
             Ok((consumed, None)) => (consumed, Accepting::Reading(self)),
             Err(error) => (0, Accepting::Failed(self.fail(error, out))),
         }
@@ -179,9 +176,9 @@ impl Opened {
 impl Handshaking {
     /// Reads on. The bytes behind a handshake stay unconsumed: they are the stream's.
     pub fn process(mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Shaking) {
-        match self.negotiation.read(input) {
+        match self.negotiation.read(input, Prologue::read_handshake) {
             Ok((consumed, Some(Early::Handshake(text)))) => (consumed, self.check(&text, out)),
-            Ok((consumed, Some(_))) => {
+            Ok((consumed, Some(Early::Closed))) => {
                 push_trailer(out);
                 (consumed, Shaking::Closed)
             }
@@ -253,11 +250,11 @@ impl Proved {
 }
 
 impl Negotiation {
-    fn read(&mut self, input: &[u8]) -> Result<(usize, Option<Early>), StreamError> {
+    fn read<T>(&mut self, input: &[u8], read: fn(&mut Prologue, &[u8], &Limits) -> Read<T>) -> Read<T> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let read = self.prologue.read(input, &self.limits);
+        let read = read(&mut self.prologue, input, &self.limits);
         self.prologue.release();
         read
     }

@@ -16,21 +16,22 @@ use crate::limits::Limits;
 use crate::namespaces as ns;
 use crate::stanza::Stanza;
 use crate::time::Instant;
-use crate::xml::header::{Early, Prologue};
-use crate::xml::scan::{Head, StreamElement};
+use crate::xml::header::Prologue;
+use crate::xml::scan::{Head, StreamElement, TopLevel};
+use crate::xml::scope::header_uri;
 
 /// A component whose server has not accepted it yet.
 pub struct Initiator {
-    inner: Box<Inner>,
+    settings: Box<Settings>,
+    stage: Stage,
 }
 
-struct Inner {
+struct Settings {
     domain: Domain,
     is_subdomain: bool,
     secret: Secret,
     limits: Arc<Limits>,
     deadline: Instant,
-    stage: Stage,
 }
 
 enum Stage {
@@ -38,7 +39,7 @@ enum Stage {
     Header(Box<Prologue>),
     /// Our handshake is out.
     Handshake(Box<Open>),
-    Failed(StreamError),
+    Failed(Box<StreamError>),
 }
 
 /// What became of an [`Initiator`].
@@ -67,55 +68,87 @@ impl Initiator {
         push_initial_header(out, &domain, is_subdomain);
         let deadline = now + limits.negotiation_step;
         let stage = Stage::Header(Box::new(Prologue::new()));
-        Self { inner: Box::new(Inner { domain, is_subdomain, secret, limits, deadline, stage }) }
+        Self { settings: Box::new(Settings { domain, is_subdomain, secret, limits, deadline }), stage }
     }
 
     /// Reads on; see the [module](super) for how. The bytes behind the server's `<handshake/>` stay
     /// unconsumed.
-    pub fn process(mut self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> (usize, Initiating) {
-        let mut consumed = 0;
-        if let Stage::Header(prologue) = &mut self.inner.stage {
-            match prologue.read(input, &self.inner.limits) {
-                Ok((taken, None)) => return (taken, Initiating::Reading(self)),
-                Ok((taken, Some(Early::Header(mut header)))) => {
-                    consumed = taken;
+    pub fn process(self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> (usize, Initiating) {
+        let Self { mut settings, stage } = self;
+        let (before, open) = match stage {
+            Stage::Handshake(open) => (0, open),
+            Stage::Failed(error) => return (input.len(), Initiating::Failed(*error)),
+            Stage::Header(mut prologue) => match prologue.read_header(input, &settings.limits) {
+                Ok((taken, None)) => {
+                    return (taken, Initiating::Reading(Self { settings, stage: Stage::Header(prologue) }));
+                }
+                Ok((taken, Some(mut header))) => {
                     let Some(id) = header.id.take() else {
+                        push_trailer(out);
                         let cause = Cause::Other("the server's stream header has no id");
-                        return (taken, self.fail(cause.into(), out));
+                        return (taken, Initiating::Failed(cause.into()));
                     };
                     out.extend_from_slice(b"<handshake>");
-                    out.extend_from_slice(&self.inner.secret.handshake(&id));
+                    out.extend_from_slice(&settings.secret.handshake(&id));
                     out.extend_from_slice(b"</handshake>");
-                    self.inner.deadline = now + self.inner.limits.negotiation_step;
-                    let open = Open::new(*header, Arc::clone(&self.inner.limits), now);
-                    self.inner.stage = Stage::Handshake(Box::new(open));
+                    settings.deadline = now + settings.limits.negotiation_step;
+                    (taken, Box::new(Open::new(*header, Arc::clone(&settings.limits), now)))
                 }
-                Ok((taken, Some(_))) => {
-                    let cause = Cause::Other("the server ended the stream before the handshake");
-                    return (taken, self.fail(cause.into(), out));
+                Err(error) => {
+                    push_trailer(out);
+                    return (0, Initiating::Failed(error));
                 }
-                Err(error) => return (0, self.fail(error, out)),
-            }
-        }
-        let (taken, next) = self.await_acceptance(now, &input[consumed..], out);
-        (consumed + taken, next)
+            },
+        };
+        let (taken, next) = settings.await_acceptance(open, now, &input[before..], out);
+        (before + taken, next)
     }
 
-    fn await_acceptance(mut self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> (usize, Initiating) {
-        let open = match &mut self.inner.stage {
-            Stage::Handshake(open) => open,
-            Stage::Failed(error) => return (input.len(), Initiating::Failed(error.clone())),
-            Stage::Header(_) => return (0, Initiating::Reading(self)),
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        self.settings.deadline
+    }
+
+    /// Fails the stream if the server's answer is overdue.
+    ///
+    /// # Errors
+    /// `connection-timeout`.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        if now < self.settings.deadline {
+            return Ok(());
+        }
+        let step = match &self.stage {
+            Stage::Header(_) => "the server's stream header",
+            Stage::Handshake(_) => "the server's answer to the handshake",
+            Stage::Failed(error) => return Err((**error).clone()),
         };
-        match next_element(open, now, input, out) {
-            Ok((taken, None)) => (taken, Initiating::Reading(self)),
-            Ok((taken, Some(First::Element(bytes)))) if open.head().name.local(bytes) == b"handshake" => {
-                let Stage::Handshake(open) = self.inner.stage else {
-                    return (taken, Initiating::Reading(self));
-                };
+        let within = self.settings.limits.negotiation_step;
+        let error = StreamError::from(Cause::SlowNegotiation { step, within });
+        push_trailer(out);
+        self.stage = Stage::Failed(Box::new(error.clone()));
+        Err(error)
+    }
+}
+
+impl Settings {
+    fn await_acceptance(
+        self: Box<Self>,
+        mut open: Box<Open>,
+        now: Instant,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> (usize, Initiating) {
+        match next_element(&mut open, now, input, out) {
+            Ok((taken, None)) => {
+                let waiting = Initiator { settings: self, stage: Stage::Handshake(open) };
+                (taken, Initiating::Reading(waiting))
+            }
+            Ok((taken, Some(First::Element(_)))) if open.head().top == TopLevel::Handshake => {
                 // A prefix is no address that a ping could go to.
-                let alive = if self.inner.is_subdomain { None } else { Alive::new(&self.inner.limits, now) };
-                let stream = ClientStream { open: *open, domain: self.inner.domain, alive };
+                let alive = if self.is_subdomain { None } else { Alive::new(&self.limits, now) };
+                open.forget();
+                let stream = ClientStream { open: *open, domain: self.domain, alive };
                 (taken, Initiating::Established(Box::new(stream)))
             }
             Ok((taken, Some(First::ClosingTag))) => {
@@ -129,38 +162,6 @@ impl Initiator {
             }
             Err(error) => (0, Initiating::Failed(error)),
         }
-    }
-
-    fn fail(mut self, error: StreamError, out: &mut Vec<u8>) -> Initiating {
-        push_trailer(out);
-        self.inner.stage = Stage::Failed(error.clone());
-        Initiating::Failed(error)
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout).
-    #[must_use]
-    pub fn poll_timeout(&self) -> Instant {
-        self.inner.deadline
-    }
-
-    /// Fails the stream if the server's answer is overdue.
-    ///
-    /// # Errors
-    /// `connection-timeout`.
-    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        if now < self.inner.deadline {
-            return Ok(());
-        }
-        let step = match self.inner.stage {
-            Stage::Header(_) => "the server's stream header",
-            Stage::Handshake(_) => "the server's answer to the handshake",
-            Stage::Failed(ref error) => return Err(error.clone()),
-        };
-        let within = self.inner.limits.negotiation_step;
-        let error = StreamError::from(Cause::SlowNegotiation { step, within });
-        push_trailer(out);
-        self.inner.stage = Stage::Failed(error.clone());
-        Err(error)
     }
 }
 
@@ -219,7 +220,8 @@ impl ClientStream {
         let event = match first {
             None => None,
             Some(First::Element(bytes)) => {
-                Some(match Stanza::new(bytes, self.open.head(), &self.open.prefixes) {
+                let (head, rooms, prefixes) = self.open.parts();
+                Some(match Stanza::new(bytes, head, prefixes, rooms) {
                     Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
                     Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
                 })
@@ -313,7 +315,7 @@ fn is_stream_error(bytes: &[u8], open: &Open) -> bool {
     let head = open.head();
     head.name.local(bytes) == b"error"
         && (core::str::from_utf8(head.name.prefix(bytes))
-            .is_ok_and(|prefix| open.prefixes.uri(prefix) == Some(ns::STREAMS)))
+            .is_ok_and(|prefix| header_uri(open.prefixes.as_slice(), prefix) == Some(ns::STREAMS)))
 }
 
 /// Characters that are kept of what the server says in its error.
@@ -344,3 +346,6 @@ fn peer_error(bytes: &[u8], head: &Head) -> StreamError {
     }
     StreamError { condition, cause: Cause::Peer { text } }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,14 @@
 //! A stream that is open, for both sides: first-level elements in, keepalives and the closing tag out.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{Cause, StreamError, push_trailer};
 use crate::limits::Limits;
+use crate::stanza::Rooms;
 use crate::time::Instant;
 use crate::xml::header::StreamHeader;
 use crate::xml::scan::{Head, Progress, Scan, StreamElement};
@@ -41,15 +42,22 @@ enum Clock {
     Stopped(Duration),
 }
 
+/// What reading stanzas takes, kept from one to the next.
+#[derive(Debug, Default)]
+struct Working {
+    scan: Scan,
+    rooms: Rooms,
+}
+
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) limits: Arc<Limits>,
-    pub(super) prefixes: Arc<HeaderPrefixes>,
+    pub(super) prefixes: HeaderPrefixes,
     /// The peer's root element, as its closing tag will name it.
-    root: String,
+    root: Cow<'static, str>,
     phase: Phase,
     /// Made anew when there is something to scan, and dropped while the connection is idle.
-    scan: Option<Box<Scan>>,
+    working: Option<Box<Working>>,
     /// The length of the element given last, and whether it was put back.
     last: Option<usize>,
     put_back: bool,
@@ -59,15 +67,14 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(mut header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
-        header.prefixes.0.shrink_to_fit();
+    pub(super) fn new(header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
         let keepalive_at = limits.keepalive.map(|silence| now + silence);
         Self {
             limits,
-            prefixes: Arc::new(header.prefixes),
+            prefixes: header.prefixes,
             root: header.name,
             phase: Phase::Live,
-            scan: None,
+            working: None,
             last: None,
             put_back: false,
             reading: true,
@@ -82,12 +89,18 @@ impl Open {
 
     /// What the element given last looks like.
     pub(super) fn head(&self) -> &Head {
-        self.scan.as_ref().expect("an element was given, so there is a scan of it").head()
+        self.working.as_ref().expect("an element was given, so there is a scan of it").scan.head()
+    }
+
+    /// [`head`](Self::head), with what a stanza is made of beside it.
+    pub(super) fn parts(&mut self) -> (&Head, &mut Rooms, &HeaderPrefixes) {
+        let working = self.working.as_mut().expect("an element was given, so there is a scan of it");
+        (working.scan.head(), &mut working.rooms, &self.prefixes)
     }
 
     /// Has an element begun?
     fn is_inside(&self) -> bool {
-        self.scan.as_ref().is_some_and(|scan| scan.is_inside())
+        self.working.as_ref().is_some_and(|working| working.scan.is_inside())
     }
 
     /// The next thing at the first level, with the bytes consumed up to its end.
@@ -124,7 +137,11 @@ impl Open {
             });
         }
         let window = &element[..element.len().min(self.limits.stanza)];
-        match self.scan.get_or_insert_default().advance(window, &self.limits, &self.prefixes)? {
+        match self.working.get_or_insert_default().scan.advance(
+            window,
+            &self.limits,
+            self.prefixes.as_slice(),
+        )? {
             Progress::Whole(length) => {
                 self.stanza_clock = Clock::Idle;
                 self.last = Some(length);
@@ -200,6 +217,11 @@ impl Open {
         self.last.unwrap_or(0)
     }
 
+    /// The element given last was no stanza, and is not to be put back.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
+    }
+
     /// Ends the stream with an error: it goes to `out` with the closing tag, unless the stream had ended.
     pub(super) fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
         if let Phase::Failed(first) = &self.phase {
@@ -236,7 +258,7 @@ impl Open {
 
     fn stop(&mut self, phase: Phase) {
         self.phase = phase;
-        self.scan = None;
+        self.working = None;
         self.last = None;
         self.put_back = false;
         self.stanza_clock = Clock::Idle;
@@ -286,10 +308,13 @@ impl Open {
     }
 
     pub(super) fn release(&mut self) {
-        match &mut self.scan {
+        match &mut self.working {
             // What was found of the element that has begun, or that may be put back, is still needed.
-            Some(scan) if scan.is_inside() || self.last.is_some() => scan.release(),
-            _ => self.scan = None,
+            Some(working) if working.scan.is_inside() || self.last.is_some() => {
+                working.scan.release();
+                working.rooms = Rooms::default();
+            }
+            _ => self.working = None,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The server's side of an authenticated stream.
 
-use alloc::borrow::Cow;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -10,12 +8,13 @@ use super::open::{First, Open};
 use crate::error::{Cause, StreamError};
 use crate::jid::{Domain, Jid, JidError};
 use crate::limits::Limits;
-use crate::stanza::{AddressFault, Kind, Stanza, addresses, is_proper, text_of};
-use crate::stanza_error::{Answer, ErrorType, StanzaCondition, StanzaError};
+use crate::stanza::{
+    AddressFault, Kind, Rooms, Stanza, address, addresses, is_proper, known_type, may_be_answered,
+};
+use crate::stanza_error::{Answer, ErrorText, ErrorType, StanzaCondition, StanzaError, Value};
 use crate::time::Instant;
-use crate::xml::rewrite;
 use crate::xml::scan::{Head, StreamElement};
-use crate::xml::scope::Namespace;
+use crate::xml::scope::{HeaderPrefixes, Namespace};
 
 /// The stream of a component that is authenticated and bound.
 ///
@@ -31,9 +30,16 @@ use crate::xml::scope::Namespace;
 #[derive(Debug)]
 pub struct ServerStream {
     open: Open,
+    peer: Peer,
+}
+
+/// Whose stream it is, and what it may say.
+#[derive(Debug)]
+struct Peer {
     domain: Domain,
     is_subdomain: bool,
     check_from: bool,
+    /// A host of ours.
     host: Domain,
 }
 
@@ -96,19 +102,19 @@ impl ServerStream {
         check_from: bool,
         host: Domain,
     ) -> Self {
-        Self { open, domain, is_subdomain, check_from, host }
+        Self { open, peer: Peer { domain, is_subdomain, check_from, host } }
     }
 
     /// The domain that the component is bound as; with [`is_subdomain`](Self::is_subdomain) the prefix.
     #[must_use]
     pub fn domain(&self) -> &Domain {
-        &self.domain
+        &self.peer.domain
     }
 
     /// The component is bound under every host.
     #[must_use]
     pub fn is_subdomain(&self) -> bool {
-        self.is_subdomain
+        self.peer.is_subdomain
     }
 
     /// The stream has ended, in good order or not. It consumes what still comes and gives no event.
@@ -147,85 +153,18 @@ impl ServerStream {
     }
 
     #[inline(always)]
-    fn element<'b>(&self, bytes: &'b [u8], out: &mut Vec<u8>) -> Event<'b> {
-        let head = self.open.head();
-        match self.checked(bytes, head) {
+    fn element<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<u8>) -> Event<'b> {
+        let (head, rooms, prefixes) = self.open.parts();
+        match self.peer.checked(bytes, head, rooms) {
             Ok((kind, to, from)) => {
                 let addresses = (Some(to), Some(from));
-                Event::Stanza(Stanza::assemble(bytes, kind, head, &self.open.prefixes, addresses))
+                Event::Stanza(Stanza::assemble(bytes, kind, head, prefixes, addresses))
             }
-            Err(refusal) => self.refuse(bytes, head, refusal, out),
-        }
-    }
-
-    /// The kind and the addresses of an element that may be routed.
-    #[inline(always)]
-    fn checked<'b>(&self, bytes: &'b [u8], head: &Head) -> Result<(Kind, Jid<'b>, Jid<'b>), Refusal> {
-        let kind = Kind::of(head).ok_or(Refusal::NoStanza)?;
-        let (to, from) = addresses(bytes, head).map_err(|fault| match fault {
-            AddressFault::To(error) => Refusal::BadTo(error),
-            AddressFault::From(error) => Refusal::BadFrom(error),
-        })?;
-        let to = to.ok_or(Refusal::NoTo)?;
-        let from = match from {
-            Some(from) if self.check_from && !self.is_ours(from.domain()) => {
-                return Err(Refusal::ForeignFrom);
+            Err(reason) => {
+                let element = Refusable { bytes, head, prefixes };
+                let answered = self.peer.refuse(&element, rooms, &reason, out);
+                Event::Refused(Refused { reason, answered })
             }
-            Some(from) => from,
-            None if self.is_subdomain => return Err(Refusal::NoFrom),
-            None => Jid::parse(self.domain.as_str()).map_err(Refusal::BadFrom)?.into_owned(),
-        };
-        if is_proper(bytes, kind, head) { Ok((kind, to, from)) } else { Err(Refusal::ImproperIq) }
-    }
-
-    /// May the component send from this domain, as far as the stream can tell?
-    fn is_ours(&self, domain: &str) -> bool {
-        if self.is_subdomain {
-            domain.strip_prefix(self.domain.as_str()).is_some_and(|host| host.starts_with('.'))
-        } else {
-            domain == self.domain.as_str()
-        }
-    }
-
-    /// Answers an element with `bad-request`, or drops it where no error may answer it.
-    fn refuse<'b>(&self, bytes: &'b [u8], head: &Head, reason: Refusal, out: &mut Vec<u8>) -> Event<'b> {
-        let text = |value| text_of(bytes, value);
-        let kind = head.type_.map(text);
-        let name = core::str::from_utf8(head.name.local(bytes)).unwrap_or_default();
-        let answered = match (name, kind.as_deref()) {
-            (_, Some("error")) | ("iq", Some("result")) => false,
-            ("presence", kind) => matches!(kind, None | Some("subscribe" | "probe")),
-            _ => true,
-        };
-        if answered {
-            let error = StanzaError::new(StanzaCondition::BadRequest, ErrorType::Modify, reason.to_string());
-            let own = self.own_address();
-            let (to, from) = (head.to.map(text), head.from.map(text));
-            let valid = |address: Option<Cow<'_, str>>| {
-                address.and_then(|address| Jid::parse(&address).ok().map(Jid::into_owned))
-            };
-            let (to, from) = (valid(to), valid(from).filter(|_| reason != Refusal::ForeignFrom));
-            let id = head.id.map(text);
-            let namespace = head.namespace.filter(|_| reason == Refusal::NoStanza);
-            let namespace = namespace.and_then(|namespace| self.namespace(bytes, namespace));
-            Answer {
-                name,
-                namespace: namespace.as_deref(),
-                from: to.as_ref().map_or(self.host.as_str(), Jid::as_str),
-                to: from.as_ref().map_or(&own, Jid::as_str),
-                id: id.as_deref(),
-            }
-            .append(&error, out);
-        }
-        Event::Refused(Refused { reason, answered })
-    }
-
-    fn namespace(&self, bytes: &[u8], declared: Namespace) -> Option<String> {
-        match declared {
-            Namespace::Inner(span) => Some(rewrite::value(span.of(bytes))),
-            Namespace::Header(index) => self.open.prefixes.0.get(index).map(|(_, uri)| uri.clone()),
-            // It can't be the default one, and not every parser takes an element with its prefix.
-            Namespace::Xml => Some(String::new()),
         }
     }
 
@@ -234,30 +173,23 @@ impl ServerStream {
     pub fn refuse_sender(&mut self, stanza: &Stanza<'_>, out: &mut Vec<u8>) -> Refused {
         let answered = stanza.may_be_answered();
         if answered {
-            let text = Refusal::ForeignFrom.to_string();
-            let error = StanzaError::new(StanzaCondition::BadRequest, ErrorType::Modify, text);
-            let (own, id) = (self.own_address(), stanza.id());
-            let from = stanza.to().map_or(self.host.as_str(), Jid::as_str);
-            Answer { name: stanza.kind().as_str(), namespace: None, from, to: &own, id: id.as_deref() }
-                .append(&error, out);
+            Answer {
+                name: stanza.kind().as_str(),
+                namespace: None,
+                from: stanza.to().map_or(self.peer.host.as_str(), Jid::as_str),
+                to: &self.peer.own_address(),
+                id: stanza.written_id(),
+            }
+            .append(&refused(&Refusal::ForeignFrom), out);
         }
         Refused { reason: Refusal::ForeignFrom, answered }
-    }
-
-    /// The address that stands for the component where it gave none that is valid.
-    fn own_address(&self) -> String {
-        if self.is_subdomain {
-            [self.domain.as_str(), ".", self.host.as_str()].concat()
-        } else {
-            self.domain.as_str().into()
-        }
     }
 
     /// Answers a stanza of this stream with an error, in `out`, unless nothing may answer it; says whether
     /// it did. The answer goes to the stream that the stanza came from, whatever its `from` says: an error
     /// must not reach somebody who has asked for nothing.
     #[must_use = "a stanza that was not answered is to be counted"]
-    pub fn answer(&mut self, stanza: &Stanza<'_>, error: &StanzaError, out: &mut Vec<u8>) -> bool {
+    pub fn answer(&mut self, stanza: &Stanza<'_>, error: &StanzaError<'_>, out: &mut Vec<u8>) -> bool {
         let may = stanza.may_be_answered() && !self.is_closed();
         if may {
             error.append_answer_to(stanza, out);
@@ -325,5 +257,101 @@ impl ServerStream {
     #[must_use]
     pub fn limits(&self) -> &Arc<Limits> {
         &self.open.limits
+    }
+}
+
+fn refused(reason: &Refusal) -> StanzaError<'_> {
+    let text = ErrorText::Refused(reason);
+    StanzaError { condition: StanzaCondition::BadRequest, error_type: ErrorType::Modify, text }
+}
+
+/// An element that is refused.
+struct Refusable<'a> {
+    bytes: &'a [u8],
+    head: &'a Head,
+    prefixes: &'a HeaderPrefixes,
+}
+
+impl Peer {
+    /// The kind and the addresses of an element that may be routed.
+    #[inline(always)]
+    fn checked<'b>(
+        &self,
+        bytes: &'b [u8],
+        head: &Head,
+        rooms: &mut Rooms,
+    ) -> Result<(Kind, Jid<'b>, Jid<'b>), Refusal> {
+        let kind = Kind::of(head).ok_or(Refusal::NoStanza)?;
+        let (to, from) = addresses(bytes, head, rooms).map_err(|fault| match fault {
+            AddressFault::To(error) => Refusal::BadTo(error),
+            AddressFault::From(error) => Refusal::BadFrom(error),
+        })?;
+        let to = to.ok_or(Refusal::NoTo)?;
+        let from = match from {
+            Some(from) if self.check_from && !self.is_ours(from.domain()) => {
+                return Err(Refusal::ForeignFrom);
+            }
+            Some(from) => from,
+            None if self.is_subdomain => return Err(Refusal::NoFrom),
+            None => {
+                let own = Jid::parse(self.domain.as_str()).map_err(Refusal::BadFrom)?;
+                own.into_room(&mut rooms.from)
+            }
+        };
+        if is_proper(bytes, kind, head) { Ok((kind, to, from)) } else { Err(Refusal::ImproperIq) }
+    }
+
+    /// May the component send from this domain, as far as the stream can tell?
+    fn is_ours(&self, domain: &str) -> bool {
+        if self.is_subdomain {
+            domain.strip_prefix(self.domain.as_str()).is_some_and(|host| host.starts_with('.'))
+        } else {
+            domain == self.domain.as_str()
+        }
+    }
+
+    /// Answers an element with `bad-request`, or drops it where no error may answer it; says which.
+    fn refuse(
+        &self,
+        element: &Refusable<'_>,
+        rooms: &mut Rooms,
+        reason: &Refusal,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let &Refusable { bytes, head, .. } = element;
+        let name = core::str::from_utf8(head.name.local(bytes)).unwrap_or_default();
+        let answered = may_be_answered(name, known_type(bytes, head));
+        if answered {
+            let to = head.to.and_then(|value| address(bytes, value, &mut rooms.to).ok());
+            let from = head.from.filter(|_| *reason != Refusal::ForeignFrom);
+            let from = from.and_then(|value| address(bytes, value, &mut rooms.from).ok());
+            let namespace = head.namespace.filter(|_| *reason == Refusal::NoStanza);
+            Answer {
+                name,
+                namespace: namespace.and_then(|namespace| element.namespace(namespace)),
+                from: to.as_ref().map_or(self.host.as_str(), Jid::as_str),
+                to: &from.as_ref().map_or(self.own_address(), |from| [from.as_str(), "", ""]),
+                id: head.id.map(|value| value.span.quoted(bytes)),
+            }
+            .append(&refused(reason), out);
+        }
+        answered
+    }
+
+    /// The address that stands for the component where it gave none that is valid, in pieces.
+    fn own_address(&self) -> [&str; 3] {
+        let domain = self.domain.as_str();
+        if self.is_subdomain { [domain, ".", self.host.as_str()] } else { [domain, "", ""] }
+    }
+}
+
+impl Refusable<'_> {
+    fn namespace(&self, declared: Namespace) -> Option<Value<'_>> {
+        match declared {
+            Namespace::Inner(span) => Some(Value::Written(span.quoted(self.bytes))),
+            Namespace::Header(index) => self.prefixes.as_slice().get(index).map(|(_, uri)| Value::Meant(uri)),
+            // It can't be the default one, and not every parser takes an element with its prefix.
+            Namespace::Xml => Some(Value::Meant("")),
+        }
     }
 }

@@ -180,7 +180,10 @@ fn blanks_in_the_closing_tag_are_bounded_however_they_are_cut() {
 #[test]
 fn the_answer_to_an_odd_element_has_its_namespace_as_every_parser_takes_it() {
     let (_, out) = all_cuts(HEADER, b"<x\rxmlns='urn:&#000000000120;'/>");
-    assert!(out.starts_with("<x xmlns='urn:x' from='host.example' to='comp.example' type='error'>"), "{out}");
+    assert!(
+        out.starts_with("<x xmlns='urn:&#x78;' from='host.example' to='comp.example' type='error'>"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -274,4 +277,109 @@ fn of_two_faults_in_one_text_the_first_is_told() {
     .concat();
     let (_, out) = all_cuts(HEADER, &input);
     assert!(out.contains("<not-well-formed"), "{out}");
+}
+
+/// What an acceptor with these limits says to a header.
+fn refused(header: &str, limits: Limits) -> String {
+    let id = StreamId::from_text("abc").unwrap();
+    let acceptor = Acceptor::new(domain("host.example"), id, Arc::new(limits), T);
+    match acceptor.process(header.as_bytes(), &mut Vec::new()).1 {
+        Accepting::Failed(error) => alloc::format!("{error}"),
+        _ => panic!("it is not refused: {header}"),
+    }
+}
+
+#[test]
+fn each_fault_of_a_header_is_told_by_its_name() {
+    let header = |attributes: &str| {
+        alloc::format!(
+            "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' to='comp.example' {attributes}>"
+        )
+    };
+    let prefixes: String = (0..40).map(|n| alloc::format!(" xmlns:p{n}='urn:{n}'")).collect();
+    let component = "xmlns='jabber:component:accept'";
+    let mut wide = Limits::default();
+    (wide.header, wide.negotiation) = (64 * 1024, 64 * 1024);
+    for (header, words) in [
+        (
+            header(&alloc::format!("{component}{prefixes}")),
+            "policy-violation: the stream header declares more than ",
+        ),
+        (header("xmlns='http://www.w3.org/XML/1998/namespace'"), "not-well-formed: not well-formed: "),
+        (
+            header(&alloc::format!("{component} xmlns:a='urn:a' xmlns:b='urn:a' a:x='' b:x=''")),
+            "not-well-formed: not well-formed: an attribute given twice under two prefixes",
+        ),
+        (
+            header(&alloc::format!("{component} a:x=''")),
+            "not-well-formed: not well-formed: a namespace prefix that is not declared",
+        ),
+        (
+            header(&alloc::format!("{component} to=''")),
+            "not-well-formed: not well-formed: an attribute given twice",
+        ),
+        (alloc::format!("<{}", "n".repeat(9000)), "policy-violation: a name is longer than 8192 bytes"),
+    ] {
+        let told = refused(&header, wide.clone());
+        assert!(told.starts_with(words), "{told}");
+    }
+}
+
+#[test]
+fn a_negotiation_that_has_failed_stays_so() {
+    let id = StreamId::from_text("abc").unwrap();
+    let mut acceptor = Acceptor::new(domain("host.example"), id, Arc::default(), T);
+    let late = acceptor.poll_timeout();
+    let mut out = Vec::new();
+    assert_eq!(acceptor.handle_timeout(T, &mut out), Ok(()));
+    let error = acceptor.handle_timeout(late, &mut out).unwrap_err();
+    assert_eq!(alloc::format!("{error}"), "connection-timeout: the stream header did not come within 5s");
+    let said = out.clone();
+    assert_eq!(acceptor.handle_timeout(late, &mut out), Err(error.clone()));
+    let (consumed, next) = acceptor.process(HEADER, &mut out);
+    assert!(matches!(next, Accepting::Failed(again) if again == error));
+    assert_eq!((consumed, out), (0, said), "it is said once");
+}
+
+#[test]
+fn a_stream_that_has_ended_takes_what_comes_and_says_nothing() {
+    let mut stream = established(HEADER);
+    let mut out = Vec::new();
+    assert_eq!((stream.domain(), stream.is_closed()), (&domain("comp.example"), false));
+    stream.handle_eof();
+    assert!(stream.is_closed() && stream.poll_timeout().is_none());
+    stream.close(&mut out);
+    stream.fail(crate::error::Cause::Shutdown.into(), &mut out);
+    let step = stream.process(T, b"<message/>", &mut out).unwrap();
+    assert_eq!((step.consumed, step.event.is_none(), &*out), (10, true, &b""[..]));
+    stream.release();
+    assert_eq!(stream.handle_timeout(T, &mut out), Ok(()));
+}
+
+#[test]
+fn the_time_of_a_stanza_stands_still_while_nothing_is_read() {
+    let limits = Limits { keepalive: None, ..Limits::default() };
+    let time = limits.stanza_time;
+    let mut open = open::Open::new(crate::xml::header::StreamHeader::default(), Arc::new(limits), T);
+    let (half, mut out) = (time / 2, Vec::new());
+    assert_eq!(open.poll_timeout(), None);
+    assert!(open.next(T, b"<a>").is_ok_and(|next| next.1.is_none()));
+    assert_eq!(open.poll_timeout(), Some(T + time));
+    open.set_reading(T + half, true);
+    open.set_reading(T + half, false);
+    open.set_reading(T + half, false);
+    // What was found of the stanza is kept.
+    open.release();
+    assert_eq!(open.poll_timeout(), None);
+    let later = T + time * 3;
+    assert_eq!(open.handle_timeout(later, &mut out), Ok(()));
+    open.set_reading(later, true);
+    assert_eq!(open.poll_timeout(), Some(later + half));
+    let next = open.next(later, b"<a></a>").unwrap();
+    assert!(matches!(next, (7, Some(open::First::Element(b"<a></a>")))));
+    assert_eq!(open.poll_timeout(), None);
+    // While it is not read, the time of one that begins does not.
+    open.set_reading(later, false);
+    assert!(open.next(later, b"<b").is_ok());
+    assert_eq!(open.poll_timeout(), None);
 }

@@ -1,6 +1,7 @@
 //! The one writer of text and attribute values.
 
 use alloc::vec::Vec;
+use core::fmt::{self, Write};
 
 /// Appends `text` as element content. CR is written as a reference, so that it survives the reader's
 /// line-end normalisation (XML 1.0, 2.11).
@@ -12,6 +13,21 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
         b'\r' => Some(b"&#13;"),
         _ => None,
     });
+}
+
+/// Appends what is shown as element content, piece by piece.
+pub(crate) fn push_shown(out: &mut Vec<u8>, shown: &dyn fmt::Display) {
+    struct Text<'a>(&'a mut Vec<u8>);
+
+    impl Write for Text<'_> {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
+            push_text(self.0, piece);
+            Ok(())
+        }
+    }
+
+    // Writing never fails; something that can't be shown is shown as far as it got.
+    let _ = write!(Text(out), "{shown}");
 }
 
 /// Appends `value` for an attribute between these quotes. White space but the blank is written as references,
@@ -32,15 +48,22 @@ pub(crate) fn push_value(out: &mut Vec<u8>, value: &str, quote: u8) {
 /// Appends ` name='value'`, escaped; in double quotes where the value has more of the others. So a value that was
 /// received is written in at most 6/5 of its length, and nobody gets long answers for short questions.
 pub(crate) fn push_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
-    let number_of = |quote| memchr::memchr_iter(quote, value.as_bytes()).count();
-    let quote = match memchr::memchr(b'\'', value.as_bytes()) {
-        Some(_) if number_of(b'\'') > number_of(b'"') => b'"',
-        _ => b'\'',
+    push_attribute_of(out, name, &[value]);
+}
+
+/// [`push_attribute`] of a value in pieces.
+pub(crate) fn push_attribute_of(out: &mut Vec<u8>, name: &str, pieces: &[&str]) {
+    let number_of = |quote| -> usize {
+        pieces.iter().map(|piece| memchr::memchr_iter(quote, piece.as_bytes()).count()).sum()
     };
+    let has_apostrophe = pieces.iter().any(|piece| memchr::memchr(b'\'', piece.as_bytes()).is_some());
+    let quote = if has_apostrophe && number_of(b'\'') > number_of(b'"') { b'"' } else { b'\'' };
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(&[b'=', quote]);
-    push_value(out, value, quote);
+    for piece in pieces {
+        push_value(out, piece, quote);
+    }
     out.push(quote);
 }
 

@@ -12,7 +12,7 @@ use rxml::error::EndOrError;
 use rxml::{Parse, RawEvent, RawParser};
 
 use super::names::check_portable_name;
-use super::scope::{HeaderPrefixes, check_namespace};
+use super::scope::{HeaderPrefixes, MOST_PREFIXES, Prefix, check_namespace, header_uri};
 use super::{XmlFault, names};
 use crate::error::{Cause, StreamError};
 use crate::limits::Limits;
@@ -22,7 +22,7 @@ use crate::namespaces as ns;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamHeader {
     /// The root's name as written: the closing tag's, too.
-    pub(crate) name: String,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) prefixes: HeaderPrefixes,
     pub(crate) to: Option<String>,
     pub(crate) from: Option<String>,
@@ -30,16 +30,17 @@ pub(crate) struct StreamHeader {
     pub(crate) is_subdomain: bool,
 }
 
-/// What was found before the first stanza.
+/// What was found behind the header.
 #[derive(Debug)]
 pub(crate) enum Early {
-    /// The stream header.
-    Header(Box<StreamHeader>),
     /// A whole handshake, with its text.
     Handshake(String),
     /// The closing tag, or an error of the peer's.
     Closed,
 }
+
+/// The bytes taken and, right at their end, what was found.
+pub(crate) type Read<T> = Result<(usize, Option<T>), StreamError>;
 
 /// Reads up to the end of the handshake.
 pub(crate) struct Prologue {
@@ -102,12 +103,22 @@ impl Prologue {
         self.parser.release_temporaries();
     }
 
-    /// Reads on; gives the bytes taken and what was found right at their end.
-    pub(crate) fn read(
+    /// Reads on, up to the header.
+    pub(crate) fn read_header(&mut self, input: &[u8], limits: &Limits) -> Read<Box<StreamHeader>> {
+        self.read(input, limits, Self::header_event)
+    }
+
+    /// Reads on behind the header.
+    pub(crate) fn read_handshake(&mut self, input: &[u8], limits: &Limits) -> Read<Early> {
+        self.read(input, limits, Self::handshake_event)
+    }
+
+    fn read<T>(
         &mut self,
         input: &[u8],
         limits: &Limits,
-    ) -> Result<(usize, Option<Early>), StreamError> {
+        take: impl Fn(&mut Self, RawEvent, &Limits) -> Result<Option<T>, StreamError>,
+    ) -> Read<T> {
         let input = with_line_ends(&input[..input.len().min(self.room(limits))]);
         let mut taken = self.skip_blanks(&input);
         loop {
@@ -121,16 +132,16 @@ impl Prologue {
             self.taken += read;
             match result {
                 Ok(Some(event)) => {
-                    if let Some(early) = self.take(event, limits)? {
-                        return Ok((taken, Some(early)));
+                    if let Some(found) = take(self, event, limits)? {
+                        return Ok((taken, Some(found)));
                     }
                 }
-                Ok(None) => return Ok((taken, Some(Early::Closed))),
                 Err(EndOrError::NeedMoreData) if taken < input.len() => {}
                 Err(EndOrError::NeedMoreData) if self.room(limits) == 0 => {
                     return Err(self.over_limit(limits));
                 }
-                Err(EndOrError::NeedMoreData) => return Ok((taken, None)),
+                // It never says that the document has ended: that is for its reader to say.
+                Ok(None) | Err(EndOrError::NeedMoreData) => return Ok((taken, None)),
                 Err(EndOrError::Error(error)) => return Err(Cause::EarlyXml(fault_of(error)).into()),
             }
         }
@@ -161,16 +172,55 @@ impl Prologue {
         }
     }
 
-    fn take(&mut self, event: RawEvent, limits: &Limits) -> Result<Option<Early>, StreamError> {
+    fn header_event(
+        &mut self,
+        event: RawEvent,
+        limits: &Limits,
+    ) -> Result<Option<Box<StreamHeader>>, StreamError> {
         match event {
             RawEvent::XmlDeclaration(..) if self.blank_first => {
-                let fault = XmlFault::NotWellFormed("white space before the XML declaration");
-                return Err(Cause::EarlyXml(fault).into());
+                Err(early(XmlFault::NotWellFormed("white space before the XML declaration")))
             }
             RawEvent::XmlDeclaration(..) if self.ampersand => {
-                return Err(early(XmlFault::NotWellFormed("a reference in the XML declaration")));
+                Err(early(XmlFault::NotWellFormed("a reference in the XML declaration")))
             }
-            RawEvent::XmlDeclaration(..) => {}
+            RawEvent::ElementHeadClose(_) => {
+                self.depth += 1;
+                let tag = core::mem::take(&mut self.tag);
+                self.open_stream(&tag).map(Some)
+            }
+            event => self.tag_event(event, limits).map(|()| None),
+        }
+    }
+
+    fn handshake_event(&mut self, event: RawEvent, limits: &Limits) -> Result<Option<Early>, StreamError> {
+        match event {
+            RawEvent::ElementHeadClose(_) => {
+                self.depth += 1;
+                let tag = core::mem::take(&mut self.tag);
+                return self.open_element(&tag);
+            }
+            RawEvent::ElementFoot(_) => {
+                self.depth -= 1;
+                return Ok(match self.depth {
+                    0 => Some(Early::Closed),
+                    // Nothing stands inside a handshake.
+                    _ => self.handshake.take().map(Early::Handshake),
+                });
+            }
+            RawEvent::Text(_, text) => match &mut self.handshake {
+                Some(handshake) => handshake.push_str(&text),
+                None if text.bytes().all(names::is_space) => {}
+                None => return Err(Cause::TextBetween.into()),
+            },
+            event => self.tag_event(event, limits)?,
+        }
+        Ok(None)
+    }
+
+    /// Notes a start tag's name and attributes, up to its end.
+    fn tag_event(&mut self, event: RawEvent, limits: &Limits) -> Result<(), StreamError> {
+        match event {
             RawEvent::ElementHeadOpen(_, name) => {
                 self.tag = RawTag { name: RawName::new(name), attributes: Vec::new() };
             }
@@ -180,36 +230,12 @@ impl Prologue {
                 }
                 self.tag.attributes.push((RawName::new(name), value));
             }
-            RawEvent::ElementHeadClose(_) => {
-                self.depth += 1;
-                let tag = core::mem::take(&mut self.tag);
-                return match self.header.take() {
-                    None => self.open_stream(&tag).map(Some),
-                    Some(prefixes) => {
-                        let found = self.open_element(&tag, &prefixes);
-                        self.header = Some(prefixes);
-                        found
-                    }
-                };
-            }
-            RawEvent::ElementFoot(_) => {
-                self.depth -= 1;
-                match self.depth {
-                    0 => return Ok(Some(Early::Closed)),
-                    1 => return Ok(self.handshake.take().map(Early::Handshake)),
-                    _ => {}
-                }
-            }
-            RawEvent::Text(_, text) => match &mut self.handshake {
-                Some(handshake) => handshake.push_str(&text),
-                None if text.bytes().all(names::is_space) => {}
-                None => return Err(Cause::TextBetween.into()),
-            },
+            _ => {}
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn open_stream(&mut self, tag: &RawTag) -> Result<Early, StreamError> {
+    fn open_stream(&mut self, tag: &RawTag) -> Result<Box<StreamHeader>, StreamError> {
         let prefixes = tag.declared()?;
         tag.check_prefixes(&prefixes)?;
         let stream = StreamHeader {
@@ -218,24 +244,24 @@ impl Prologue {
             from: tag.attribute("from"),
             id: tag.attribute("id"),
             is_subdomain: tag.attribute("is_subdomain").is_some_and(|value| value == "true" || value == "1"),
-            prefixes,
+            prefixes: prefixes.into(),
         };
-        if tag.namespace(&stream.prefixes, "") != ns::STREAMS || tag.name.local != "stream" {
+        if tag.namespace(stream.prefixes.as_slice(), "") != ns::STREAMS || tag.name.local != "stream" {
             return Err(Cause::NoStream.into());
         }
         if tag.attribute("xmlns").as_deref() != Some(ns::COMPONENT) {
             return Err(Cause::WrongNamespace.into());
         }
-        if stream.prefixes.0.len() > HeaderPrefixes::MOST {
-            return Err(Cause::ManyPrefixes { limit: HeaderPrefixes::MOST }.into());
+        if stream.prefixes.as_slice().len() > MOST_PREFIXES {
+            return Err(Cause::ManyPrefixes { limit: MOST_PREFIXES }.into());
         }
         self.header = Some(stream.prefixes.clone());
-        Ok(Early::Header(Box::new(stream)))
+        Ok(Box::new(stream))
     }
 
-    fn open_element(&mut self, tag: &RawTag, header: &HeaderPrefixes) -> Result<Option<Early>, StreamError> {
+    fn open_element(&mut self, tag: &RawTag) -> Result<Option<Early>, StreamError> {
         let mut prefixes = tag.declared()?;
-        prefixes.0.extend(header.0.iter().cloned());
+        prefixes.extend_from_slice(self.header.as_ref().map_or(&[], HeaderPrefixes::as_slice));
         tag.check_prefixes(&prefixes)?;
         let namespace = tag.namespace(&prefixes, ns::COMPONENT);
         if namespace == ns::STREAMS && tag.name.local == "error" && self.depth == 2 {
@@ -251,8 +277,8 @@ impl Prologue {
 
 impl RawTag {
     /// The prefixes that the tag declares, checked.
-    fn declared(&self) -> Result<HeaderPrefixes, StreamError> {
-        let mut prefixes = HeaderPrefixes::default();
+    fn declared(&self) -> Result<Vec<Prefix>, StreamError> {
+        let mut prefixes = Vec::new();
         for (index, (name, value)) in self.attributes.iter().enumerate() {
             if self.attributes[..index].iter().any(|(other, _)| other == name) {
                 return Err(early(XmlFault::NotWellFormed("an attribute given twice")));
@@ -267,17 +293,16 @@ impl RawTag {
             } else if name.prefix == "xmlns" {
                 check_namespace(name.local.as_bytes(), value.as_bytes()).map_err(early)?;
                 check_portable_name(&name.local).map_err(early)?;
-                prefixes.0.push((name.local.clone(), value.clone()));
+                prefixes.push((name.local.clone().into(), value.clone().into()));
             }
         }
         Ok(prefixes)
     }
 
-    fn check_prefixes(&self, prefixes: &HeaderPrefixes) -> Result<(), StreamError> {
+    fn check_prefixes(&self, prefixes: &[Prefix]) -> Result<(), StreamError> {
         let resolve = |prefix: &str| match prefix {
             "xml" => Ok(ns::XML),
-            _ => prefixes
-                .uri(prefix)
+            _ => header_uri(prefixes, prefix)
                 .ok_or_else(|| early(XmlFault::NotWellFormed("a namespace prefix that is not declared"))),
         };
         if !self.name.prefix.is_empty() {
@@ -300,9 +325,9 @@ impl RawTag {
     }
 
     /// The element's namespace; `inherited` is the default one outside.
-    fn namespace<'a>(&'a self, prefixes: &'a HeaderPrefixes, inherited: &'a str) -> &'a str {
+    fn namespace<'a>(&'a self, prefixes: &'a [Prefix], inherited: &'a str) -> &'a str {
         if !self.name.prefix.is_empty() {
-            return prefixes.uri(&self.name.prefix).unwrap_or_default();
+            return header_uri(prefixes, &self.name.prefix).unwrap_or_default();
         }
         let own = self.attributes.iter().find(|(name, _)| name.prefix.is_empty() && name.local == "xmlns");
         own.map_or(inherited, |(_, value)| value)
@@ -315,8 +340,13 @@ impl RawTag {
 }
 
 impl RawName {
-    fn written(&self) -> String {
-        if self.prefix.is_empty() { self.local.clone() } else { [&*self.prefix, ":", &*self.local].concat() }
+    fn written(&self) -> Cow<'static, str> {
+        match (&*self.prefix, &*self.local) {
+            // As nearly every root is named: it costs a connection no memory.
+            ("stream", "stream") => "stream:stream".into(),
+            ("", local) => String::from(local).into(),
+            (prefix, local) => [prefix, ":", local].concat().into(),
+        }
     }
 }
 
@@ -350,18 +380,19 @@ fn fault_of(error: rxml::Error) -> XmlFault {
             XmlFault::Restricted("a document type declaration")
         }
         Error::InvalidSyntax(what) => XmlFault::NotWellFormed(what),
-        Error::InvalidEof(_) => XmlFault::NotWellFormed("an early end"),
         Error::InvalidChar(..) => XmlFault::NotWellFormed("a character that XML does not allow"),
-        Error::UnexpectedChar(..) | Error::UnexpectedByte(..) | Error::UnexpectedToken(..) => {
+        Error::UnexpectedChar(..)
+        | Error::UnexpectedByte(..)
+        | Error::UnexpectedToken(..)
+        // What only its other parsers say, or a parser that was told of the end.
+        | Error::DuplicateAttribute
+        | Error::UndeclaredNamespacePrefix(_)
+        | Error::InvalidEof(_) => {
             XmlFault::NotWellFormed("something else than what XML's grammar wants here")
         }
-        Error::DuplicateAttribute => XmlFault::NotWellFormed("an attribute given twice"),
         Error::ElementMismatch => XmlFault::NotWellFormed("an end tag that does not match its start tag"),
         Error::MultiColonName(_) | Error::EmptyNamePart(_) | Error::InvalidLocalName(_) => {
             XmlFault::NotWellFormed("a name that is none")
-        }
-        Error::UndeclaredNamespacePrefix(_) => {
-            XmlFault::NotWellFormed("a namespace prefix that is not declared")
         }
         Error::ReservedNamespacePrefix | Error::ReservedNamespaceName => {
             XmlFault::NotWellFormed("a reserved namespace prefix or name declared")

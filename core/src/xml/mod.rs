@@ -6,6 +6,7 @@
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
 //! | `scope` | which prefix stands for which namespace |
 //! | `tag`, `text`, `names` | the scan's parts: start tags, character data, characters |
+//! | `child` | what a stanza's first child is, for whoever answers it |
 //! | `rewrite` | copies a scanned stanza, writing anew what may not be handed on as it came |
 //! | `escape` | the one writer of attribute values and text |
 //!
@@ -14,6 +15,7 @@
 //! Where real parsers differ (names that only XML's fifth edition allows, odd namespace names) it refuses;
 //! where careless ones do (CDATA, bare CR, very long character references), `rewrite` writes it plainly.
 
+pub(crate) mod child;
 pub(crate) mod escape;
 pub(crate) mod header;
 mod names;

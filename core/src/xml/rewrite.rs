@@ -92,33 +92,52 @@ fn push_reference(out: &mut Vec<u8>, written: &[u8], digits: usize, stands_for: 
 
 /// What an attribute value as written means (XML 1.0, 3.3.3).
 pub(crate) fn value(written: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(written.len());
+    let mut meant = String::new();
+    value_into(written, &mut meant);
+    meant
+}
+
+/// [`value`], written over what `meant` holds.
+pub(crate) fn value_into(written: &[u8], meant: &mut String) {
+    let mut bytes = core::mem::take(meant).into_bytes();
+    bytes.clear();
+    bytes.extend(value_bytes(written));
+    *meant = String::from_utf8(bytes).unwrap_or_default();
+}
+
+fn value_bytes(written: &[u8]) -> impl Iterator<Item = u8> {
     let mut at = 0;
-    while let Some(&byte) = written.get(at) {
+    // What a reference stands for, from its second byte on.
+    let (mut rest, mut next) = ([0; 4], 4);
+    core::iter::from_fn(move || {
+        if next < rest.len() {
+            next += 1;
+            return Some(rest[next - 1]);
+        }
+        let byte = *written.get(at)?;
+        at += 1;
         match byte {
             b'&' => {
-                if let Ok(Some(found)) = reference(written, at) {
-                    bytes.extend_from_slice(found.stands_for.encode_utf8(&mut [0; 4]).as_bytes());
-                    at = found.end;
-                    continue;
-                }
-                bytes.push(byte);
+                let Ok(Some(found)) = reference(written, at - 1) else { return Some(byte) };
+                at = found.end;
+                let length = found.stands_for.len_utf8();
+                next = rest.len() - length + 1;
+                found.stands_for.encode_utf8(&mut rest[4 - length..]);
+                Some(rest[next - 1])
             }
             b'\r' => {
-                at += usize::from(written.get(at + 1) == Some(&b'\n'));
-                bytes.push(b' ');
+                at += usize::from(written.get(at) == Some(&b'\n'));
+                Some(b' ')
             }
-            b'\n' | b'\t' => bytes.push(b' '),
-            _ => bytes.push(byte),
+            b'\n' | b'\t' => Some(b' '),
+            _ => Some(byte),
         }
-        at += 1;
-    }
-    String::from_utf8(bytes).unwrap_or_default()
+    })
 }
 
 /// Do two values as written mean the same?
 pub(crate) fn same_value(a: &[u8], b: &[u8]) -> bool {
-    a == b || ((a.contains(&b'&') || b.contains(&b'&')) && value(a) == value(b))
+    a == b || ((a.contains(&b'&') || b.contains(&b'&')) && value_bytes(a).eq(value_bytes(b)))
 }
 
 #[cfg(test)]
@@ -157,7 +176,14 @@ mod tests {
     #[test]
     fn values_are_normalised_as_parsers_do() {
         assert_eq!(value(b"a&#10;b\tc\r\nd\re&lt;"), "a\nb c d e<");
+        assert_eq!(value("&#233;é&#x20ac;&#128512;&&#0;".as_bytes()), "éé€😀&&#0;");
         assert!(same_value(b"urn:&#120;", b"urn:x"));
         assert!(!same_value(b"urn:y", b"urn:x"));
+    }
+
+    #[test]
+    fn what_is_no_reference_comes_out_as_it_is() {
+        assert_eq!(value(b"a & b&"), "a & b&");
+        assert_eq!(copied("<a>\r& b</a>"), "<a>\n& b</a>");
     }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::names::is_space;
 use super::scope::{
-    Declared, HeaderPrefixes, Namespace, check_namespace, is_content_namespace, namespace_key, resolve,
+    Declared, Namespace, Prefix, check_namespace, header_key, is_content_namespace, namespace_key, resolve,
 };
 use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
 use super::text::{self, Oddities};
@@ -40,6 +40,7 @@ pub(crate) enum TopLevel {
     Iq,
     Message,
     Presence,
+    Handshake,
     #[default]
     Other,
 }
@@ -88,6 +89,8 @@ pub(crate) struct Scan {
     open: Vec<Name>,
     declared: Vec<Declared>,
     attributes: Vec<Attribute>,
+    /// The namespace name that was written with references last.
+    unescaped: String,
     head: Head,
 }
 
@@ -107,6 +110,7 @@ impl Scan {
         self.open.shrink_to(0);
         self.declared.shrink_to(0);
         self.attributes.shrink_to(0);
+        self.unescaped = String::new();
     }
 
     /// Goes on with the element that begins at `input[0]`, which is its `<`. `input` holds all of it that is
@@ -115,7 +119,7 @@ impl Scan {
         &mut self,
         input: &[u8],
         limits: &Limits,
-        header: &HeaderPrefixes,
+        header: &[Prefix],
     ) -> Result<Progress, XmlError> {
         if self.at == 0 {
             self.head = Head::default();
@@ -152,7 +156,7 @@ impl Scan {
         Ok(Step::Token)
     }
 
-    fn markup(&mut self, input: &[u8], limits: &Limits, header: &HeaderPrefixes) -> Result<Step, XmlFault> {
+    fn markup(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlFault> {
         match input.get(self.at + 1) {
             None => Ok(Step::Last(Progress::Partial)),
             Some(b'/') => self.end_tag(input),
@@ -239,12 +243,7 @@ impl Scan {
         Ok(Step::Token)
     }
 
-    fn start_tag(
-        &mut self,
-        input: &[u8],
-        limits: &Limits,
-        header: &HeaderPrefixes,
-    ) -> Result<Step, XmlFault> {
+    fn start_tag(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlFault> {
         let start = self.at;
         if self.tag_end.is_waiting() && !self.tag_end.reached(input, start)? {
             return Ok(Step::Last(Progress::Partial));
@@ -291,7 +290,7 @@ impl Scan {
         input: &[u8],
         depth: u16,
         limits: &Limits,
-        header: &HeaderPrefixes,
+        header: &[Prefix],
     ) -> Result<(), XmlFault> {
         for attribute in &self.attributes {
             let default = attribute.name.whole(input) == b"xmlns";
@@ -301,8 +300,12 @@ impl Scan {
             let prefix = attribute.name.local_span();
             let prefix_name = if default { &[][..] } else { prefix.of(input) };
             let written = attribute.value.of(input);
-            let unescaped = (!attribute.plain).then(|| rewrite::value(written));
-            let uri = unescaped.as_ref().map_or(written, String::as_bytes);
+            let uri = if attribute.plain {
+                written
+            } else {
+                rewrite::value_into(written, &mut self.unescaped);
+                self.unescaped.as_bytes()
+            };
             check_namespace(prefix_name, uri)?;
             if default {
                 continue;
@@ -310,14 +313,18 @@ impl Scan {
             if self.declared.len() == limits.namespaces {
                 return Err(XmlFault::ManyNamespaces { limit: limits.namespaces });
             }
-            let key = header.key(uri).unwrap_or_else(|| namespace_key(uri));
+            let key = header_key(header, uri).unwrap_or_else(|| namespace_key(uri));
             self.declared.push(Declared { prefix, uri: attribute.value, key, depth });
+        }
+        // Namespace names are short, except for those that are meant to take room.
+        if self.unescaped.capacity() > 4096 {
+            self.unescaped = String::new();
         }
         Ok(())
     }
 
     /// Checks that the tag's prefixes are declared, and no attribute is given twice under two prefixes.
-    fn check_prefixes(&mut self, input: &[u8], name: Name, header: &HeaderPrefixes) -> Result<(), XmlFault> {
+    fn check_prefixes(&mut self, input: &[u8], name: Name, header: &[Prefix]) -> Result<(), XmlFault> {
         if name.has_prefix() {
             let prefix = name.prefix(input);
             if prefix == b"xmlns" {
@@ -344,7 +351,7 @@ impl Scan {
     }
 
     /// Notes what routing needs of a first-level start tag.
-    fn note_head(&mut self, input: &[u8], name: Name, header: &HeaderPrefixes) -> Option<StreamElement> {
+    fn note_head(&mut self, input: &[u8], name: Name, header: &[Prefix]) -> Option<StreamElement> {
         let head = &mut self.head;
         head.name = name;
         let mut default = ns::COMPONENT.as_bytes();
@@ -397,6 +404,7 @@ fn top_level(local: &[u8]) -> TopLevel {
         b"iq" => TopLevel::Iq,
         b"message" => TopLevel::Message,
         b"presence" => TopLevel::Presence,
+        b"handshake" => TopLevel::Handshake,
         _ => TopLevel::Other,
     }
 }

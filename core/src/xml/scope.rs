@@ -1,6 +1,7 @@
 //! Namespaces in scope: which prefix stands for what, and where it is declared.
 
-use alloc::string::String;
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::names::is_portable_namespace;
@@ -8,28 +9,57 @@ use super::tag::Span;
 use super::{XmlFault, rewrite};
 use crate::namespaces as ns;
 
-/// Prefixes that a stream header declared, with their namespace names.
+/// A prefix and its namespace name.
+pub(crate) type Prefix = (Cow<'static, str>, Cow<'static, str>);
+
+const USUAL: &[Prefix] = &[(Cow::Borrowed("stream"), Cow::Borrowed(ns::STREAMS))];
+
+/// A stream header may declare so many: a stanza marks those it uses in 32 bits.
+pub(crate) const MOST_PREFIXES: usize = 32;
+
+/// Prefixes that a stream header declared. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeaderPrefixes(pub(crate) Vec<(String, String)>);
+pub(crate) enum HeaderPrefixes {
+    /// `stream` alone. Apart from others, since nearly every header is so: it costs a connection no memory.
+    #[default]
+    Usual,
+    Others(Arc<Vec<Prefix>>),
+}
+
+impl From<Vec<Prefix>> for HeaderPrefixes {
+    fn from(mut prefixes: Vec<Prefix>) -> Self {
+        if prefixes == USUAL {
+            return Self::Usual;
+        }
+        prefixes.shrink_to_fit();
+        Self::Others(Arc::new(prefixes))
+    }
+}
 
 impl HeaderPrefixes {
-    /// A header may declare so many: a stanza marks those it uses in 32 bits.
-    pub(crate) const MOST: usize = 32;
-
-    /// The same number for all declarations of one namespace here.
-    pub(super) fn key(&self, uri: &[u8]) -> Option<u64> {
-        self.0.iter().position(|(_, declared)| declared.as_bytes() == uri).map(|index| index as u64)
+    /// In the order of the header.
+    pub(crate) fn as_slice(&self) -> &[Prefix] {
+        match self {
+            Self::Usual => USUAL,
+            Self::Others(prefixes) => prefixes,
+        }
     }
+}
 
-    fn find(&self, prefix: &[u8]) -> Option<(usize, &str)> {
-        let (index, (_, uri)) =
-            self.0.iter().enumerate().find(|(_, (declared, _))| declared.as_bytes() == prefix)?;
-        Some((index, uri))
-    }
+/// The same number for all of a header's declarations of one namespace.
+pub(super) fn header_key(header: &[Prefix], uri: &[u8]) -> Option<u64> {
+    header.iter().position(|(_, declared)| declared.as_bytes() == uri).map(|index| index as u64)
+}
 
-    pub(crate) fn uri(&self, prefix: &str) -> Option<&str> {
-        self.find(prefix.as_bytes()).map(|(_, uri)| uri)
-    }
+fn find<'a>(header: &'a [Prefix], prefix: &[u8]) -> Option<(usize, &'a str)> {
+    let (index, (_, uri)) =
+        header.iter().enumerate().find(|(_, (declared, _))| declared.as_bytes() == prefix)?;
+    Some((index, uri))
+}
+
+/// The namespace that a header binds a prefix to.
+pub(crate) fn header_uri<'a>(header: &'a [Prefix], prefix: &str) -> Option<&'a str> {
+    find(header, prefix.as_bytes()).map(|(_, uri)| uri)
 }
 
 /// Where a namespace is declared.
@@ -81,7 +111,7 @@ pub(super) struct Resolved<'a> {
 pub(super) fn resolve<'a>(
     declared: &[Declared],
     input: &'a [u8],
-    header: &'a HeaderPrefixes,
+    header: &'a [Prefix],
     prefix: &[u8],
 ) -> Result<Resolved<'a>, XmlFault> {
     if prefix == b"xml" {
@@ -92,9 +122,9 @@ pub(super) fn resolve<'a>(
         let declared = Namespace::Inner(inner.uri);
         return Ok(Resolved { uri: inner.uri.of(input), key: inner.key, inherited: 0, declared });
     }
-    match header.find(prefix) {
+    match find(header, prefix) {
         Some((index, uri)) => {
-            let key = header.key(uri.as_bytes()).unwrap_or(index as u64);
+            let key = header_key(header, uri.as_bytes()).unwrap_or(index as u64);
             let declared = Namespace::Header(index);
             Ok(Resolved { uri: uri.as_bytes(), key, inherited: 1 << index, declared })
         }
@@ -114,4 +144,32 @@ pub(super) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault>
         return Err(XmlFault::NotWellFormed("a prefix bound to no namespace"));
     }
     if is_portable_namespace(uri) { Ok(()) } else { Err(XmlFault::UnportableNamespace) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::*;
+
+    #[test]
+    fn only_a_header_that_declares_what_nearly_all_do_is_kept_without_memory() {
+        let kept = |pairs: &[(&str, &str)]| {
+            let owned = |text: &str| Cow::from(String::from(text));
+            let pairs: Vec<Prefix> = pairs.iter().map(|&(prefix, uri)| (owned(prefix), owned(uri))).collect();
+            let kept = HeaderPrefixes::from(pairs.clone());
+            assert_eq!(kept.as_slice(), pairs);
+            kept
+        };
+        assert_eq!(kept(&[("stream", ns::STREAMS)]), HeaderPrefixes::Usual);
+        for odd in [
+            &[][..],
+            &[("s", ns::STREAMS)],
+            &[("stream", "urn:x")],
+            &[("stream", ns::STREAMS), ("x", "urn:x")],
+            &[("x", "urn:x"), ("stream", ns::STREAMS)],
+        ] {
+            assert!(matches!(kept(odd), HeaderPrefixes::Others(_)), "{odd:?}");
+        }
+    }
 }

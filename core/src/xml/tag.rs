@@ -24,6 +24,11 @@ impl Span {
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.start as usize..self.end as usize]
     }
+
+    /// Of an attribute's value: with the quotes around it.
+    pub(crate) fn quoted(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize - 1..=self.end as usize]
+    }
 }
 
 /// A qualified name, by its offsets.
@@ -180,6 +185,28 @@ pub(super) fn start_tag(
         tag.end = attribute.whole.end as usize;
         attributes.push(attribute);
     }
+}
+
+/// The name and the attributes of the start tag whose `<` is at `at`, once it was checked.
+pub(super) fn checked_start_tag<'a>(
+    bytes: &'a [u8],
+    at: usize,
+    limits: &'a Limits,
+) -> Option<(Name, impl Iterator<Item = Attribute> + 'a)> {
+    let mut odd = Oddities::default();
+    let name = name(bytes, at + 1, limits).ok()??;
+    let mut at = name.end();
+    let attributes = core::iter::from_fn(move || {
+        let before = at;
+        let start = skip_space(bytes, before, &mut odd);
+        if matches!(bytes.get(start), None | Some(b'>' | b'/')) {
+            return None;
+        }
+        let attribute = attribute(bytes, before, start, limits, &mut odd).ok()??;
+        at = attribute.whole.end as usize;
+        Some(attribute)
+    });
+    Some((name, attributes))
 }
 
 /// Checks the attribute that begins at `at`, with white space in front of it from `before` on.

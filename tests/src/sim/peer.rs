@@ -144,6 +144,12 @@ impl Peer {
         self.state.borrow().arrivals.clone()
     }
 
+    /// How often the server has written.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.pipes.1.borrow().writes
+    }
+
     /// When the server read how many bytes.
     #[must_use]
     pub fn taken(&self) -> Vec<(Duration, usize)> {

@@ -47,6 +47,8 @@ pub(super) struct Pipe {
     writer: Option<Waker>,
     /// When how many bytes were read.
     pub(super) reads: Vec<(Duration, usize)>,
+    /// How often it was written to.
+    pub(super) writes: usize,
 }
 
 impl Pipe {
@@ -160,6 +162,7 @@ impl Transport for SimTransport {
         }
         let n = self.piece(bytes.len().min(room));
         pipe.held += n;
+        pipe.writes += 1;
         if !pipe.dead {
             let at = self.clock.now() + pipe.latency;
             pipe.travelling.push_back((at, bytes[..n].to_vec()));

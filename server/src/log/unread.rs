@@ -1,0 +1,220 @@
+//! Standard error, for a log that may have no reader: a line that can't be written at once waits for a thread of its own,
+//! and where too many wait it is dropped and counted. No connection ever waits for the log.
+
+use std::io::{self, Write};
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+use crate::cli::LogFormat;
+
+/// Lines that may wait.
+const LINES: usize = 4096;
+/// How long the end waits for a reader, at most twice.
+const END: Duration = Duration::from_secs(1);
+
+/// The log while it is written. Dropping it writes what waits, if somebody reads it.
+#[must_use]
+pub struct Log {
+    queue: NonBlocking,
+    dropped: Dropped,
+    guard: Option<WorkerGuard>,
+}
+
+/// What is known of lines that were dropped.
+#[derive(Clone, Default)]
+struct Dropped {
+    counter: Arc<OnceLock<ErrorCounter>>,
+    /// Of those counted, how many were no lines.
+    probes: Arc<AtomicUsize>,
+}
+
+impl Dropped {
+    fn counted(&self) -> usize {
+        self.counter.get().map_or(0, ErrorCounter::dropped_lines)
+    }
+
+    fn lines(&self) -> usize {
+        self.counted().saturating_sub(self.probes.load(Ordering::Acquire))
+    }
+}
+
+/// Begins to write.
+pub(super) fn start(format: LogFormat) -> (NonBlocking, Log) {
+    start_on(io::stderr(), format)
+}
+
+fn start_on(out: impl Write + Send + 'static, format: LogFormat) -> (NonBlocking, Log) {
+    let dropped = Dropped::default();
+    let writer = Teller { out, format, dropped: dropped.clone(), told: 0, told_at: None };
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES).thread_name("log");
+    let (queue, guard) = builder.finish(writer);
+    // It is empty as yet.
+    let _ = dropped.counter.set(queue.error_counter());
+    (queue.clone(), Log { queue, dropped, guard: Some(guard) })
+}
+
+impl Log {
+    /// Has the queue no room?
+    fn is_full(&mut self) -> bool {
+        let before = self.dropped.counted();
+        let _ = self.queue.write(b"");
+        let is_full = self.dropped.counted() > before;
+        self.dropped.probes.fetch_add(usize::from(is_full), Ordering::AcqRel);
+        is_full
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let Some(guard) = self.guard.take() else { return };
+        let deadline = Instant::now() + END;
+        while self.is_full() {
+            if Instant::now() >= deadline {
+                // Nobody reads. The guard would say on standard output that it has no room for its farewell.
+                mem::forget(guard);
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        // It waits for the last line to be written, a second at most.
+        drop(guard);
+    }
+}
+
+/// Writes lines, and says of how many there are none. That nothing can be written is no error here: there is nobody to
+/// tell.
+struct Teller<W> {
+    out: W,
+    format: LogFormat,
+    dropped: Dropped,
+    told: usize,
+    told_at: Option<Instant>,
+}
+
+impl<W: Write> Teller<W> {
+    fn tell(&mut self) {
+        let dropped = self.dropped.lines();
+        let new = dropped.saturating_sub(self.told);
+        if new > 0 && self.out.write_all(line(self.format, new).as_bytes()).is_ok() {
+            self.told = dropped;
+            self.told_at = Some(Instant::now());
+        }
+    }
+}
+
+impl<W: Write> Write for Teller<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.out.write_all(bytes);
+        // To a slow reader once a second, not behind each line.
+        if self.told_at.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+            self.tell();
+        }
+        Ok(bytes.len())
+    }
+
+    /// Nothing waits any more.
+    fn flush(&mut self) -> io::Result<()> {
+        self.tell();
+        Ok(())
+    }
+}
+
+/// A line in the form of the others, which can't be one of them: it must not be dropped, too.
+fn line(format: LogFormat, dropped: usize) -> String {
+    const MESSAGE: &str = "lines of the log were dropped, since nobody read them";
+    let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+    match format {
+        LogFormat::Human => format!("{timestamp}  WARN {MESSAGE} dropped={dropped}\n"),
+        LogFormat::Json => {
+            let target = module_path!();
+            let fields = serde_json::json!({
+                "timestamp": timestamp, "level": "WARN", "message": MESSAGE, "dropped": dropped, "target": target,
+            });
+            format!("{fields}\n")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    use super::*;
+
+    /// A reader that takes a line when it is asked to, and is gone once it is dropped.
+    struct Pipe(SyncSender<String>);
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let line = String::from_utf8_lossy(bytes).into_owned();
+            self.0.send(line).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(format: LogFormat) -> (NonBlocking, Log, Receiver<String>) {
+        let (pipe, reader) = sync_channel(0);
+        let (queue, log) = start_on(Pipe(pipe), format);
+        (queue, log, reader)
+    }
+
+    #[test]
+    fn every_line_is_written_or_counted() {
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let (mut queue, log, reader) = log(format);
+            for number in 0..3 * LINES {
+                queue.write_all(format!("line {number}\n").as_bytes()).unwrap();
+            }
+            let reading = thread::spawn(move || reader.into_iter().collect::<String>());
+            drop((queue, log));
+            let text = reading.join().unwrap();
+            let (told, lines): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.contains("WARN"));
+            let number = |line: &str| -> usize {
+                let number = match format {
+                    LogFormat::Human => line.split("dropped=").nth(1).unwrap().parse().ok(),
+                    LogFormat::Json => {
+                        serde_json::from_str::<serde_json::Value>(line).unwrap()["dropped"].as_u64()
+                    }
+                };
+                usize::try_from(number.unwrap()).unwrap()
+            };
+            let dropped: usize = told.iter().map(|line| number(line)).sum();
+            assert!(lines.len() >= LINES && dropped > 0, "{} written, {dropped} dropped", lines.len());
+            assert_eq!(lines.len() + dropped, 3 * LINES);
+            assert!(lines.iter().enumerate().take(LINES).all(|(n, line)| *line == format!("line {n}")));
+        }
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_reader_that_does_not_read() {
+        for lines in [1, 2 * LINES] {
+            let (mut queue, log, _reader) = log(LogFormat::Human);
+            for _ in 0..lines {
+                queue.write_all(b"line\n").unwrap();
+            }
+            let begin = Instant::now();
+            drop(log);
+            assert!(begin.elapsed() < 5 * END, "{lines} lines: {:?}", begin.elapsed());
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_nobody_to_wait_for() {
+        let (mut queue, log, reader) = log(LogFormat::Human);
+        drop(reader);
+        for _ in 0..100 {
+            queue.write_all(b"line\n").unwrap();
+        }
+        drop(log);
+        assert_eq!(queue.error_counter().dropped_lines(), 0);
+    }
+}

@@ -1,0 +1,169 @@
+//! Every path that a stanza of `comp.example` can take.
+
+use std::sync::Arc;
+
+use enjamb_core::router::Terms;
+use enjamb_core::router::access::{AccessRule, Clause, Condition, Glob, Part, Pattern, Scope, Test, Verdict};
+use enjamb_tests::corpus::proof;
+
+/// The header of a component; its prefix `p` is used by a stanza that does not declare it.
+pub(crate) fn header(domain: &str) -> String {
+    format!(
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' \
+         xmlns:p='urn:p' to='{domain}'>"
+    )
+}
+
+/// The proof of the secret `s` for a stream of that id.
+pub(crate) fn handshake(id: &str) -> String {
+    format!("<handshake>{}</handshake>", proof(id, "s"))
+}
+
+/// What becomes of a stanza.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goes {
+    /// To whom it is for, who gets this of it.
+    There(&'static str),
+    /// An answer goes back, with this in it.
+    Back(&'static str),
+    /// Nowhere: nothing may answer it.
+    Nowhere,
+}
+use Goes::{Back, Nowhere, There};
+
+/// Whom the rule of `closed.example` denies: a rule with every kind of condition.
+pub(crate) fn closed() -> Terms {
+    let condition = |part, test| Condition { part, test };
+    let conditions = vec![
+        condition(Part::User, Test::Glob(Glob::parse("rome*").expect("it is a glob"))),
+        condition(Part::User, Test::Custom(Arc::new(|user| user == "romeo"))),
+        condition(Part::User, Test::Equals("ROMEO".into())),
+        condition(Part::Server, Test::Equals("Comp.Example.".into())),
+        condition(Part::Resource, Test::Equals("Orchard".into())),
+    ];
+    let acl = |conditions| vec![Pattern { scope: Scope::All, conditions }];
+    let clauses = vec![
+        Clause { acl: acl(conditions), verdict: Verdict::Deny },
+        Clause { acl: acl(Vec::new()), verdict: Verdict::Allow },
+    ];
+    Terms { access: Arc::new(AccessRule { clauses }), ..Terms::default() }
+}
+
+/// Paths on which nothing is allocated.
+pub(crate) const FREE: &[(&str, Goes)] = &[
+    (
+        "<message from='romeo@comp.example/o' to='juliet@peer.example/b'><body>x</body></message>",
+        There("<body>x</body>"),
+    ),
+    ("<iq from='comp.example' to='peer.example' type='get' id='1'><q xmlns='urn:q'/></iq>", There("'urn:q'")),
+    ("<iq from='comp.example' to='peer.example' type='result' id='1'/>", There("type='result'")),
+    ("<presence from='comp.example' to='peer.example'/>", There("<presence from=")),
+    ("<message from='comp.example' to='peer.example' type='error'/>", There("type='error'")),
+    // Stamped, and normalised.
+    ("<message to='peer.example'><body>x</body></message>", There("from='comp.example'")),
+    (
+        "<message from='Romeo@COMP.Example/O' to='juliet@Peer.Example./b'/>",
+        There("from='Romeo@comp.example/O'"),
+    ),
+    (
+        "<message from='r&#111;meo@comp.example' to='juliet@peer.example/a&amp;b'/>",
+        There("'juliet@peer.example/a&amp;b'"),
+    ),
+    (
+        "<message from='r&#111;meo@Comp.example' to='juliet@peer.example&#46;/a&quot;b'/>",
+        There("'romeo@comp.example'"),
+    ),
+    ("<message to='peer.example'>\n<body>x</body></message>", There("from='comp.example'")),
+    ("<message from='comp.example' to='a@bücher.example'/>", There("'a@bücher.example'")),
+    ("<message from='comp.example' to='a@BÜCHER.example/x'/>", There("'a@bücher.example/x'")),
+    ("<message from='comp.example' to='xn--bcher-kva.example'/>", There("'bücher.example'")),
+    // Written anew.
+    ("<message from='comp.example' to='peer.example'><p:x/></message>", There("xmlns:p='urn:p'")),
+    ("<message xmlns='jabber:client' from='comp.example' to='peer.example'/>", There("<message from=")),
+    (
+        "<c:message xmlns:c='jabber:component:accept' from='comp.example' to='peer.example'/>",
+        There("<message xmlns:c="),
+    ),
+    (
+        "<message from='comp.example' to='peer.example'><body><![CDATA[a<b]]>\r\n</body></message>",
+        There("a&lt;b\n"),
+    ),
+    (
+        "<message from='comp.example' to='peer.example'><body>&#0000000000120;</body></message>",
+        There("&#x78;"),
+    ),
+    (
+        "<message from='comp.example' to='peer.example'><q:x xmlns:q='urn:&#113;'/></message>",
+        There("'urn:&#113;'"),
+    ),
+    // A rule that lets it through, and one that does not.
+    ("<message from='Romeo@comp.example/Balcony' to='closed.example'/>", There("/Balcony'")),
+    (
+        "<message from='RomeO@comp.example/Orchard' to='closed.example'/>",
+        Back("the access rule of 'closed.example'"),
+    ),
+    (
+        "<message from='comp.example' to='x@Down.example' id='a'/>",
+        Back("the component 'down.example' is not"),
+    ),
+    (
+        "<message from='comp.example' to='unknown.example' id='a&amp;b'/>",
+        Back("no component serves 'unknown.example'"),
+    ),
+    ("<message to='UNKNOWN.example' id='&quot;&apos;'/>", Back("id='&quot;&apos;'")),
+    (
+        "<message from='comp.example' to='&#117;nknown.example'><![CDATA[x]]></message>",
+        Back("no component serves"),
+    ),
+    // Refused.
+    ("<message from='evil.example' to='peer.example'/>", Back("not of the component's own domain")),
+    ("<message from='&#101;vil.example' to='Peer.example'/>", Back("from='peer.example'")),
+    ("<message from='@' to='peer.example'/>", Back("the 'from' is no address")),
+    ("<message from='comp.example' to='&#64;'/>", Back("the 'to' is no address")),
+    ("<message from='comp.example'/>", Back("must have a 'to'")),
+    ("<iq from='comp.example' to='peer.example' type='&#103;et' id='1'/>", Back("an iq needs an id")),
+    ("<foo from='comp.example' to='peer.example'/>", Back("<foo from=")),
+    ("<foo xmlns='urn:&#120;'/>", Back("<foo xmlns='urn:&#120;'")),
+    ("<p:foo/>", Back("<foo xmlns='urn:p'")),
+    // Answered by the host.
+    (
+        "<iq from='comp.example' to='host.example' type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
+        Back("id='1'/>"),
+    ),
+    (
+        "<iq to='Host.example' type='get' id='1'><v:query xmlns:v='jabber:iq:version'/></iq>",
+        Back("<version>1</version>"),
+    ),
+    (
+        "<iq to='host.example' type='get' id='1'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+        Back("<identity category='server'"),
+    ),
+    (
+        "<iq to='host.example' type='get' id='1'><query node='x' xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+        Back("no such node"),
+    ),
+    (
+        "<iq to='host.example' type='get' id='1'><p:x/></iq>",
+        Back("service discovery, ping, version and time only"),
+    ),
+    ("<message to='juliet@host.example'/>", Back("service discovery, ping, version and time only")),
+    // Dropped, and counted.
+    ("<message from='comp.example' to='unknown.example' type='error'/>", Nowhere),
+    ("<message from='comp.example' to='unknown.example' type='&#101;rror'/>", Nowhere),
+    ("<iq from='comp.example' to='down.example' type='result' id='1'/>", Nowhere),
+    ("<presence from='comp.example' to='unknown.example' type='unavailable'/>", Nowhere),
+    ("<message from='evil.example' to='peer.example' type='error'/>", Nowhere),
+    ("<message from='comp.example' type='error'/>", Nowhere),
+    ("<presence from='comp.example' to='host.example'/>", Nowhere),
+    ("<message from='comp.example' to='host.example' type='error'/>", Nowhere),
+];
+
+/// What a host is asked where the answer is put together anew, with the most allocations that it costs beside those
+/// of whoever knows the facts: the list of disco#items is put in order, and the clock is the embedder's.
+pub(crate) const BOUNDED: &[(&str, &str)] = &[
+    (
+        "<iq to='host.example' type='get' id='1'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>",
+        "<item jid='comp.example'/>",
+    ),
+    ("<iq to='host.example' type='get' id='1'><time xmlns='urn:xmpp:time'/></iq>", "<utc>"),
+];
