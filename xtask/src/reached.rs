@@ -114,7 +114,7 @@ pub(crate) fn files(lcov: &str, json: &str) -> Result<Vec<File>> {
         let path = exported["filename"].as_str().unwrap_or_default();
         let Ok(name) = Path::new(path).strip_prefix(&core) else { continue };
         let name = name.display().to_string();
-        if name.ends_with("tests.rs") || name.ends_with("model.rs") {
+        if name.ends_with("tests.rs") || name.contains("/tests/") || name.ends_with("model.rs") {
             continue;
         }
         let source = fs::read_to_string(path)?;

@@ -20,7 +20,8 @@ use crate::xml::escape::push_attribute;
 /// let host = Jid::parse("localhost")?;
 /// match component.request(Request::get(&host, "<ping xmlns='urn:xmpp:ping'/>")).await {
 ///     Ok(_pong) => {}
-///     Err(RequestError::Refused(answer)) => println!("{}", String::from_utf8_lossy(answer.as_stanza().content())),
+///     // Its content says why, as an <error/> element.
+///     Err(RequestError::Refused(answer)) => assert!(!answer.as_stanza().content().is_empty()),
 ///     Err(other) => return Err(other.into()),
 /// }
 /// # Ok(()) }

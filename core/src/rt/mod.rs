@@ -30,8 +30,6 @@ mod connection;
 mod counters;
 mod deliver;
 mod driver;
-#[cfg(all(test, loom))]
-mod interleavings;
 mod listener;
 mod outbox;
 mod outgoing;
@@ -40,9 +38,6 @@ mod reconnect;
 mod session;
 mod switch;
 mod sync;
-#[cfg(test)]
-#[cfg(not(loom))]
-mod tests;
 mod transport;
 
 pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};
@@ -54,3 +49,12 @@ pub use reconnect::{Backoff, Reconnect};
 pub use session::{End, Notice};
 pub use switch::Switch;
 pub use transport::{Timer, Transport};
+
+#[cfg(test)]
+mod tests {
+    #[cfg(not(loom))]
+    mod ends;
+    // Loom's locks work in loom's tests alone.
+    #[cfg(loom)]
+    mod interleavings;
+}

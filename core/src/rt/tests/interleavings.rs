@@ -9,17 +9,17 @@ use std::sync::Arc;
 use loom::future::block_on;
 use loom::thread;
 
-use super::component::{Component, ComponentSettings, Shared};
-use super::component_session::ComponentSession;
-use super::driver::Session;
-use super::listener::Listener;
-use super::outbox::Offer;
-use super::outgoing::Outgoing;
-use super::switch::{Port, Switch};
 use crate::handshake::Secret;
 use crate::host::HostInfo;
 use crate::jid::Domain;
 use crate::router::{Claim, ConflictBehaviour, ConnId, Terms};
+use crate::rt::component::{Component, ComponentSettings, Shared};
+use crate::rt::component_session::ComponentSession;
+use crate::rt::driver::Session;
+use crate::rt::listener::Listener;
+use crate::rt::outbox::Offer;
+use crate::rt::outgoing::Outgoing;
+use crate::rt::switch::{Port, Switch};
 use crate::stream::Initiator;
 use crate::time::Instant;
 
