@@ -50,7 +50,7 @@ pub(super) fn start(format: LogFormat) -> (NonBlocking, Log) {
 
 fn start_on(out: impl Write + Send + 'static, format: LogFormat) -> (NonBlocking, Log) {
     let dropped = Dropped::default();
-    let writer = Teller { out, format, dropped: dropped.clone(), told: 0, told_at: None };
+    let writer = Teller { out, format, dropped: dropped.clone(), refused: 0, told: 0, told_at: None };
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES).thread_name("log");
     let (queue, guard) = builder.finish(writer);
     // It is empty as yet.
@@ -62,9 +62,13 @@ impl Log {
     /// Has the queue no room?
     fn is_full(&mut self) -> bool {
         let before = self.dropped.counted();
+        // Known before it may be counted, lest it be told as a line.
+        self.dropped.probes.fetch_add(1, Ordering::AcqRel);
         let _ = self.queue.write(b"");
         let is_full = self.dropped.counted() > before;
-        self.dropped.probes.fetch_add(usize::from(is_full), Ordering::AcqRel);
+        if !is_full {
+            self.dropped.probes.fetch_sub(1, Ordering::AcqRel);
+        }
         is_full
     }
 }
@@ -92,13 +96,15 @@ struct Teller<W> {
     out: W,
     format: LogFormat,
     dropped: Dropped,
+    /// Lines that a standard error which does not block had no room for.
+    refused: usize,
     told: usize,
     told_at: Option<Instant>,
 }
 
 impl<W: Write> Teller<W> {
     fn tell(&mut self) {
-        let dropped = self.dropped.lines();
+        let dropped = self.dropped.lines() + self.refused;
         let new = dropped.saturating_sub(self.told);
         if new > 0 && self.out.write_all(line(self.format, new).as_bytes()).is_ok() {
             self.told = dropped;
@@ -109,7 +115,8 @@ impl<W: Write> Teller<W> {
 
 impl<W: Write> Write for Teller<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = self.out.write_all(bytes);
+        let written = self.out.write_all(bytes);
+        self.refused += usize::from(written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
         // To a slow reader once a second, not behind each line.
         if self.told_at.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.tell();
@@ -192,6 +199,36 @@ mod tests {
             assert_eq!(lines.len() + dropped, 3 * LINES);
             assert!(lines.iter().enumerate().take(LINES).all(|(n, line)| *line == format!("line {n}")));
         }
+    }
+
+    #[test]
+    fn what_a_reader_that_does_not_block_has_no_room_for_is_counted() {
+        /// Takes no line that says so.
+        struct Choosy(SyncSender<String>);
+
+        impl Write for Choosy {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if bytes.starts_with(b"no room") {
+                    Err(io::ErrorKind::WouldBlock.into())
+                } else {
+                    Pipe(self.0.clone()).write(bytes)
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let (pipe, reader) = sync_channel(8);
+        let (mut queue, log) = start_on(Choosy(pipe), LogFormat::Human);
+        for line in ["one\n", "no room\n", "two\n"] {
+            queue.write_all(line.as_bytes()).unwrap();
+        }
+        drop((queue, log));
+        let text: String = reader.into_iter().collect();
+        assert!(text.contains("one\n") && text.contains("two\n"), "{text}");
+        assert_eq!(text.matches("dropped=1\n").count(), 1, "{text}");
     }
 
     #[test]
