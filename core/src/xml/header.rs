@@ -283,6 +283,8 @@ impl RawTag {
             if self.attributes[..index].iter().any(|(other, _)| other == name) {
                 return Err(early(XmlFault::NotWellFormed("an attribute given twice")));
             }
+            // As in stanzas: a prefix is handed on with what uses it, and of any name expat would not read on.
+            check_portable_name(&name.local).map_err(early)?;
             let is_default = name.prefix.is_empty() && name.local == "xmlns";
             if is_default {
                 match check_namespace(b"", value.as_bytes()) {
@@ -292,7 +294,6 @@ impl RawTag {
                 }
             } else if name.prefix == "xmlns" {
                 check_namespace(name.local.as_bytes(), value.as_bytes()).map_err(early)?;
-                check_portable_name(&name.local).map_err(early)?;
                 prefixes.push((name.local.clone().into(), value.clone().into()));
             }
         }
