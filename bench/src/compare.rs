@@ -77,6 +77,8 @@ pub(crate) struct Figures {
     /// Connections of the storm and of the herd.
     pub(crate) count: usize,
     pub(crate) seconds: f64,
+    /// What the tree was when it began: what is written later makes it differ.
+    pub(crate) commit: String,
     /// Load averages before and after.
     pub(crate) load: (String, String),
 }
@@ -144,6 +146,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         repetitions,
         count: options.count as usize,
         seconds: options.seconds,
+        commit: report::output("git", &["describe", "--always", "--dirty", "--exclude=*"]),
         load: (load_average(), String::new()),
         ..Figures::default()
     };

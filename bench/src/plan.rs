@@ -67,7 +67,7 @@ pub(crate) const JOBS: [Job; 17] = [
 
 /// Rounds of 'fairness', of which the middle one counts: a few ms in which the host stands still decide the p99 of a
 /// second.
-const ROUNDS: usize = 5;
+pub(crate) const ROUNDS: usize = 5;
 
 /// Stanzas a second of the open loop: what the slowest server still takes.
 pub(crate) const RATE: f64 = 2000.0;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::compare::Figures;
 use crate::fit::spread;
-use crate::plan::{AMONG, FLOOD, RATE};
+use crate::plan::{AMONG, FLOOD, RATE, ROUNDS};
 use crate::servers::Contestant;
 use crate::table::number;
 use crate::{goals, micro};
@@ -72,7 +72,7 @@ pub(crate) fn write(figures: &Figures, drawn: &[(String, String)]) -> String {
     let (rate, window) = FLOOD;
     let _ = write!(
         page,
-        "\n## Fairness\n\nOne pair sends {rate} stanzas a second by timetable, alone and then beside a pair that keeps {window} stanzas outstanding. The\nserver has one core and the generator the other.\n\n"
+        "\n## Fairness\n\nOne pair sends {rate} stanzas a second by timetable, alone and then beside a pair that keeps {window} stanzas outstanding. The\nserver has one core and the generator the other. The middle one of {ROUNDS} rounds counts each time.\n\n"
     );
     page += &table(figures, &FAIRNESS);
     page += &scale(figures);
@@ -83,7 +83,7 @@ pub(crate) fn write(figures: &Figures, drawn: &[(String, String)]) -> String {
     page + include_str!("../notes.md")
 }
 
-fn output(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default()
 }
@@ -93,8 +93,7 @@ fn head(figures: &Figures) -> String {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let (arguments, commit) =
-        (arguments.join(" "), output("git", &["describe", "--always", "--dirty", "--exclude=*"]));
+    let arguments = arguments.join(" ");
     let (kernel, rustc) = (output("uname", &["-sr"]), output("rustc", &["--version"]));
     let versions = figures.servers.iter().filter_map(|server| match server {
         Contestant::Foreign(kind) => Some((kind.package(), kind.version()?)),
@@ -105,7 +104,7 @@ fn head(figures: &Figures) -> String {
         .into_iter()
         .map(|(name, version)| format!("{name} {version}"))
         .collect();
-    let Figures { repetitions, seconds, count, load: (before, after), .. } = figures;
+    let Figures { repetitions, seconds, count, commit, load: (before, after), .. } = figures;
     format!(
         "# What a stanza costs\n\n\
          Made by `cargo build --release && cargo run --release -p enjamb-bench -- {arguments}` at commit {commit}, on {cores} cores of\n\
