@@ -315,6 +315,7 @@ fn xml_condition(fault: XmlFault) -> StreamCondition {
         XmlFault::UnportableName
         | XmlFault::UnportableNamespace
         | XmlFault::LongName { .. }
+        | XmlFault::LongReference { .. }
         | XmlFault::TooDeep { .. }
         | XmlFault::ManyAttributes { .. }
         | XmlFault::ManyNamespaces { .. } => StreamCondition::PolicyViolation,
@@ -359,6 +360,10 @@ mod tests {
             (
                 Cause::EarlyXml(XmlFault::LongName { limit: 1 }),
                 "policy-violation: a name is longer than 1 bytes, before the handshake was done",
+            ),
+            (
+                Cause::EarlyXml(XmlFault::LongReference { limit: 5 }),
+                "policy-violation: a reference has more than 5 digits or letters, before the handshake was done",
             ),
             (
                 Cause::EarlyXml(XmlFault::TooDeep { limit: 2 }),

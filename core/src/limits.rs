@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::xml::scope::MOST_PREFIXES;
+
 /// What one stream may cost. Start from [`Limits::default`] and change what has to differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,7 +19,8 @@ pub struct Limits {
     pub stanza: usize,
     /// Elements open at once, the stanza itself being the first. 128; no XEP goes deeper than 12.
     pub depth: usize,
-    /// Attributes of one tag, namespace declarations included. 128; no XEP has more than 15.
+    /// Attributes of one tag, namespace declarations included. 128; no XEP has more than 15. A component takes more from
+    /// its server ([`handed_on`](Self::handed_on)).
     pub attributes: usize,
     /// Bytes of an element's or attribute's name, prefix included. 256.
     pub name: usize,
@@ -43,6 +46,18 @@ pub struct Limits {
     pub linger: Duration,
     /// Bytes read and thrown away in that time. 64 KiB.
     pub linger_bytes: usize,
+}
+
+impl Limits {
+    /// What a server with these limits may hand on, and a component must take: to the first tag of a stanza it adds
+    /// `from` and `to` where they were left out, and what a prefix of the sender's header stands for.
+    #[must_use]
+    pub fn handed_on(&self) -> Self {
+        let mut limits = self.clone();
+        limits.attributes = self.attributes.saturating_add(MOST_PREFIXES + 2);
+        limits.namespaces = self.namespaces.saturating_add(MOST_PREFIXES);
+        limits
+    }
 }
 
 impl Default for Limits {

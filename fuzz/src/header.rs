@@ -7,9 +7,9 @@ use enjamb_core::stream::{Accepting, Acceptor};
 use enjamb_core::{Cause, Instant, StreamId, XmlFault};
 
 use crate::acceptor::check_output;
-use crate::connection::{Happened, limits};
+use crate::connection::{Connection, HANDSHAKE, Happened, RECEIVING, limits};
 use crate::expat;
-use crate::tree::{Element, Event};
+use crate::tree::{Element, Event, Tree};
 
 const STREAMS: &str = "http://etherx.jabber.org/streams";
 const COMPONENT: &str = "jabber:component:accept";
@@ -17,8 +17,9 @@ const COMPONENT: &str = "jabber:component:accept";
 /// Takes `data` as the first bytes of a connection.
 ///
 /// # Panics
-/// We take a header that expat refuses, or read another name, namespace, domain or `is_subdomain` in it; or refuse one as
-/// not well-formed that expat takes, but for a list; or our answer is no document.
+/// We take a header that expat refuses, or read another name, namespace, prefix, domain or `is_subdomain` in it; or hand on
+/// its prefixes so that they mean something else; or refuse one as not well-formed that expat takes, but for a list; or our
+/// answer is no document.
 pub fn header_is_read_as_expat_does(data: &[u8]) {
     let host = Domain::parse("localhost").expect("it is a domain");
     let id = StreamId::from_text("3BF96D32").expect("letters and digits");
@@ -45,6 +46,9 @@ pub fn header_is_read_as_expat_does(data: &[u8]) {
             assert_eq!(is_subdomain, opened.is_subdomain(), "{shown}");
             if !header.ends_with(b"/>") {
                 assert_eq!(namespace_inside(header), COMPONENT, "{shown}");
+                for prefix in names_behind(header, b"xmlns:") {
+                    prefix_is_handed_on(header, prefix);
+                }
             }
         }
         Accepting::Failed(error) => {
@@ -73,6 +77,45 @@ fn namespace_inside(header: &[u8]) -> String {
         Some(Event::Start(element)) => element.name.0,
         other => panic!("an element inside the header's is none: {other:?}"),
     }
+}
+
+/// What may be the names of prefixes: not all that stand in the header need be declared.
+fn names_behind<'a>(header: &'a [u8], mark: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let places = (0..header.len()).filter(move |&at| header[at..].starts_with(mark));
+    let names = places.map(move |at| {
+        let rest = &header[at + mark.len()..];
+        &rest[..rest.iter().position(|byte| b" \t\r\n=<>'\"/&;".contains(byte)).unwrap_or(rest.len())]
+    });
+    names.filter(|name| !name.is_empty())
+}
+
+/// A prefix behind the header means the same to us and to expat, and to the receiver of a stanza that uses it.
+fn prefix_is_handed_on(header: &[u8], prefix: &[u8]) {
+    let stanza = [b"<message from='a.localhost' to='localhost'><", prefix, b":x/></message>"].concat();
+    let theirs = expat::read(&[header, &stanza].concat(), false);
+    let mut connection = Connection::new(limits(), false);
+    for piece in [header, HANDSHAKE, &stanza] {
+        connection.feed(piece);
+    }
+    let shown = String::from_utf8_lossy(header);
+    match connection.events.last() {
+        Some(Happened::Stanza(delivery)) => {
+            let got = expat::read(&[RECEIVING, &delivery.bytes].concat(), false);
+            assert_eq!((theirs.error, got.error), (None, None), "{shown}");
+            assert_eq!(child(&got.tree), child(&theirs.tree), "{shown}");
+        }
+        Some(Happened::Failed(_)) => assert!(theirs.error.is_some(), "only we refuse a prefix: {shown}"),
+        other => panic!("neither taken nor refused: {other:?}: {shown}"),
+    }
+}
+
+/// The name of the first element inside the stanza.
+fn child(tree: &Tree) -> Option<&(String, String)> {
+    let mut starts = tree.0.iter().filter_map(|event| match event {
+        Event::Start(element) => Some(&element.name),
+        _ => None,
+    });
+    starts.nth(1)
 }
 
 /// May a header be refused that expat takes?

@@ -25,6 +25,7 @@ pub fn may_refuse(parser: Parser, error: &StreamError, input: &[u8]) -> bool {
         XmlFault::UnportableName
         | XmlFault::UnportableNamespace
         | XmlFault::LongName { .. }
+        | XmlFault::LongReference { .. }
         | XmlFault::TooDeep { .. }
         | XmlFault::ManyAttributes { .. }
         | XmlFault::ManyNamespaces { .. } => true,

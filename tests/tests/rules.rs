@@ -57,6 +57,18 @@ fn the_end_of_cdata_is_fine_in_attributes_and_as_a_reference() {
 }
 
 #[test]
+fn a_reference_is_as_long_as_the_limit_says() {
+    let message = |digits: usize| {
+        format!("<message from='comp.example' to='peer.example'><body>&#{:0digits$};</body></message>", 65)
+    };
+    assert_eq!(
+        delivered(&message(64)),
+        "<message from='comp.example' to='peer.example'><body>&#x41;</body></message>"
+    );
+    assert!(answered(&message(65), "</stream:stream>").contains("<policy-violation "));
+}
+
+#[test]
 fn attributes_of_the_prefix_xml_come_out_with_it() {
     let stanza = "<message from='comp.example' to='peer.example' xml:lang='de' xml:space='preserve' \
                   xml:base='urn:b' xml:other='x'><body xml:lang='en' xml:from='y'>a</body></message>";

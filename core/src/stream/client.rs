@@ -64,6 +64,7 @@ impl Initiator {
         out: &mut Vec<u8>,
     ) -> Self {
         push_initial_header(out, &domain, is_subdomain);
+        let limits = Arc::new(limits.handed_on());
         let deadline = now + limits.negotiation_step;
         let stage = Stage::Header(Box::new(Prologue::new()));
         Self { settings: Box::new(Settings { domain, is_subdomain, secret, limits, deadline }), stage }

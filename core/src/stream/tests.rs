@@ -319,6 +319,24 @@ fn each_fault_of_a_header_is_told_by_its_name() {
             "not-well-formed: not well-formed: an attribute given twice",
         ),
         (alloc::format!("<{}", "n".repeat(9000)), "policy-violation: a name is longer than 8192 bytes"),
+        (
+            header(&alloc::format!("{component} {}=''", "n".repeat(257))),
+            "policy-violation: a name is longer than 256 bytes",
+        ),
+        (
+            header(&alloc::format!("{component} xmlns:{}='urn:x'", "n".repeat(251))),
+            "policy-violation: a name is longer than 256 bytes",
+        ),
+        // What rxml says nothing of, or takes in upper case.
+        ("<![CDATA[]]>".into(), "not-well-formed: not well-formed: a CDATA section before the root element"),
+        (
+            "<?xml version='1.0'?><![CDATA[]]>".into(),
+            "not-well-formed: not well-formed: a CDATA section before the root element",
+        ),
+        (
+            "<?xml version='1.0' encoding='utf-8' standalone='YES'?>".into(),
+            "not-well-formed: not well-formed: a character that the XML declaration may not hold",
+        ),
     ] {
         let told = refused(&header, wide.clone());
         assert!(told.starts_with(words), "{told}");

@@ -51,8 +51,10 @@ pub(crate) struct Prologue {
     blank_first: bool,
     /// Something else than white space has come.
     begun: bool,
-    /// A `&` has come, which the XML declaration may not hold.
-    ampersand: bool,
+    /// A byte has come that no XML declaration holds, whatever rxml takes there: references, and `YES` for `yes`.
+    no_declaration: bool,
+    /// How much of `<![` has just come.
+    cdata: usize,
     depth: usize,
     tag: RawTag,
     header: Option<HeaderPrefixes>,
@@ -74,9 +76,14 @@ struct RawName {
 }
 
 impl RawName {
-    fn new((prefix, local): rxml::parser::RawQName) -> Self {
+    fn new((prefix, local): rxml::parser::RawQName, limits: &Limits) -> Result<Self, StreamError> {
+        let before = prefix.as_ref().map_or(0, |prefix| prefix.as_str().len() + 1);
+        // Longer, it would be refused in a stanza, where a prefix of the header is declared again for its receiver.
+        if before + local.as_str().len() > limits.name {
+            return Err(early(XmlFault::LongName { limit: limits.name }));
+        }
         let prefix = prefix.map(|prefix| prefix.as_str().into()).unwrap_or_default();
-        Self { prefix, local: local.as_str().into() }
+        Ok(Self { prefix, local: local.as_str().into() })
     }
 }
 
@@ -90,7 +97,8 @@ impl Prologue {
             taken: 0,
             blank_first: false,
             begun: false,
-            ampersand: false,
+            no_declaration: false,
+            cdata: 0,
             depth: 0,
             tag: RawTag::default(),
             header: None,
@@ -127,7 +135,7 @@ impl Prologue {
             let mut rest = window;
             let result = self.parser.parse(&mut rest, false);
             let read = window.len() - rest.len();
-            self.ampersand |= window[..read].contains(&b'&');
+            window[..read].iter().try_for_each(|&byte| self.look_at(byte))?;
             taken += read;
             self.taken += read;
             match result {
@@ -145,6 +153,23 @@ impl Prologue {
                 Err(EndOrError::Error(error)) => return Err(Cause::EarlyXml(fault_of(error)).into()),
             }
         }
+    }
+
+    /// What rxml does not tell: how the declaration is spelled, and a CDATA section without text before the root element.
+    fn look_at(&mut self, byte: u8) -> Result<(), StreamError> {
+        if self.header.is_some() {
+            return Ok(());
+        }
+        self.no_declaration |= matches!(byte, b'&' | b'Y' | b'E' | b'S');
+        self.cdata = match (self.cdata, byte) {
+            (_, b'<') => 1,
+            (1, b'!') => 2,
+            (2, b'[') => {
+                return Err(early(XmlFault::NotWellFormed("a CDATA section before the root element")));
+            }
+            _ => 0,
+        };
+        Ok(())
     }
 
     /// XML allows blanks before the root element where no declaration comes; rxml does not.
@@ -181,8 +206,8 @@ impl Prologue {
             RawEvent::XmlDeclaration(..) if self.blank_first => {
                 Err(early(XmlFault::NotWellFormed("white space before the XML declaration")))
             }
-            RawEvent::XmlDeclaration(..) if self.ampersand => {
-                Err(early(XmlFault::NotWellFormed("a reference in the XML declaration")))
+            RawEvent::XmlDeclaration(..) if self.no_declaration => {
+                Err(early(XmlFault::NotWellFormed("a character that the XML declaration may not hold")))
             }
             RawEvent::ElementHeadClose(_) => {
                 self.depth += 1;
@@ -222,13 +247,13 @@ impl Prologue {
     fn tag_event(&mut self, event: RawEvent, limits: &Limits) -> Result<(), StreamError> {
         match event {
             RawEvent::ElementHeadOpen(_, name) => {
-                self.tag = RawTag { name: RawName::new(name), attributes: Vec::new() };
+                self.tag = RawTag { name: RawName::new(name, limits)?, attributes: Vec::new() };
             }
             RawEvent::Attribute(_, name, value) => {
                 if self.tag.attributes.len() == limits.attributes {
                     return Err(early(XmlFault::ManyAttributes { limit: limits.attributes }));
                 }
-                self.tag.attributes.push((RawName::new(name), value));
+                self.tag.attributes.push((RawName::new(name, limits)?, value));
             }
             _ => {}
         }
@@ -376,7 +401,10 @@ fn fault_of(error: rxml::Error) -> XmlFault {
             XmlFault::LongName { limit: rxml::Options::default().max_token_length }
         }
         Error::RestrictedXml(what) => XmlFault::Restricted(what),
-        Error::UndeclaredEntity => XmlFault::Restricted("an entity other than amp, lt, gt, quot and apos"),
+        // It says the same of references of more than 8 digits.
+        Error::UndeclaredEntity => {
+            XmlFault::Restricted("an entity other than amp, lt, gt, quot and apos, or a reference of more than 8 digits,")
+        }
         Error::InvalidSyntax("malformed cdata or comment section start") => {
             XmlFault::Restricted("a document type declaration")
         }

@@ -65,6 +65,12 @@ pub enum XmlFault {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// A reference has so many digits or letters that nobody can mean it.
+    #[error("a reference has more than {limit} digits or letters")]
+    LongReference {
+        /// The limit.
+        limit: usize,
+    },
     /// Elements are nested deeper than [`Limits::depth`](crate::Limits::depth).
     #[error("elements are nested deeper than {limit}")]
     TooDeep {

@@ -29,8 +29,9 @@ impl core::ops::BitOrAssign for Oddities {
 
 /// Digits of a character reference that all parsers take.
 pub(crate) const PORTABLE_DIGITS: usize = 8;
-/// Longest reference looked at, from `&` to `;`.
+/// Most digits or letters of a reference.
 const LONGEST_REFERENCE: usize = 64;
+const TOO_LONG: XmlFault = XmlFault::LongReference { limit: LONGEST_REFERENCE };
 
 /// How far a run of character data was checked.
 pub(super) struct Run {
@@ -232,9 +233,7 @@ pub(crate) fn reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, Xm
         let class = names::CLASS[byte as usize];
         match byte {
             b';' if end > name => break,
-            _ if end - at >= LONGEST_REFERENCE => {
-                return Err(XmlFault::NotWellFormed("a reference too long"));
-            }
+            _ if end - name >= LONGEST_REFERENCE => return Err(TOO_LONG),
             _ if class & names::NAME_START != 0 || (end > name && class & names::NAME != 0) => end += 1,
             _ => return Err(MALFORMED),
         }
@@ -264,7 +263,7 @@ fn numeric_reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFa
             return Err(XmlFault::NotWellFormed("a character reference that is no number"));
         };
         if end - start >= LONGEST_REFERENCE {
-            return Err(XmlFault::NotWellFormed("a reference too long"));
+            return Err(TOO_LONG);
         }
         // Stays above every character once it is: no wrap-around brings it back.
         value = value.saturating_mul(radix).saturating_add(digit);

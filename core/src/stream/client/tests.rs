@@ -320,3 +320,61 @@ fn a_stanza_that_named_no_address_gets_the_ones_it_is_sent_on_with() {
         "<message from='b.example' to='c.example' id='1'><a/>b<c/></message>"
     );
 }
+
+/// What a server makes of a stanza at the edge of its limits, for its receiver.
+fn handed_on(header: &str, stanza: &str) -> String {
+    let id = crate::handshake::StreamId::from_text("abc").unwrap();
+    let (host, mut out) = (Domain::parse("host.example").unwrap(), Vec::new());
+    let acceptor = crate::stream::Acceptor::new(host, id, Arc::default(), T);
+    let (_, crate::stream::Accepting::Opened(opened)) = acceptor.process(header.as_bytes(), &mut out) else {
+        panic!("{}", String::from_utf8_lossy(&out))
+    };
+    let proof = [b"<handshake>", &Secret::new("s").handshake("abc")[..], b"</handshake>"].concat();
+    let (_, shaking) = opened.accept(T, Secret::new("s"), &mut out).process(&proof, &mut out);
+    let crate::stream::Shaking::Proved(proved) = shaking else { panic!("not proved") };
+    let mut server = proved.bind(T, true, &mut out);
+    let step = server.process(T, stanza.as_bytes(), &mut out).unwrap();
+    let Some(crate::stream::Event::Stanza(stanza)) = step.event else { panic!("{:?}", step.event) };
+    let mut handed_on = Vec::new();
+    stanza.append_to(&mut handed_on);
+    String::from_utf8(handed_on).unwrap()
+}
+
+#[test]
+fn what_a_server_may_hand_on_ends_no_component_of_ours() {
+    let header = |declared: &str| {
+        format!(
+            "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' \
+             to='comp.example'{declared}>"
+        )
+    };
+    let counted = |n, each: fn(usize) -> String| (0..n).map(each).collect::<String>();
+    // The longest name that a header may declare, as an attribute.
+    let long = "p".repeat(256 - "xmlns:".len());
+    let prefixes = counted(30, |n| format!(" xmlns:h{n}='urn:{n}'"));
+    let inherited = counted(30, |n| format!("<h{n}:x/>"));
+    for (header, stanza) in [
+        // Its `from` is stamped on it.
+        (header(""), format!("<message to='a.example'{}/>", counted(127, |n| format!(" a{n}=''")))),
+        (
+            header(&prefixes),
+            format!("<message to='a.example'{}>{inherited}</message>", counted(127, |n| format!(" a{n}=''"))),
+        ),
+        (
+            header(&prefixes),
+            format!(
+                "<message to='a.example'><x{}><y{}>{inherited}</y></x></message>",
+                counted(128, |n| format!(" xmlns:x{n}='urn:x'")),
+                counted(128, |n| format!(" xmlns:y{n}='urn:y'"))
+            ),
+        ),
+        (
+            header(&format!(" xmlns:{long}='urn:long'")),
+            format!("<message to='a.example'><{long}:x/></message>"),
+        ),
+    ] {
+        let bytes = handed_on(&header, &stanza);
+        let mut component = established();
+        assert_eq!(told(&mut component, &bytes).0.as_deref(), Ok("Message"), "{bytes}");
+    }
+}
