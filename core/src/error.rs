@@ -222,6 +222,14 @@ pub enum Cause {
         /// The limit, in stanzas.
         limit: usize,
     },
+    /// A stanza goes on, and all connections together hold as much of unfinished ones as they may.
+    #[error(
+        "all components together have begun so much that the server takes no more of a stanza over {free} bytes"
+    )]
+    PoolEmpty {
+        /// What each connection may hold all the same, in bytes.
+        free: usize,
+    },
     /// A reason in words, where none of the others fits; `undefined-condition`.
     #[error("{0}")]
     Other(&'static str),
@@ -302,7 +310,7 @@ fn condition_of(cause: &Cause) -> StreamCondition {
         }
         Cause::DomainTaken { .. } | Cause::OwnHost { .. } | Cause::Replaced => StreamCondition::Conflict,
         Cause::Shutdown => StreamCondition::SystemShutdown,
-        Cause::LongQueue { .. } => StreamCondition::ResourceConstraint,
+        Cause::LongQueue { .. } | Cause::PoolEmpty { .. } => StreamCondition::ResourceConstraint,
         Cause::Other(_) | Cause::Peer { .. } => StreamCondition::UndefinedCondition,
     }
 }
@@ -436,6 +444,11 @@ mod tests {
             (
                 Cause::LongQueue { limit: 9 },
                 "resource-constraint: the component does not read: more than 9 stanzas wait for it",
+            ),
+            (
+                Cause::PoolEmpty { free: 9 },
+                "resource-constraint: all components together have begun so much that the server takes no more of a \
+                 stanza over 9 bytes",
             ),
             (Cause::Other("it rains"), "undefined-condition: it rains"),
             (Cause::Peer { text: "bye".into() }, "undefined-condition: the peer says: bye"),

@@ -181,6 +181,45 @@ fn components_that_do_not_read_share_one_bound() {
 }
 
 #[test]
+fn stanzas_that_are_not_whole_share_one_bound() {
+    const PEERS: usize = 40;
+    let _turn = machine();
+    let server = with_a_small_pool();
+    let mut comp = Peer::online(server.addr(0), "comp.example");
+    let mut peers: Vec<_> =
+        (0..PEERS).map(|n| Peer::online(server.addr(0), &format!("c{n}.example"))).collect();
+    let before = rss_kib(server.pid());
+    let half = format!("<message id='large' to='comp.example'><body>{}", "x".repeat(400_000));
+    for peer in &mut peers {
+        peer.send(&half);
+        comp.assert_quiet();
+    }
+    thread::sleep(Duration::from_millis(200));
+    let grown = rss_kib(server.pid()).saturating_sub(before);
+    println!("{PEERS} stanzas of 400 kB without an end, with a pool of 2 MiB: {grown} KiB more");
+    assert!(grown < 10 * MIB, "{grown} KiB more");
+    let (mut whole, mut ended) = (0, 0);
+    for peer in &mut peers {
+        peer.wire.wait(Duration::from_millis(10), |_| false);
+        if let Some(fault) = stream_fault(&peer.wire) {
+            assert_eq!(fault.condition, "resource-constraint", "{fault:?}");
+            assert!(fault.text.contains("begun so much"), "{fault:?}");
+            ended += 1;
+        } else {
+            peer.send("</body></message>");
+            comp.stanza("large");
+            whole += 1;
+        }
+    }
+    println!("{whole} stanzas came whole, {ended} streams ended");
+    assert!(whole >= 4 && ended >= 20, "{whole} whole, {ended} ended");
+    // What they held is free again.
+    let mut late = Peer::online(server.addr(0), "late.example");
+    late.send(&format!("{half}</body></message>"));
+    comp.stanza("large");
+}
+
+#[test]
 fn a_storm_of_errors_costs_nothing_and_comes_to_an_end() {
     let _turn = machine();
     let server = start();

@@ -163,6 +163,8 @@ impl Session for ComponentSession {
 
     fn read(&mut self, _n: usize) {}
 
+    fn keep(&mut self, _n: usize, _out: &mut Vec<u8>) {}
+
     fn set_reading(&mut self, now: Instant, reading: bool) {
         if let Stage::Open(stream) = &mut self.stage {
             stream.set_reading(now, reading);

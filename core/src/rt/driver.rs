@@ -32,6 +32,8 @@ pub(super) trait Session {
     /// When a stanza that waits for room is to be offered again, at the latest.
     fn retry_at(&self) -> Option<Instant>;
     fn read(&mut self, n: usize);
+    /// So much of what was read is kept, as it is not whole or waits.
+    fn keep(&mut self, n: usize, out: &mut Vec<u8>);
     fn set_reading(&mut self, now: Instant, reading: bool);
     fn handle_eof(&mut self, out: &mut Vec<u8>);
     fn poll_timeout(&self) -> Option<Instant>;
@@ -224,6 +226,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             self.start = 0;
         }
         self.input = input;
+        self.note_input();
         consumed > 0 || (was_blocked && self.state != Input::Blocked)
     }
 
@@ -309,6 +312,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 self.session.read(n);
                 self.spend_bytes(n);
                 self.take_input(cx, now, &scratch[..n]);
+                self.note_input();
                 true
             }
             // Of what is wrapped, an end without a farewell is an end all the same: whether the peer had more to
@@ -339,6 +343,12 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         self.input.clear();
         self.start = 0;
         self.input.extend_from_slice(&bytes[consumed..]);
+    }
+
+    fn note_input(&mut self) {
+        let kept = self.input.len() - self.start;
+        let Self { session, outgoing, .. } = self;
+        outgoing.append(|out| session.keep(kept, out));
     }
 
     /// Handles what is due and arms the alarm for what is next, if the task is about to park.

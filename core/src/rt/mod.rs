@@ -13,7 +13,7 @@
 //! | `deliver` | where one stanza goes |
 //! | `switch` | who is connected: the router and every connection's outbox |
 //! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
-//! | `pool` | how much may wait in all outboxes together |
+//! | `pool` | how much may wait in all outboxes together, and of stanzas that are not whole |
 //! | `component` | the application's handle to a component's connection |
 //! | `component_request` | its iq requests and their answers |
 //! | `component_futures` | the handle as a `Stream` and a `Sink`, with the feature `futures` |

@@ -23,6 +23,8 @@ pub(super) struct Outbox {
     /// The memory that it takes meanwhile: what is written of a batch is given back with the rest of it.
     in_flight_memory: usize,
     share: Share,
+    /// For what the connection has read of a stanza that is not whole.
+    unfinished: Share,
     /// The socket takes no bytes at the moment.
     socket_full: bool,
     /// Since when stanzas were refused because it is full, until it has drained to half the mark.
@@ -56,7 +58,7 @@ pub(super) enum Offer {
 }
 
 impl Outbox {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, unfinished: Arc<Pool>) -> Self {
         Self {
             queue: Batch::default(),
             open: false,
@@ -64,6 +66,7 @@ impl Outbox {
             in_flight_stanzas: 0,
             in_flight_memory: 0,
             share: Share::new(pool),
+            unfinished: Share::new(unfinished),
             socket_full: false,
             full_since: None,
             senders: Vec::new(),
@@ -171,6 +174,12 @@ impl Outbox {
         self.socket_full = socket_full;
     }
 
+    /// Notes how much the connection has read of a stanza that is not whole. Says whether it may hold that.
+    pub(super) fn note_unfinished(&mut self, bytes: usize) -> bool {
+        self.unfinished.shrink(bytes);
+        self.unfinished.grow(bytes)
+    }
+
     fn let_senders_go(&mut self, listener: &Listener) -> Vec<(ConnId, Waker)> {
         if self.full_since.is_none()
             || self.queue.bytes.len() + self.in_flight_bytes > listener.outbox_mark / 2
@@ -192,6 +201,7 @@ impl Outbox {
         self.receiver = None;
         // What is bounced now needs room in the outboxes of others.
         self.share.shrink(0);
+        self.unfinished.shrink(0);
         core::mem::take(&mut self.queue)
     }
 
@@ -216,7 +226,7 @@ mod tests {
             open: true,
             socket_full: true,
             in_flight_stanzas: 1,
-            ..Outbox::new(Arc::new(Pool::new(usize::MAX)))
+            ..Outbox::new(Arc::new(Pool::new(usize::MAX)), Arc::new(Pool::new(usize::MAX)))
         };
         outbox.order_end(Cause::Shutdown);
         assert_eq!(outbox.offer(Instant::ORIGIN, &listener, |_| ()), Offer::Overflow);

@@ -1,17 +1,18 @@
-//! What waits in all outboxes together, bounded.
+//! What waits in all outboxes together, bounded; and what all have read of stanzas that are not whole, in a pool of its
+//! own, so that receivers that do not read are no matter to those who send.
 //!
-//! Most of what passes through an outbox is gone with the next write, and is not counted here: an outbox counts
+//! Most of what passes through an outbox is gone with the next write, and is not counted here: a connection counts
 //! what it holds over [`FREE`], and in steps, so that a conversation costs no shared counter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What each outbox may hold beside the pool, in bytes.
-const FREE: usize = 64 * 1024;
-/// An outbox takes so much from the pool at once.
+/// What each connection may hold beside the pool, in bytes.
+pub(super) const FREE: usize = 64 * 1024;
+/// A connection takes so much from the pool at once.
 const STEP: usize = 64 * 1024;
 
-/// The bytes that all outboxes of a switch may hold together.
+/// The bytes that all connections of a switch may hold together, of one kind.
 #[derive(Debug)]
 pub(super) struct Pool {
     taken: AtomicUsize,
@@ -38,7 +39,7 @@ impl Pool {
     }
 }
 
-/// What one outbox has taken from the pool; given back when it is dropped.
+/// What one connection has taken from the pool; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     pool: Arc<Pool>,
@@ -50,7 +51,7 @@ impl Share {
         Self { pool, taken: 0 }
     }
 
-    /// May the outbox hold so many bytes?
+    /// May the connection hold so many bytes?
     pub(super) fn grow(&mut self, held: usize) -> bool {
         let over = held.saturating_sub(FREE);
         if over <= self.taken {
@@ -62,7 +63,7 @@ impl Share {
         granted
     }
 
-    /// The outbox holds no more than so many bytes.
+    /// The connection holds no more than so many bytes.
     pub(super) fn shrink(&mut self, held: usize) {
         let needed = held.saturating_sub(FREE).next_multiple_of(STEP);
         if needed < self.taken {

@@ -11,6 +11,7 @@ use super::deliver::{Deliverer, Delivery, Way, bounce_unsent};
 use super::driver::{Progress, Session};
 use super::listener::Listener;
 use super::outgoing::Outgoing;
+use super::pool::FREE;
 use super::switch::{Port, Switch};
 use crate::error::{Cause, StreamError};
 use crate::handshake::StreamId;
@@ -95,6 +96,8 @@ pub(super) struct ServerSession {
     unnoticed: u32,
     /// It was bound; the stage does not tell while an event is taken, and after the end.
     bound: bool,
+    /// What it keeps of its input is counted.
+    keeps: bool,
     domain: Option<Domain>,
     ended: Option<Box<Ended>>,
 }
@@ -131,6 +134,7 @@ impl ServerSession {
             notices: Vec::new(),
             unnoticed: 0,
             bound: false,
+            keeps: false,
             domain: None,
             ended: None,
         }
@@ -435,6 +439,23 @@ impl Session for ServerSession {
 
     fn hibernate_after(&self) -> Duration {
         self.port.listener.hibernate_after
+    }
+
+    fn keep(&mut self, n: usize, out: &mut Vec<u8>) {
+        // What one read may leave is nobody else's business.
+        let n = if n > FREE { n } else { 0 };
+        if n == 0 && !self.keeps {
+            return;
+        }
+        self.keeps = n > 0;
+        if self.port.outbox().note_unfinished(n) || self.ended.is_some() {
+            return;
+        }
+        let error = StreamError::from(Cause::PoolEmpty { free: FREE });
+        if let Stage::Open(stream) = &mut self.stage {
+            stream.fail(error.clone(), out);
+        }
+        self.end_with(End::Error(error));
     }
 
     fn broke(&mut self, kind: io::ErrorKind) {

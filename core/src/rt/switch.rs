@@ -28,6 +28,8 @@ pub struct Switch {
     list_hidden: bool,
     counters: Counters,
     pool: Arc<Pool>,
+    /// For stanzas that are not whole.
+    unfinished: Arc<Pool>,
 }
 
 #[derive(Default)]
@@ -79,6 +81,7 @@ impl Switch {
             list_hidden,
             counters: Counters::default(),
             pool: Arc::new(Pool::new(QUEUED)),
+            unfinished: Arc::new(Pool::new(QUEUED)),
         }
     }
 
@@ -122,9 +125,12 @@ impl Switch {
     }
 
     /// Sets how many bytes may wait in all outboxes together, beside 64 KiB in each: 256 MiB unless set. Over
-    /// it, a stanza for a component for which more than 64 KiB wait bounces at once, `resource-constraint`.
+    /// it, a stanza for a component for which more than 64 KiB wait bounces at once, `resource-constraint`. As much
+    /// again may be kept of stanzas that are not whole; over it, the stream of a component that goes on with one of
+    /// more than 64 KiB ends, `resource-constraint`.
     pub fn set_max_queued(&self, bytes: usize) {
         self.pool.set_most(bytes);
+        self.unfinished.set_most(bytes);
     }
 
     /// How many of those bytes are taken, in steps of 64 KiB for each outbox.
@@ -164,7 +170,8 @@ impl Switch {
         let mut state = self.write();
         let id = ConnId(state.next);
         state.next += 1;
-        let port = Arc::new(Port { id, listener, outbox: Mutex::new(Outbox::new(Arc::clone(&self.pool))) });
+        let outbox = Outbox::new(Arc::clone(&self.pool), Arc::clone(&self.unfinished));
+        let port = Arc::new(Port { id, listener, outbox: Mutex::new(outbox) });
         if state.shutting_down {
             port.outbox().order_end(Cause::Shutdown);
         }
