@@ -219,7 +219,7 @@ fn serve(
     Some(poll_fn(move |cx| {
         while let Some(notice) = ready!(connection.poll_notice(cx)) {
             guest.notice(&notice);
-            log.notice(&notice);
+            log.notice(connection.id(), &notice);
         }
         Poll::Ready(())
     }))

@@ -2,10 +2,11 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use enjamb_core::StreamCondition;
+use enjamb_core::jid::Domain;
 use enjamb_core::router::{Change, ConflictBehaviour, ConnId};
 use enjamb_core::rt::{End, Notice};
 use enjamb_core::sources::TurnedAway;
@@ -18,8 +19,10 @@ use crate::config::Listener;
 use crate::entry::Refusal;
 use crate::tls::{Fault, Tls};
 
+mod bounds;
 mod unread;
 
+use bounds::{Components, PerMinute, Shared};
 pub use unread::Log;
 
 /// Starts logging to standard error; what it gives has to live as long as anything is logged.
@@ -44,67 +47,73 @@ pub fn start(options: &ServeOptions) -> Result<Log, String> {
     Ok(log)
 }
 
-/// The log of one connection.
+/// The log of one connection, without its number: this is part of its task, where each byte counts.
 pub(crate) struct ConnectionLog {
-    conn: ConnId,
     peer: SocketAddr,
     /// Boxed, as most connections have none.
     refusals: Option<Box<PerMinute>>,
-    bound: bool,
+    /// Whom it is bound as.
+    bound: Option<Domain>,
 }
 
-/// Lines that anybody can cause, whose number is bounded for all listeners together.
-struct Shared {
-    lines: Mutex<PerMinute>,
-    /// What is said of those that got none.
-    more: &'static str,
-}
-
-static FAILURES: Shared = Shared::new("more connections failed before they were bound than are logged");
+static FAILURES: Shared = Shared::new("more connections ended before they were bound than are logged");
 static TURNED_AWAY: Shared = Shared::new("more connections were turned away than are logged");
+static COMPONENTS: Components = Components::new();
 
 impl ConnectionLog {
     pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
         debug!(conn = conn.0, %peer, "connection accepted");
-        Self { conn, peer, refusals: None, bound: false }
+        Self { peer, refusals: None, bound: None }
     }
 
-    pub(crate) fn notice(&mut self, notice: &Notice) {
-        let Self { conn, peer, .. } = *self;
+    pub(crate) fn notice(&mut self, conn: ConnId, notice: &Notice) {
+        let peer = self.peer;
         match notice {
             Notice::Bound { domain, is_subdomain, replaced, changes } => {
-                self.bound = true;
+                self.bound = Some(domain.clone());
                 let subdomain = if *is_subdomain { " under every host" } else { "" };
-                info!(conn = conn.0, %peer, %domain, "component connected{subdomain}");
-                if !replaced.is_empty() {
+                if self.may_log(1) {
+                    info!(conn = conn.0, %peer, %domain, "component connected{subdomain}");
+                }
+                if !replaced.is_empty() && self.may_log(1) {
                     let old: Vec<_> = replaced.iter().map(|id| id.0).collect();
                     warn!(conn = conn.0, %peer, %domain, ?old, "it replaced another connection (kick_old)");
                 }
-                log_changes(changes);
+                self.changes(changes);
             }
-            Notice::Refused(refused) => self.refused(refused),
-            Notice::MoreRefused(number) => self.refusals().suppressed += number,
+            Notice::Refused(refused) => self.refused(conn, refused),
+            Notice::MoreRefused(number) => self.refusals().count(*number),
             Notice::Ended { domain, end, unsent, changes } => {
-                self.flush_refusals();
+                self.flush_refusals(conn);
+                let unsent = *unsent;
                 let is_known = domain.is_some();
                 let domain = domain.as_ref().map_or("-", |domain| domain.as_str());
-                let unsent = *unsent;
-                match end {
-                    End::Error(error) if error.condition != StreamCondition::SystemShutdown => {
-                        if !self.bound && !FAILURES.may_log() {
-                            return;
-                        }
-                        warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
-                    }
+                let fault = match end {
+                    End::Error(error) if error.condition != StreamCondition::SystemShutdown => Some(error),
+                    _ => None,
+                };
+                match fault {
                     // A port scan or a health check is no news.
-                    end if !is_known => {
+                    None if !is_known => {
                         debug!(conn = conn.0, %peer, "connection ended before its stream began: {end}");
                     }
-                    end => info!(conn = conn.0, %peer, domain, unsent, "connection ended: {end}"),
+                    _ if !self.may_log(1) => {}
+                    Some(error) => {
+                        warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
+                    }
+                    None => info!(conn = conn.0, %peer, domain, unsent, "connection ended: {end}"),
                 }
-                log_changes(changes);
+                self.changes(changes);
             }
             _ => {}
+        }
+    }
+
+    /// May there be one more line, which is counted as so many if not?
+    fn may_log(&self, counts: u64) -> bool {
+        match &self.bound {
+            Some(domain) => COMPONENTS.may_log(domain, counts),
+            None => FAILURES.may_log(),
         }
     }
 
@@ -112,20 +121,28 @@ impl ConnectionLog {
         self.refusals.get_or_insert_with(|| Box::new(PerMinute::new(10)))
     }
 
-    fn flush_refusals(&mut self) {
+    fn flush_refusals(&mut self, conn: ConnId) {
         let suppressed = self.refusals.as_mut().map_or(0, |refusals| refusals.restart());
-        if suppressed > 0 {
-            warn!(conn = self.conn.0, suppressed, "more stanzas were refused than are logged");
+        if suppressed > 0 && self.may_log(suppressed) {
+            warn!(conn = conn.0, suppressed, "more stanzas were refused than are logged");
         }
     }
 
-    fn refused(&mut self, refused: &Refused) {
+    fn refused(&mut self, conn: ConnId, refused: &Refused) {
         if self.refusals().is_over() {
-            self.flush_refusals();
+            self.flush_refusals(conn);
         }
-        if self.refusals().may_log() {
+        // The first bound is this connection's, and begins anew with the next one; the second is its component's.
+        if self.refusals().may_log(1) && self.may_log(1) {
             let answer = if refused.answered { "answered bad-request" } else { "dropped" };
-            warn!(conn = self.conn.0, peer = %self.peer, "stanza refused, {answer}: {}", refused.reason);
+            warn!(conn = conn.0, peer = %self.peer, "stanza refused, {answer}: {}", refused.reason);
+        }
+    }
+
+    /// Names that others got or lost over it.
+    fn changes(&self, changes: &[Change]) {
+        for change in changes.iter().filter(|_| self.may_log(1)) {
+            log_change(change);
         }
     }
 }
@@ -199,20 +216,18 @@ fn or_none(number: Option<impl ToString>, unit: &str) -> String {
     number.map_or_else(|| "none".to_owned(), |number| number.to_string() + unit)
 }
 
-/// Names that others got or lost.
-pub(crate) fn log_changes(changes: &[Change]) {
-    for change in changes {
-        match change {
-            Change::Bound { name, conn } => {
-                info!(%name, conn = conn.0, "name bound to a subdomain component");
-            }
-            Change::Waits { name, conn, holder } => {
-                let holder = holder.map(|holder| holder.0);
-                warn!(%name, conn = conn.0, holder, "a subdomain component waits for a name that is taken");
-            }
-            Change::Lost { name, conn } => {
-                info!(%name, conn = conn.0, "name lost by a subdomain component");
-            }
+/// A name that another got or lost.
+fn log_change(change: &Change) {
+    match change {
+        Change::Bound { name, conn } => {
+            info!(%name, conn = conn.0, "name bound to a subdomain component");
+        }
+        Change::Waits { name, conn, holder } => {
+            let holder = holder.map(|holder| holder.0);
+            warn!(%name, conn = conn.0, holder, "a subdomain component waits for a name that is taken");
+        }
+        Change::Lost { name, conn } => {
+            info!(%name, conn = conn.0, "name lost by a subdomain component");
         }
     }
 }
@@ -241,83 +256,7 @@ pub(crate) fn turned_away(peer: SocketAddr, why: &TurnedAway) {
 
 /// Says, at the end, how many lines there would have been.
 pub(crate) fn finish() {
-    for shared in [&FAILURES, &TURNED_AWAY] {
-        let suppressed = shared.lines().restart();
-        shared.tell(suppressed);
-    }
-}
-
-impl Shared {
-    const fn new(more: &'static str) -> Self {
-        Self { lines: Mutex::new(PerMinute::new(60)), more }
-    }
-
-    /// May there be one more? Says once a minute how many there were not.
-    fn may_log(&self) -> bool {
-        let mut lines = self.lines();
-        let suppressed = if lines.is_over() { lines.restart() } else { 0 };
-        let may = lines.may_log();
-        drop(lines);
-        self.tell(suppressed);
-        may
-    }
-
-    fn tell(&self, suppressed: u64) {
-        if suppressed > 0 {
-            warn!(suppressed, "{}", self.more);
-        }
-    }
-
-    fn lines(&self) -> MutexGuard<'_, PerMinute> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// At most so many lines a minute; the rest are counted.
-struct PerMinute {
-    most: u32,
-    since: Option<Instant>,
-    logged: u32,
-    suppressed: u64,
-}
-
-impl PerMinute {
-    const fn new(most: u32) -> Self {
-        Self { most, since: None, logged: 0, suppressed: 0 }
-    }
-
-    /// Has the minute passed?
-    fn is_over(&self) -> bool {
-        self.since.is_none_or(|since| since.elapsed() > Duration::from_secs(60))
-    }
-
-    /// Begins another minute; gives how many got no line in the one before.
-    fn restart(&mut self) -> u64 {
-        self.since = Some(Instant::now());
-        self.logged = 0;
-        std::mem::take(&mut self.suppressed)
-    }
-
-    fn may_log(&mut self) -> bool {
-        self.logged = self.logged.saturating_add(1);
-        let may = self.logged <= self.most;
-        self.suppressed += u64::from(!may);
-        may
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn over_the_most_a_minute_lines_are_counted_instead() {
-        let mut lines = PerMinute::new(3);
-        assert!(lines.is_over());
-        assert_eq!(lines.restart(), 0);
-        assert_eq!((0..10).filter(|_| lines.may_log()).count(), 3);
-        assert!(!lines.is_over());
-        assert_eq!(lines.restart(), 7);
-        assert!(lines.may_log());
-    }
+    FAILURES.finish();
+    TURNED_AWAY.finish();
+    COMPONENTS.finish();
 }

@@ -261,7 +261,14 @@ fn a_storm_of_errors_costs_nothing_and_comes_to_an_end() {
     assert!(log.len() < 50_000, "{} bytes of log", log.len());
 }
 
-/// Whatever fails before it is bound is logged 60 times a minute, all together, and counted.
+/// The sum of what the log says there were no lines for, in those of its lines that hold this.
+fn suppressed(log: &str, what: &str) -> usize {
+    let lines = log.lines().filter(|line| line.contains(what));
+    let counted = lines.filter_map(|line| line.split("suppressed=").nth(1)?.split_whitespace().next());
+    counted.map(|number| number.parse::<usize>().expect("a number")).sum()
+}
+
+/// Whatever ends before it is bound is logged 60 times a minute, all together, and counted.
 #[test]
 fn a_flood_of_failed_logins_fills_no_disk() {
     let _turn = machine();
@@ -269,13 +276,18 @@ fn a_flood_of_failed_logins_fills_no_disk() {
     let fail = |number: usize| {
         for n in 0..number {
             let mut wire = Wire::connect(server.addr(0));
-            match n % 3 {
+            match n % 4 {
                 0 => {
                     let id = wire.open(header("guess.example").as_bytes()).expect("a header");
                     let guess = digest(&id).replace(['0', '1', '2', '3', '4', '5', '6', '7'], "f");
                     wire.send(format!("<handshake>{guess}</handshake>").as_bytes(), None);
                 }
                 1 => _ = wire.send("\u{1b}[31m<x>".as_bytes(), None),
+                2 => {
+                    // No fault, but whoever knows no secret can do it, too.
+                    wire.open(header("leaves.example").as_bytes()).expect("a header");
+                    continue;
+                }
                 _ => _ = wire.send(header(&"\u{202e}x ".repeat(500)).as_bytes(), None),
             }
             wire.wait(Duration::from_secs(5), |_| false);
@@ -291,11 +303,47 @@ fn a_flood_of_failed_logins_fills_no_disk() {
     server.stop();
     let log = server.log();
     let lines = log.lines().filter(|line| line.contains("connection ended")).count();
-    let counted = log.split("suppressed=").skip(1).filter_map(|rest| rest.split_whitespace().next());
-    let suppressed: usize = counted.map(|number| number.parse::<usize>().expect("a number")).sum();
-    assert_eq!(lines + suppressed, 3300, "each has a line or is counted");
+    assert_eq!(lines + suppressed(&log, ""), 3300, "each has a line or is counted");
     // One minute's lines, and those of the next ones if this machine is slow.
     assert!((60..=300).contains(&lines), "{lines} lines for 3,300 connections");
     let longest = log.lines().map(str::len).max().unwrap_or_default();
     assert!(longest < 1000, "a line of {longest} bytes");
+}
+
+/// Who has the secret may come and go as often as it likes: it has 120 lines a minute, and the others theirs.
+#[test]
+fn a_component_that_comes_and_goes_fills_no_disk_and_hides_no_other() {
+    const TIMES: usize = 600;
+    const OTHERS: usize = 200;
+    let _turn = machine();
+    let mut server = start();
+    let come_and_go = |domain: &str, last: &str| {
+        let mut wire = Wire::connect(server.addr(0));
+        wire.log_in(header(domain).as_bytes()).expect("it is let in");
+        wire.send(last.as_bytes(), None);
+        wire.wait(Duration::from_secs(5), |bytes| bytes.ends_with(b"</stream:stream>"));
+    };
+    for n in 0..TIMES {
+        // A line when it comes, two for what is refused, and one for how it ends.
+        come_and_go("flood.example", "<message/><iq/><x></y>");
+        if n % (TIMES / 20) == 0 {
+            come_and_go("restless.example", "</stream:stream>");
+        }
+        if n < OTHERS {
+            come_and_go(&format!("c{n}.example"), "</stream:stream>");
+        }
+    }
+    server.stop();
+    let log = server.log();
+    let lines_of =
+        |what: &str| log.lines().filter(|line| line.contains(what) && !line.contains("suppressed=")).count();
+    for n in 0..OTHERS {
+        assert_eq!(lines_of(&format!("c{n}.example")), 2, "c{n}.example");
+    }
+    assert_eq!(lines_of("restless.example"), 40);
+    let lines = lines_of("flood.example") + lines_of("stanza refused");
+    println!("{TIMES} connections of one component: {lines} lines");
+    assert_eq!(lines + suppressed(&log, "domain=flood.example "), 4 * TIMES, "each has a line or is counted");
+    // One minute's lines, and those of the next ones if this machine is slow.
+    assert!((120..=480).contains(&lines), "{lines} lines for {TIMES} connections");
 }

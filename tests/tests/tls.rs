@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use enjamb_tests::component::{Component, Library, Options};
 use enjamb_tests::env;
 use enjamb_tests::peer::Peer;
-use enjamb_tests::proc::rss_kib;
+use enjamb_tests::proc::{open_files, rss_kib};
 use enjamb_tests::server::{Config, Server};
 use enjamb_tests::tls::{Authority, Client, NAME, NO_PEERS, Tunnel, VERSIONS, connect, peers_of, rest};
 use enjamb_tests::wire::{Wire, digest, header};
@@ -368,6 +368,81 @@ fn sighup_without_tls_changes_nothing() {
     server.signal(Signal::HUP);
     server.wait_for_log("no listener has certificates");
     comp.assert_quiet();
+}
+
+/// Has so many connections, each of which leaves so many KiB or more with the server; gives by how much its memory grows.
+fn hold(
+    server: &Server,
+    before: u64,
+    number: usize,
+    each_kib: usize,
+    connect: impl Fn() -> TcpStream,
+) -> u64 {
+    let held: Vec<_> = (0..number).map(|_| connect()).collect();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let grown = || rss_kib(server.pid()).saturating_sub(before);
+    let (mut last, mut now) = (0, grown());
+    while now > last || now < (each_kib * number) as u64 {
+        assert!(Instant::now() < deadline, "{now} KiB: they are not kept, or it grows on");
+        thread::sleep(Duration::from_millis(300));
+        (last, now) = (now, grown());
+    }
+    drop(held);
+    while open_files(server.pid()) > 50 {
+        assert!(Instant::now() < deadline, "{} files stay open", open_files(server.pid()));
+        thread::sleep(Duration::from_millis(20));
+    }
+    now
+}
+
+/// What a connection may hold before its handshake is done: a message that never ends.
+#[test]
+fn a_handshake_message_that_never_ends_costs_no_more_than_96_kib() {
+    const NUMBER: usize = 400;
+    let authority = Authority::new();
+    let table = authority.table("server", &authority.issue(&[NAME])) + &peers_of(&authority.ca());
+    let server = Config::new(&[HOST]).listener(&(table + "state_timeout = 60_000\n")).start();
+    // The longest ClientHello that rustls takes, but for its end, in full records.
+    let hello = [&[1, 0, 0xff, 0xf0, 3, 3][..], &[0; 65_000]].concat();
+    let record = |content: &[u8]| {
+        let [high, low] = u16::try_from(content.len()).expect("a record").to_be_bytes();
+        [&[0x16, 3, 1, high, low], content].concat()
+    };
+    let records: Vec<u8> = hello.chunks(16_384).flat_map(record).collect();
+    let first_message = || {
+        let mut stream = TcpStream::connect(server.addr(0)).expect("it accepts");
+        stream.write_all(&records).expect("it takes them");
+        stream
+    };
+    // The same behind the server's answer: a certificate of many names, but for its end.
+    let names: Vec<_> = (0..1680).map(|n| format!("a-name-as-long-as-many-{n:0>4}.example")).collect();
+    let many = authority.issue(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let config = authority.client(VERSIONS[0], Some(&many));
+    let second_message = || {
+        let mut client = connect(server.addr(0), &config);
+        let mut flight = Vec::new();
+        while client.conn.is_handshaking() {
+            client.conn.write_tls(&mut client.sock).expect("it takes it");
+            client.conn.read_tls(&mut client.sock).expect("it answers");
+            client.conn.process_new_packets().expect("a good answer");
+        }
+        while client.conn.wants_write() {
+            client.conn.write_tls(&mut flight).expect("a vector takes all");
+        }
+        assert!((61_000..66_000).contains(&flight.len()), "{} bytes", flight.len());
+        client.sock.stream.write_all(&flight[..flight.len() - 1000]).expect("it takes them");
+        client.sock.stream
+    };
+    let before = rss_kib(server.pid());
+    let first = hold(&server, before, NUMBER, 60, first_message);
+    let second = hold(&server, before, NUMBER, 60, second_message);
+    let third = hold(&server, before, NUMBER, 60, second_message);
+    println!(
+        "{NUMBER} half-open handshakes over TLS: {first} KiB more, later in it {second} KiB, once more {third} KiB"
+    );
+    assert!(!server.log().contains("its TLS handshake failed"), "{}", server.log());
+    assert!(first.max(second) < 96 * NUMBER as u64, "{first} KiB, {second} KiB");
+    assert!(third < second + second / 10, "{second} KiB, then {third} KiB: it leaks");
 }
 
 #[test]
