@@ -5,7 +5,8 @@
 //! what it holds over [`FREE`], and in steps, so that a conversation costs no shared counter.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::sync::{AtomicUsize, Ordering};
 
 /// What each connection may hold beside the pool, in bytes.
 pub(super) const FREE: usize = 64 * 1024;

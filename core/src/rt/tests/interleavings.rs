@@ -19,6 +19,7 @@ use crate::rt::driver::Session;
 use crate::rt::listener::Listener;
 use crate::rt::outbox::Offer;
 use crate::rt::outgoing::Outgoing;
+use crate::rt::pool::{FREE, Pool, Share};
 use crate::rt::switch::{Port, Switch};
 use crate::stream::Initiator;
 use crate::time::Instant;
@@ -207,5 +208,27 @@ fn what_comes_for_a_component_wakes_who_waits_for_it() {
         let stanza = b"<message from='a' to='comp.example'/>";
         let _progress = session.process(&cx, Instant::ORIGIN, stanza, &mut Vec::new());
         assert!(reader.join().unwrap());
+    });
+}
+
+#[test]
+fn two_that_take_from_the_pool_at_once_never_have_more_than_it_holds() {
+    loom::model(|| {
+        let most = 2 * FREE;
+        let pool = Arc::new(Pool::new(most));
+        let connections = [1, 2].map(|steps| {
+            let pool = Arc::clone(&pool);
+            thread::spawn(move || {
+                let mut share = Share::new(Arc::clone(&pool));
+                let granted = share.grow(FREE + steps * FREE);
+                assert!(pool.taken() <= most);
+                share.shrink(FREE + FREE);
+                assert!(pool.taken() <= most);
+                granted
+            })
+        });
+        let granted = connections.map(|connection| connection.join().unwrap());
+        assert!(granted.contains(&true), "neither had anything");
+        assert_eq!(pool.taken(), 0, "what a connection had is given back with it");
     });
 }
