@@ -28,6 +28,9 @@ pub struct Switch {
     list_hidden: bool,
     counters: Counters,
     pool: Arc<Pool>,
+    /// How often the state was looked at; no lock of loom's, which would try all orders of it.
+    #[cfg(test)]
+    pub(super) reads: core::sync::atomic::AtomicUsize,
 }
 
 #[derive(Default)]
@@ -79,6 +82,8 @@ impl Switch {
             list_hidden,
             counters: Counters::default(),
             pool: Arc::new(Pool::new(QUEUED)),
+            #[cfg(test)]
+            reads: core::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -214,6 +219,8 @@ impl Switch {
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        #[cfg(test)]
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
