@@ -1,4 +1,4 @@
-//! Where one stanza goes: looked up once, remembered while nothing changes.
+//! What becomes of one stanza: where it goes, and what its sender is told.
 
 use core::task::Waker;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::counters::{Count, Counters};
 use super::outbox::Offer;
 use super::switch::{Port, Switch};
+use super::ways::{Goal, Ways};
 use crate::error::Cause;
 use crate::host;
-use crate::jid::Jid;
 use crate::limits::Limits;
-use crate::router::{Destination, Route};
+use crate::router::Destination;
 use crate::stanza::{Rooms, Stanza};
 use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use crate::stream::{Refused, ServerStream};
@@ -29,15 +29,17 @@ pub(super) enum Delivery {
     Wait(Instant),
 }
 
-/// One connection's way to the others.
+/// One connection's stanzas on their way to the others.
 #[derive(Default)]
 pub(super) struct Deliverer {
-    /// The router's state that the fields below were looked up in.
-    epoch: u64,
-    from: String,
-    to: String,
-    target: Option<Arc<Port>>,
-    /// Receivers to wake once the batch is done.
+    ways: Ways,
+    batch: Unfinished,
+}
+
+/// What a batch leaves to be done at its end.
+#[derive(Default)]
+struct Unfinished {
+    /// Receivers to wake.
     dirty: Vec<Arc<Port>>,
     tally: Tally,
 }
@@ -53,7 +55,7 @@ struct Tally {
 }
 
 /// What a delivery needs to know of where it is made.
-pub(super) struct Way<'a> {
+pub(super) struct Place<'a> {
     /// Of the sender's task.
     pub(super) waker: &'a Waker,
     pub(super) now: Instant,
@@ -62,128 +64,106 @@ pub(super) struct Way<'a> {
     pub(super) own: &'a Port,
 }
 
-/// Where a stanza is to go.
-enum Target<'a> {
-    Port(Arc<Port>),
-    Host,
-    /// The router knows that the sender may not use this `from`.
-    ForeignFrom,
-    Nobody(StanzaError<'a>),
-}
-
 impl Deliverer {
     /// Takes a stanza that came on `stream`; errors for it go to `out`.
     pub(super) fn deliver(
         &mut self,
-        way: &Way<'_>,
+        place: &Place<'_>,
         stream: &mut ServerStream,
         stanza: &Stanza<'_>,
         out: &mut Vec<u8>,
     ) -> Delivery {
+        let Self { ways, batch } = self;
         let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
             // A server's stream gives no such stanza.
-            self.tally.dropped += 1;
+            batch.tally.dropped += 1;
             return Delivery::Done;
         };
+        let domain = to.domain();
         // A receiver may close between look-up and offer; the next look-up does not find it.
         for _ in 0..8 {
-            let error = match self.find(way, stream, from, to) {
-                Target::Host => {
-                    if host::answer(stanza, way.switch.info(), way.switch, out) {
-                        self.tally.answered += 1;
+            let look_up = || look_up(place, stream, from.domain(), domain);
+            let error = match ways.goal(place.switch.epoch(), from.domain(), domain, look_up) {
+                Goal::Host => {
+                    if host::answer(stanza, place.switch.info(), place.switch, out) {
+                        batch.tally.answered += 1;
                     } else {
-                        self.tally.dropped_by_host += 1;
+                        batch.tally.dropped_by_host += 1;
                     }
                     return Delivery::Done;
                 }
-                Target::ForeignFrom => {
-                    return Delivery::Refused(stream.refuse_sender(stanza, out));
+                Goal::ForeignFrom => return Delivery::Refused(stream.refuse_sender(stanza, out)),
+                Goal::Away => StanzaError::component_away(domain),
+                Goal::Unknown => StanzaError::no_such_domain(domain),
+                Goal::Ruled { port, from_host }
+                    if !port.listener.terms.access.allows(from, |_| *from_host) =>
+                {
+                    StanzaError::access_denied(domain)
                 }
-                Target::Nobody(error) => error,
-                Target::Port(port) => match self.offer(way, &port, stanza) {
+                Goal::Open(port) | Goal::Ruled { port, .. } => match batch.offer(place, port, stanza) {
                     Ok(Some(delivery)) => return delivery,
-                    Ok(None) => continue,
+                    Ok(None) => {
+                        ways.forget_last();
+                        continue;
+                    }
                     Err(error) => error,
                 },
             };
-            self.bounce(stream, stanza, &error, out);
+            batch.bounce(stream, stanza, &error, out);
             return Delivery::Done;
         }
-        self.bounce(stream, stanza, &StanzaError::component_away(to.domain()), out);
+        batch.bounce(stream, stanza, &StanzaError::component_away(domain), out);
         Delivery::Done
     }
 
-    fn bounce(
-        &mut self,
-        stream: &mut ServerStream,
-        stanza: &Stanza<'_>,
-        error: &StanzaError<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        if stream.answer(stanza, error, out) {
-            self.tally.bounced += 1;
-        } else {
-            self.tally.dropped += 1;
+    /// The batch is done: wakes its receivers, each once, and adds it to the counters.
+    pub(super) fn end_batch(&mut self, counters: &Counters) {
+        for port in self.batch.dirty.drain(..) {
+            port.wake();
         }
+        let tally = core::mem::take(&mut self.batch.tally);
+        counters.add(Count::Delivered, tally.delivered);
+        counters.add(Count::Answered, tally.answered);
+        counters.add(Count::Bounced, tally.bounced);
+        counters.add(Count::DroppedUndeliverable, tally.dropped);
+        counters.add(Count::DroppedByHost, tally.dropped_by_host);
     }
+}
 
-    fn find<'a>(
-        &mut self,
-        way: &Way<'_>,
-        stream: &ServerStream,
-        from: &Jid<'_>,
-        to: &'a Jid<'_>,
-    ) -> Target<'a> {
-        let Way { switch, own, .. } = way;
-        let epoch = switch.epoch();
-        if epoch == self.epoch
-            && to.domain() == self.to
-            && from.domain() == self.from
-            && let Some(port) = &self.target
-        {
-            return Target::Port(Arc::clone(port));
-        }
-        self.target = None;
-        let state = switch.read();
-        let router = &state.router;
-        if stream.is_subdomain() && own.listener.terms.check_from && !router.speaks_for(own.id, from.domain())
-        {
-            return Target::ForeignFrom;
-        }
-        let found = match router.route_domain(to.domain()) {
-            Destination::Component(id, terms) => {
-                state.ports.get(&id).map(|port| (port, terms.access.is_everyone()))
+/// What the switch says of a stanza's way. It holds for every stanza between the two until the epoch changes: a rule
+/// asks the router nothing but whether the sender's domain is a host.
+fn look_up(place: &Place<'_>, stream: &ServerStream, from: &str, to: &str) -> Goal {
+    let Place { switch, own, .. } = place;
+    let state = switch.read();
+    let router = &state.router;
+    if stream.is_subdomain() && own.listener.terms.check_from && !router.speaks_for(own.id, from) {
+        return Goal::ForeignFrom;
+    }
+    match router.route_domain(to) {
+        Destination::Component(id, terms) => state.ports.get(&id).map_or(Goal::Away, |port| {
+            let port = Arc::clone(port);
+            if terms.access.is_everyone() {
+                Goal::Open(port)
+            } else {
+                Goal::Ruled { port, from_host: router.is_host(from) }
             }
-            Destination::Away => None,
-            Destination::Host => return Target::Host,
-            Destination::Unknown => return Target::Nobody(StanzaError::no_such_domain(to.domain())),
-        };
-        let Some((port, everyone)) = found else {
-            return Target::Nobody(StanzaError::component_away(to.domain()));
-        };
-        if !everyone && router.route(from, to) == Route::Refused {
-            return Target::Nobody(StanzaError::access_denied(to.domain()));
-        }
-        if everyone {
-            self.epoch = epoch;
-            self.from.clear();
-            self.from.push_str(from.domain());
-            self.to.clear();
-            self.to.push_str(to.domain());
-            self.target = Some(Arc::clone(port));
-        }
-        Target::Port(Arc::clone(port))
+        }),
+        Destination::Host => Goal::Host,
+        Destination::Away => Goal::Away,
+        Destination::Unknown => Goal::Unknown,
     }
+}
 
+impl Unfinished {
     /// `None`: the receiver has just closed.
     fn offer(
         &mut self,
-        way: &Way<'_>,
+        place: &Place<'_>,
         port: &Arc<Port>,
         stanza: &Stanza<'_>,
     ) -> Result<Option<Delivery>, StanzaError<'static>> {
         let mut outbox = port.outbox();
-        let error = match outbox.offer(way.now, &port.listener, |bytes| stanza.append_to(bytes)) {
+        let error = match outbox.offer(place.now, &port.listener, |bytes| stanza.append_to(bytes)) {
             Offer::Taken { wake } => {
                 drop(outbox);
                 self.tally.delivered += 1;
@@ -193,13 +173,10 @@ impl Deliverer {
                 return Ok(Some(Delivery::Done));
             }
             Offer::Full { until } => {
-                outbox.wait_for_room(way.own.id, way.waker);
+                outbox.wait_for_room(place.own.id, place.waker);
                 return Ok(Some(Delivery::Wait(until)));
             }
-            Offer::Closed => {
-                self.target = None;
-                return Ok(None);
-            }
+            Offer::Closed => return Ok(None),
             Offer::Stalled => StanzaError::new(
                 StanzaCondition::ResourceConstraint,
                 ErrorType::Wait,
@@ -220,17 +197,18 @@ impl Deliverer {
         Err(error)
     }
 
-    /// The batch is done: wakes its receivers, each once, and adds it to the counters.
-    pub(super) fn end_batch(&mut self, counters: &Counters) {
-        for port in self.dirty.drain(..) {
-            port.wake();
+    fn bounce(
+        &mut self,
+        stream: &mut ServerStream,
+        stanza: &Stanza<'_>,
+        error: &StanzaError<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if stream.answer(stanza, error, out) {
+            self.tally.bounced += 1;
+        } else {
+            self.tally.dropped += 1;
         }
-        let tally = core::mem::take(&mut self.tally);
-        counters.add(Count::Delivered, tally.delivered);
-        counters.add(Count::Answered, tally.answered);
-        counters.add(Count::Bounced, tally.bounced);
-        counters.add(Count::DroppedUndeliverable, tally.dropped);
-        counters.add(Count::DroppedByHost, tally.dropped_by_host);
     }
 }
 

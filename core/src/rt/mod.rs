@@ -10,7 +10,8 @@
 //! | `driver` | the one loop: events, write, read, time |
 //! | `connection` | a server's connection to one component: the loop around a session |
 //! | `session` | a component's connection, from its first byte on, as the loop sees it |
-//! | `deliver` | where one stanza goes |
+//! | `deliver` | what becomes of one stanza |
+//! | `ways` | where the last ones went |
 //! | `switch` | who is connected: the router and every connection's outbox |
 //! | `outbox`, `outgoing` | stanzas on their way: between connections, and to the socket |
 //! | `pool` | how much may wait in all outboxes together, and of stanzas that are not whole |
@@ -39,6 +40,7 @@ mod session;
 mod switch;
 mod sync;
 mod transport;
+mod ways;
 
 pub use component::{Component, ComponentConnection, ComponentSettings, ConnectError, Received, SendError};
 pub use component_request::{Request, RequestError};
@@ -57,4 +59,6 @@ mod tests {
     // Loom's locks work in loom's tests alone.
     #[cfg(loom)]
     mod interleavings;
+    #[cfg(not(loom))]
+    mod ways;
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::counters::Count;
-use super::deliver::{Deliverer, Delivery, Way, bounce_unsent};
+use super::deliver::{Deliverer, Delivery, Place, bounce_unsent};
 use super::driver::{Progress, Session};
 use super::listener::Listener;
 use super::outgoing::Outgoing;
@@ -211,9 +211,9 @@ impl ServerSession {
         let consumed = match &stream.process(now, input, out) {
             Ok(Step { consumed, event: None }) => return Progress::NeedInput(*consumed),
             Ok(Step { consumed, event: Some(Event::Stanza(stanza)) }) => {
-                let way = Way { waker: cx.waker(), now, switch: &self.switch, own: &self.port };
+                let place = Place { waker: cx.waker(), now, switch: &self.switch, own: &self.port };
                 let deliverer = self.deliverer.get_or_insert_default();
-                match deliverer.deliver(&way, stream, stanza, out) {
+                match deliverer.deliver(&place, stream, stanza, out) {
                     Delivery::Done => self.waits = None,
                     Delivery::Refused(refused) => {
                         self.waits = None;
@@ -489,7 +489,7 @@ impl Session for ServerSession {
     fn release(&mut self) {
         self.port.outbox().release();
         self.notices.shrink_to(0);
-        // Empty between batches, but for a way that is soon found again.
+        // Empty between batches, but for ways that are soon found again.
         self.deliverer = None;
         if let Stage::Open(stream) = &mut self.stage {
             stream.release();

@@ -30,6 +30,9 @@ pub struct Switch {
     pool: Arc<Pool>,
     /// For stanzas that are not whole.
     unfinished: Arc<Pool>,
+    /// How often the state was looked at; no lock of loom's, which would try all orders of it.
+    #[cfg(test)]
+    pub(super) reads: core::sync::atomic::AtomicUsize,
 }
 
 #[derive(Default)]
@@ -82,6 +85,8 @@ impl Switch {
             counters: Counters::default(),
             pool: Arc::new(Pool::new(QUEUED)),
             unfinished: Arc::new(Pool::new(QUEUED)),
+            #[cfg(test)]
+            reads: core::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -221,6 +226,8 @@ impl Switch {
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        #[cfg(test)]
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 

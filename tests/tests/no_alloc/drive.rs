@@ -176,6 +176,21 @@ fn all_paths_by_turns_allocate_nothing() {
 }
 
 #[test]
+fn more_receivers_by_turns_than_a_connection_remembers_allocate_nothing() {
+    let mut world = World::empty();
+    world.connect(&header("comp.example"), listener(Terms::default()));
+    let names: Vec<_> = (1..=20).map(|length| format!("{}.example", "b".repeat(length))).collect();
+    for (i, name) in names.iter().enumerate() {
+        let terms = if i % 2 == 0 { Terms::default() } else { closed() };
+        world.connect(&header(name), listener(terms));
+    }
+    let stanza = |name: &String| format!("<message from='comp.example' to='{name}'/>");
+    let batch: String = names.iter().map(stanza).collect();
+    assert_eq!(world.count(batch.as_bytes()), 0);
+    world.assert_goes("to each", Goes::There("<message "), names.len());
+}
+
+#[test]
 fn both_ways_at_once_nothing_is_allocated() {
     let mut world = World::new();
     let there = "<message from='comp.example' to='peer.example'><body>x</body></message>".repeat(BATCH);

@@ -10,7 +10,7 @@ use crate::host::HostInfo;
 use crate::jid::{Domain, Jid};
 use crate::limits::Limits;
 use crate::router::Claim;
-use crate::rt::deliver::{Deliverer, Delivery, Way, bounce_unsent};
+use crate::rt::deliver::{Deliverer, Delivery, Place, bounce_unsent};
 use crate::rt::driver::Session;
 use crate::rt::session::ServerSession;
 use crate::rt::switch::Port;
@@ -21,39 +21,47 @@ use crate::time::Instant;
 use crate::xml::scan::Scan;
 use crate::xml::{XmlError, XmlFault};
 
-const T: Instant = Instant::ORIGIN;
+pub(super) const T: Instant = Instant::ORIGIN;
 
-fn domain(name: &str) -> Domain {
+pub(super) fn domain(name: &str) -> Domain {
     Domain::parse(name).unwrap()
 }
 
-fn switch() -> Switch {
+pub(super) fn switch() -> Switch {
     Switch::new([domain("host.example")], HostInfo::new("enjamb", "1"), String::new, false)
 }
 
-fn bound(switch: &Switch, listener: Listener, name: &str) -> Arc<Port> {
+pub(super) fn bound(switch: &Switch, listener: Listener, name: &str) -> Arc<Port> {
     let port = switch.connect(Arc::new(listener));
     switch.bind(&port, Claim::Domain(domain(name))).unwrap();
     port
 }
 
-fn listener() -> Listener {
+pub(super) fn listener() -> Listener {
     Listener::new(Secret::new("s"))
 }
 
 /// The stream of `a.example`.
 fn stream() -> ServerStream {
+    stream_of("to='a.example'", true)
+}
+
+/// A stream whose header has these attributes.
+pub(super) fn stream_of(attributes: &str, check_from: bool) -> ServerStream {
     let (id, mut out) = (StreamId::from_text("1").unwrap(), Vec::new());
-    let header = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='a.example'>";
-    let (_, next) = Acceptor::new(domain("host.example"), id, Arc::default(), T).process(header, &mut out);
+    let header = format!(
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' {attributes}>"
+    );
+    let acceptor = Acceptor::new(domain("host.example"), id, Arc::default(), T);
+    let (_, next) = acceptor.process(header.as_bytes(), &mut out);
     let Accepting::Opened(opened) = next else { panic!("the header is right") };
     let proof = [b"<handshake>", &Secret::new("s").handshake("1")[..], b"</handshake>"].concat();
     let (_, next) = opened.accept(T, Secret::new("s"), &mut out).process(&proof, &mut out);
     let Shaking::Proved(proved) = next else { panic!("so is the proof") };
-    proved.bind(T, true, &mut out)
+    proved.bind(T, check_from, &mut out)
 }
 
-fn stanza(stream: &mut ServerStream, bytes: &[u8]) -> StanzaBuf {
+pub(super) fn stanza(stream: &mut ServerStream, bytes: &[u8]) -> StanzaBuf {
     match stream.process(T, bytes, &mut Vec::new()).unwrap().event {
         Some(Event::Stanza(stanza)) => StanzaBuf::new(&stanza),
         other => panic!("no stanza: {other:?}"),
@@ -64,8 +72,8 @@ fn stanza(stream: &mut ServerStream, bytes: &[u8]) -> StanzaBuf {
 fn deliver(switch: &Switch, own: &Port) -> (Delivery, String) {
     let (mut stream, mut out, mut deliverer) = (stream(), Vec::new(), Deliverer::default());
     let message = stanza(&mut stream, b"<message to='b.example' id='1'/>");
-    let way = Way { waker: Waker::noop(), now: T, switch, own };
-    let delivery = deliverer.deliver(&way, &mut stream, &message.as_stanza(), &mut out);
+    let place = Place { waker: Waker::noop(), now: T, switch, own };
+    let delivery = deliverer.deliver(&place, &mut stream, &message.as_stanza(), &mut out);
     deliverer.end_batch(switch.counters());
     (delivery, String::from_utf8(out).unwrap())
 }

@@ -1,0 +1,95 @@
+//! Which ways a connection's stanzas went lately, so that one that goes the same way again asks nobody.
+
+use std::sync::Arc;
+
+use super::switch::Port;
+
+/// How many ways a connection remembers. They are looked through one by one, and a name may take 1,023 bytes, so a few.
+pub(super) const MOST: usize = 8;
+
+/// Where stanzas from one domain to another go, as the switch said.
+#[derive(Default)]
+pub(super) enum Goal {
+    /// To a connection that takes stanzas from everyone.
+    Open(Arc<Port>),
+    /// To one whose access rule judges every sender, of whom it may ask whether the domain is a host of ours.
+    Ruled { port: Arc<Port>, from_host: bool },
+    /// To a host of ours, which answers.
+    Host,
+    /// Nowhere: the sender does not speak for the domain.
+    ForeignFrom,
+    /// Nowhere: the component is not there.
+    Away,
+    /// Nowhere: no component has the name.
+    #[default]
+    Unknown,
+}
+
+/// The ways of one connection. All were found in one state of the switch and are forgotten with it, so that none keeps
+/// a connection that has ended.
+#[derive(Default)]
+pub(super) struct Ways {
+    /// The state of the switch that they were found in.
+    epoch: u64,
+    ways: [Way; MOST],
+    /// Which one the last stanza went.
+    last: usize,
+    /// Which one is the next to be replaced: each in turn.
+    next: usize,
+}
+
+/// One that is forgotten has empty names, which no stanza's are, and keeps their room.
+#[derive(Default)]
+struct Way {
+    from: String,
+    to: String,
+    goal: Goal,
+}
+
+impl Ways {
+    /// Where a stanza goes from one domain to the other: remembered, or looked up and remembered from now on.
+    pub(super) fn goal(&mut self, epoch: u64, from: &str, to: &str, look_up: impl FnOnce() -> Goal) -> &Goal {
+        if epoch != self.epoch {
+            self.ways.iter_mut().for_each(Way::forget);
+            (self.epoch, self.next) = (epoch, 0);
+        }
+        // From the last one on: a stanza follows its like, or the next receiver of a round.
+        let mut known = (0..MOST).map(|i| (self.last + i) % MOST);
+        self.last = match known.find(|at| self.ways[*at].leads(from, to)) {
+            Some(at) => at,
+            None => {
+                let at = self.next;
+                self.next = (at + 1) % MOST;
+                self.ways[at].set(from, to, look_up());
+                at
+            }
+        };
+        &self.ways[self.last].goal
+    }
+
+    /// The way of the last stanza leads nowhere any more. Whatever is found in its place takes its room.
+    pub(super) fn forget_last(&mut self) {
+        self.ways[self.last].forget();
+        self.next = self.last;
+    }
+}
+
+impl Way {
+    fn leads(&self, from: &str, to: &str) -> bool {
+        // Most senders have one `from` for all: what differs comes first.
+        self.to == to && self.from == from
+    }
+
+    fn set(&mut self, from: &str, to: &str, goal: Goal) {
+        self.forget();
+        self.from.push_str(from);
+        self.to.push_str(to);
+        self.goal = goal;
+    }
+
+    fn forget(&mut self) {
+        self.from.clear();
+        self.to.clear();
+        self.goal = Goal::default();
+    }
+}
