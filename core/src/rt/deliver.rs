@@ -33,12 +33,12 @@ pub(super) enum Delivery {
 #[derive(Default)]
 pub(super) struct Deliverer {
     ways: Ways,
-    batch: Unfinished,
+    batch: Due,
 }
 
 /// What a batch leaves to be done at its end.
 #[derive(Default)]
-struct Unfinished {
+struct Due {
     /// Receivers to wake.
     dirty: Vec<Arc<Port>>,
     tally: Tally,
@@ -154,7 +154,7 @@ fn look_up(place: &Place<'_>, stream: &ServerStream, from: &str, to: &str) -> Go
     }
 }
 
-impl Unfinished {
+impl Due {
     /// `None`: the receiver has just closed.
     fn offer(
         &mut self,
