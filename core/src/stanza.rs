@@ -58,7 +58,7 @@ impl fmt::Display for Kind {
 /// A stanza that the strict scan accepted whole. It borrows the input and nothing else, so the stream that
 /// gave it may be used while it is held. Only streams make stanzas.
 ///
-/// What [`append_to`](Self::append_to) writes is never refused by a strict parser in the receiver's stream:
+/// What [`append_to`](Self::append_to) writes is refused by no strict parser in the receiver's stream, a limit of its own apart:
 /// it inherits the default namespace and has none of its own, declares each prefix that it uses, and holds
 /// no CDATA section, no bare CR and no unusually long character reference.
 #[derive(Clone)]

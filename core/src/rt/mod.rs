@@ -56,8 +56,10 @@ pub use transport::{Timer, Transport};
 mod tests {
     #[cfg(not(loom))]
     mod ends;
-    // Loom's locks work in loom's tests alone.
+    // Threads are no matter of the core's, not even of loom: what starts them lies beside it. Loom's locks work in
+    // loom's tests alone.
     #[cfg(loom)]
+    #[path = "../../../loom/interleavings.rs"]
     mod interleavings;
     #[cfg(not(loom))]
     mod ways;

@@ -53,7 +53,8 @@ pub enum Initiating {
 
 impl Initiator {
     /// Begins a stream as `domain`: the header goes to `out`. With `is_subdomain` the domain is a prefix, to
-    /// be bound under every host of the server (MongooseIM's extension).
+    /// be bound under every host of the server (MongooseIM's extension). `limits` are those that the server has: what it
+    /// adds to a stanza at their edge is taken, too ([`Limits::handed_on`]).
     #[must_use]
     pub fn connect(
         domain: Domain,
