@@ -121,6 +121,9 @@ pub struct Router {
     /// Prefix components that would hold a name if its holder did not, first come first. Such a name is held.
     waiting: BTreeMap<Domain, Vec<ConnId>>,
     known: Known,
+    /// How often a name was looked up.
+    #[cfg(test)]
+    pub(crate) look_ups: core::sync::atomic::AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -129,8 +132,9 @@ struct Component {
     terms: Arc<Terms>,
 }
 
+/// Who holds a name.
 #[derive(Debug)]
-enum Holder {
+pub(crate) enum Holder {
     Host,
     Component(ConnId, Arc<Terms>),
 }
@@ -148,10 +152,17 @@ impl Router {
         self.hosts.iter()
     }
 
+    /// Who holds `domain`, a canonical name: the one look-up that everything about a name comes from.
+    pub(crate) fn holder(&self, domain: &str) -> Option<&Holder> {
+        #[cfg(test)]
+        self.look_ups.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        self.names.get(domain)
+    }
+
     /// Whether `domain`, a canonical name, is a host of ours.
     #[must_use]
     pub fn is_host(&self, domain: &str) -> bool {
-        matches!(self.names.get(domain), Some(Holder::Host))
+        matches!(self.holder(domain), Some(Holder::Host))
     }
 
     /// Replaces the list of names that may connect: those are known also while nobody is there for them.
@@ -162,7 +173,7 @@ impl Router {
     /// Who holds `domain`, a canonical name; a host's name is held by no connection.
     #[must_use]
     pub fn owner(&self, domain: &str) -> Option<ConnId> {
-        match self.names.get(domain) {
+        match self.holder(domain) {
             Some(Holder::Component(conn, _)) => Some(*conn),
             Some(Holder::Host) | None => None,
         }
@@ -213,7 +224,7 @@ impl Router {
     /// Who answers to `domain`, a canonical name, without asking whether the sender may.
     #[must_use]
     pub fn route_domain(&self, domain: &str) -> Destination<'_> {
-        match self.names.get(domain) {
+        match self.holder(domain) {
             Some(Holder::Component(conn, terms)) => Destination::Component(*conn, terms),
             Some(Holder::Host) => Destination::Host,
             None if self.known.matches(domain) => Destination::Away,
@@ -225,6 +236,13 @@ impl Router {
     /// and of each prefix the name under this host. Nothing for a domain that is no host of ours.
     #[must_use]
     pub fn items(&self, host: &Domain, with_hidden: bool) -> Vec<Domain> {
+        let mut items = self.items_as_they_came(host, with_hidden);
+        items.sort_unstable();
+        items
+    }
+
+    /// The same in no order of names, for whoever holds a lock that others wait for.
+    pub(crate) fn items_as_they_came(&self, host: &Domain, with_hidden: bool) -> Vec<Domain> {
         if !self.hosts.contains(host) {
             return Vec::new();
         }
@@ -235,8 +253,6 @@ impl Router {
                 Domain::under(prefix, host).ok().filter(|name| self.speaks_for(*conn, name.as_str()))
             }
         });
-        let mut items: Vec<Domain> = listed.collect();
-        items.sort();
-        items
+        listed.collect()
     }
 }

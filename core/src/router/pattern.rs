@@ -53,7 +53,10 @@ impl fmt::Display for DomainPattern {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     exact: BTreeSet<Domain>,
-    wildcards: Vec<DomainPattern>,
+    /// The names behind `*.`
+    below: BTreeSet<Domain>,
+    /// The most labels that one of those has: no longer end of a name has to be looked up.
+    labels: usize,
 }
 
 impl Known {
@@ -64,14 +67,19 @@ impl Known {
                 DomainPattern::Exact(name) => {
                     known.exact.insert(name);
                 }
-                wildcard @ DomainPattern::Below(_) => known.wildcards.push(wildcard),
+                DomainPattern::Below(name) => {
+                    known.labels = known.labels.max(name.as_str().split('.').count());
+                    known.below.insert(name);
+                }
             }
         }
         known
     }
 
     pub(super) fn matches(&self, domain: &str) -> bool {
-        self.exact.contains(domain) || self.wildcards.iter().any(|wildcard| wildcard.matches(domain))
+        // Shortest first: as many ends as a pattern may have labels, however many patterns there are.
+        let mut ends = domain.rmatch_indices('.').take(self.labels);
+        self.exact.contains(domain) || ends.any(|(dot, _)| dot > 0 && self.below.contains(&domain[dot + 1..]))
     }
 }
 
@@ -90,6 +98,30 @@ mod tests {
         for other in ["bots.example", ".bots.example", "evil-bots.example", "a.bots.example.org", ""] {
             assert!(!below.matches(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn many_patterns_together_know_what_one_of_them_does() {
+        let texts =
+            ["*.bots.example", "*.a.b.c.example", "*.example.org", "one.example", "*.2001.example", "*.x"];
+        let patterns: Vec<_> = texts.iter().map(|text| DomainPattern::parse(text).unwrap()).collect();
+        let mut ends: Vec<&str> = texts.iter().map(|text| text.trim_start_matches("*.")).collect();
+        ends.extend(["", ".", "example", "c.example", "bots.example.", "other"]);
+        let mut agreed = [0, 0];
+        for kept in 0..1 << patterns.len() {
+            let some = patterns.iter().enumerate().filter(|(at, _)| kept >> at & 1 == 1);
+            let some: Vec<_> = some.map(|(_, pattern)| pattern.clone()).collect();
+            let known = Known::new(some.clone());
+            for end in &ends {
+                for front in ["", ".", "a.", "a.b.", "evil-", "..", "a.b.c.d.e.f."] {
+                    let name = alloc::format!("{front}{end}");
+                    let by_one = some.iter().any(|pattern| pattern.matches(&name));
+                    assert_eq!(known.matches(&name), by_one, "{name:?} of {some:?}");
+                    agreed[usize::from(by_one)] += 1;
+                }
+            }
+        }
+        assert!(agreed.iter().all(|times| *times > 100), "{agreed:?}");
     }
 
     #[test]

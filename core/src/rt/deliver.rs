@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::counters::{Count, Counters};
 use super::outbox::Offer;
 use super::switch::{Port, Switch};
-use super::ways::{Goal, Ways};
+use super::ways::{Goal, Speaker, Speakers, Ways};
 use crate::error::Cause;
 use crate::host;
 use crate::limits::Limits;
-use crate::router::Destination;
+use crate::router::{Destination, Holder};
 use crate::stanza::{Rooms, Stanza};
 use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use crate::stream::{Refused, ServerStream};
@@ -82,7 +82,7 @@ impl Deliverer {
         let domain = to.domain();
         // A receiver may close between look-up and offer; the next look-up does not find it.
         for _ in 0..8 {
-            let look_up = || look_up(place, stream, from.domain(), domain);
+            let look_up = |speakers: &mut Speakers| look_up(place, stream, speakers, from.domain(), domain);
             let error = match ways.goal(place.switch.epoch(), from.domain(), domain, look_up) {
                 Goal::Host => {
                     if host::answer(stanza, place.switch.info(), place.switch, out) {
@@ -132,11 +132,20 @@ impl Deliverer {
 
 /// What the switch says of a stanza's way. It holds for every stanza between the two until the epoch changes: a rule
 /// asks the router nothing but whether the sender's domain is a host.
-fn look_up(place: &Place<'_>, stream: &ServerStream, from: &str, to: &str) -> Goal {
+fn look_up(place: &Place<'_>, stream: &ServerStream, speakers: &mut Speakers, from: &str, to: &str) -> Goal {
     let Place { switch, own, .. } = place;
     let state = switch.read();
     let router = &state.router;
-    if stream.is_subdomain() && own.listener.terms.check_from && !router.speaks_for(own.id, from) {
+    let mut speaker = || {
+        speakers.who(from, || match router.holder(from) {
+            Some(Holder::Host) => Speaker::Host,
+            Some(Holder::Component(id, _)) if *id == own.id => Speaker::Bound,
+            Some(Holder::Component(..)) | None => Speaker::Other,
+        })
+    };
+    // Of one with a name of its own, the stream has checked that it is that name.
+    let check_from = own.listener.terms.check_from;
+    if check_from && stream.is_subdomain() && speaker() != Speaker::Bound {
         return Goal::ForeignFrom;
     }
     match router.route_domain(to) {
@@ -145,7 +154,8 @@ fn look_up(place: &Place<'_>, stream: &ServerStream, from: &str, to: &str) -> Go
             if terms.access.is_everyone() {
                 Goal::Open(port)
             } else {
-                Goal::Ruled { port, from_host: router.is_host(from) }
+                // Whoever is checked speaks for its own names, and a host's name is no component's.
+                Goal::Ruled { port, from_host: !check_from && speaker() == Speaker::Host }
             }
         }),
         Destination::Host => Goal::Host,

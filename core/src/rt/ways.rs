@@ -1,4 +1,5 @@
-//! Which ways a connection's stanzas went lately, so that one that goes the same way again asks nobody.
+//! Which ways a connection's stanzas went lately, so that one that goes the same way again asks nobody, and one that
+//! goes another way asks for that way alone.
 
 use std::sync::Arc;
 
@@ -25,6 +26,37 @@ pub(super) enum Goal {
     Unknown,
 }
 
+/// What the switch says of the domain that a stanza is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// It is bound to the connection that sent it.
+    Bound,
+    /// It is a host of ours.
+    Host,
+    /// It is another's, or nobody's.
+    Other,
+}
+
+/// The domain that was asked about last: most senders have one.
+#[derive(Default)]
+pub(super) struct Speakers {
+    domain: String,
+    /// `None`: nobody was asked.
+    last: Option<Speaker>,
+}
+
+impl Speakers {
+    /// Who that is, asked again only where another domain was asked about last.
+    pub(super) fn who(&mut self, domain: &str, ask: impl FnOnce() -> Speaker) -> Speaker {
+        if let Some(speaker) = self.last.filter(|_| self.domain == domain) {
+            return speaker;
+        }
+        self.domain.clear();
+        self.domain.push_str(domain);
+        *self.last.insert(ask())
+    }
+}
+
 /// The ways of one connection. All were found in one state of the switch and are forgotten with it, so that none keeps
 /// a connection that has ended.
 #[derive(Default)]
@@ -36,6 +68,7 @@ pub(super) struct Ways {
     last: usize,
     /// Which one is the next to be replaced: each in turn.
     next: usize,
+    speakers: Speakers,
 }
 
 /// One that is forgotten has empty names, which no stanza's are, and keeps their room.
@@ -48,9 +81,16 @@ struct Way {
 
 impl Ways {
     /// Where a stanza goes from one domain to the other: remembered, or looked up and remembered from now on.
-    pub(super) fn goal(&mut self, epoch: u64, from: &str, to: &str, look_up: impl FnOnce() -> Goal) -> &Goal {
+    pub(super) fn goal(
+        &mut self,
+        epoch: u64,
+        from: &str,
+        to: &str,
+        look_up: impl FnOnce(&mut Speakers) -> Goal,
+    ) -> &Goal {
         if epoch != self.epoch {
             self.ways.iter_mut().for_each(Way::forget);
+            self.speakers.last = None;
             (self.epoch, self.next) = (epoch, 0);
         }
         // From the last one on: a stanza follows its like, or the next receiver of a round.
@@ -60,7 +100,7 @@ impl Ways {
             None => {
                 let at = self.next;
                 self.next = (at + 1) % MOST;
-                self.ways[at].set(from, to, look_up());
+                self.ways[at].set(from, to, look_up(&mut self.speakers));
                 at
             }
         };

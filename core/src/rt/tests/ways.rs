@@ -73,6 +73,14 @@ impl Sender {
         }
     }
 
+    /// Sends, and tells how often names were looked up for it.
+    fn look_ups(&mut self, from: &str, to: &str) -> usize {
+        let look_ups = |sender: &Self| sender.switch.read().router.look_ups.load(Ordering::Relaxed);
+        let before = look_ups(self);
+        self.send(from, to);
+        look_ups(self) - before
+    }
+
     /// Sends, and tells how often that looked at the switch's state. It goes where the router says.
     fn watch(&mut self, from: &str, to: &str) -> (Became, usize) {
         let (sender, receiver) = (Jid::parse(from).unwrap(), Jid::parse(to).unwrap());
@@ -161,6 +169,36 @@ fn one_way_more_than_are_remembered_takes_the_place_of_the_oldest() {
     // The same receiver from elsewhere is another way.
     assert_eq!(sender.watch("friend@c.example", &names[1]), (Delivered, 1));
     assert_eq!(sender.watch("friend@a.example", &names[1]), (Delivered, 0));
+}
+
+#[test]
+fn a_way_that_is_not_remembered_costs_one_look_up_and_another_sender_one_more_where_it_matters() {
+    let switch = Arc::new(switch());
+    let names = receivers(&switch, MOST + 1);
+    // Whose `from` the stream has checked is not looked up, whatever the receiver's rule says of it.
+    let own = bound(&switch, listener(), "a.example");
+    let checked = Sender::new(&switch, own, stream_of("to='a.example'", true));
+    let own = switch.connect(Arc::new(listener()));
+    switch.bind(&own, Claim::Prefix(domain("a"))).unwrap();
+    let prefix = Sender::new(&switch, own, stream_of("to='a' is_subdomain='true'", true));
+    let free = bound(&switch, with(Terms { check_from: false, ..Terms::default() }), "free.example");
+    let free = Sender::new(&switch, free, stream_of("to='free.example'", false));
+    for (mut sender, from, other, first) in [
+        (checked, "a.example", None, 0),
+        (prefix, "a.host.example", Some("a.late.example"), 1),
+        (free, "b1.example", Some("host.example"), 1),
+    ] {
+        // The first with a rule asks about the sender, where anything does.
+        let asked: Vec<_> = names.iter().chain(&names).map(|to| sender.look_ups(from, to)).collect();
+        assert_eq!(asked.iter().sum::<usize>(), asked.len() + first, "{from}: {asked:?}");
+        assert!(asked.iter().all(|asked| (1..=1 + first).contains(asked)), "{asked:?}");
+        assert_eq!(sender.look_ups(from, &names[MOST]), 0);
+        if let Some(other) = other {
+            let to = &names[MOST - 1];
+            assert!(sender.look_ups(other, to) <= 2);
+            assert_eq!(sender.look_ups(other, to), 0);
+        }
+    }
 }
 
 #[test]
