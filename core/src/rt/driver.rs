@@ -64,6 +64,8 @@ pub(super) enum Progress {
 /// Work that one poll may do before the task yields to others: a turn of the loop, an event, and 8 KiB read or
 /// written are one each. It bounds how long others wait for one that floods: some 50 µs.
 const SHARE: u16 = 96;
+/// Bytes of own output that count as an event.
+const ANSWER: usize = 1024;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 /// Bytes written in one turn.
@@ -236,7 +238,11 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         while self.share > 0 {
             self.spend(1);
             let Self { session, outgoing, .. } = self;
+            let own = outgoing.own();
             let progress = outgoing.append(|out| session.process(cx, now, &input[consumed..], out));
+            // A long answer, such as a host's list of all components, takes as long as the events of some reads.
+            let answered = outgoing.own() - own;
+            self.spend(answered / ANSWER);
             match progress {
                 Progress::More(n) => consumed += n,
                 Progress::NeedInput(n) => {
@@ -248,7 +254,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                     self.state = Input::Blocked;
                 }
             }
-            if self.state != Input::Unexamined || outgoing.own() > OWN_MARK {
+            if self.state != Input::Unexamined || !self.may_answer() {
                 break;
             }
         }

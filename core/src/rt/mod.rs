@@ -62,5 +62,7 @@ mod tests {
     #[path = "../../../loom/interleavings.rs"]
     mod interleavings;
     #[cfg(not(loom))]
+    mod share;
+    #[cfg(not(loom))]
     mod ways;
 }

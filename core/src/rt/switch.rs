@@ -238,7 +238,10 @@ impl Switch {
 
 impl HostFacts for Switch {
     fn items(&self, host: &str) -> Vec<Domain> {
-        Domain::parse(host).map(|host| self.read().router.items(&host, self.list_hidden)).unwrap_or_default()
+        let Ok(host) = Domain::parse(host) else { return Vec::new() };
+        let mut items = self.read().router.items_as_they_came(&host, self.list_hidden);
+        items.sort_unstable();
+        items
     }
 
     fn utc(&self) -> String {
