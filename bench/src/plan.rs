@@ -34,18 +34,29 @@ enum What {
     Storm,
     Herd,
     Among(usize),
+    /// One sender to so many.
+    InTurn(usize),
 }
 
 /// How many connections there are while five pairs talk.
 pub(crate) const AMONG: [(&str, usize); 4] =
     [("among10", 10), ("among100", 100), ("among1000", 1000), ("among10000", 10_000)];
 
+/// How many receivers one sender writes to in turn.
+pub(crate) const IN_TURN: [(&str, usize); 3] = [("turns10", 10), ("turns100", 100), ("turns1000", 1000)];
+/// Stanzas outstanding to all of them together, so that a batch is as long however many there are.
+pub(crate) const IN_TURN_OUTSTANDING: usize = 1000;
+
 const fn job(key: &'static str, what: What) -> Job {
     Job { key, what }
 }
 
+const fn in_turn((key, receivers): (&'static str, usize)) -> Job {
+    job(key, What::InTurn(receivers))
+}
+
 /// All of them, in the order in which they are made.
-pub(crate) const JOBS: [Job; 17] = [
+pub(crate) const JOBS: [Job; 20] = [
     job("n8", What::Closed(Topology::Pairs, 8, 64, 100)),
     job("n8big", What::Closed(Topology::Pairs, 8, 64, 2000)),
     job("n1", What::Closed(Topology::Pairs, 1, 64, 100)),
@@ -63,6 +74,9 @@ pub(crate) const JOBS: [Job; 17] = [
     job(AMONG[1].0, What::Among(AMONG[1].1)),
     job(AMONG[2].0, What::Among(AMONG[2].1)),
     job(AMONG[3].0, What::Among(AMONG[3].1)),
+    in_turn(IN_TURN[0]),
+    in_turn(IN_TURN[1]),
+    in_turn(IN_TURN[2]),
 ];
 
 /// Rounds of 'fairness', of which the middle one counts: a few ms in which the host stands still decide the p99 of a
@@ -91,7 +105,8 @@ impl Job {
         use Contestant::{Foreign, Relay};
         match (self.what, server) {
             (What::Closed(Topology::Pairs, ..) | What::Corpus(..), _) => None,
-            (What::Closed(..), Relay) => Some("it reads no address"),
+            (What::InTurn(_), Foreign(_)) => Some("it is about the cost of our look-up"),
+            (What::Closed(..) | What::InTurn(_), Relay) => Some("it reads no address"),
             (What::Among(_), Relay) => Some("it is for pairs"),
             (What::Among(_), Foreign(Kind::Prosody | Kind::ProsodyTuned)) => {
                 Some("each name has to be in its configuration")
@@ -109,6 +124,7 @@ impl Job {
             What::Echo => Topology::Pairs.names(1),
             What::Fairness => Topology::Pairs.names(4),
             What::Storm | What::Herd => connections::names(size.count),
+            What::InTurn(receivers) => Topology::FanOut.names(receivers),
             What::Among(total) => [connections::names(total), connections::active_names()].concat(),
         }
     }
@@ -150,6 +166,9 @@ impl Job {
             }
             What::Storm => connections::storm(target, count, tick),
             What::Herd => connections::herd(target, count, tick),
+            What::InTurn(receivers) => {
+                closed(Topology::FanOut, receivers, IN_TURN_OUTSTANDING / receivers, Payload::body(100))
+            }
             What::Among(total) => connections::among(target, total, seconds, tick),
         }
     }

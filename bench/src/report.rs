@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::compare::Figures;
 use crate::fit::spread;
-use crate::plan::{AMONG, FLOOD, RATE, ROUNDS};
+use crate::plan::{AMONG, FLOOD, IN_TURN, IN_TURN_OUTSTANDING, RATE, ROUNDS};
 use crate::servers::Contestant;
 use crate::table::number;
 use crate::{goals, micro};
@@ -189,11 +189,26 @@ fn scale(figures: &Figures) -> String {
             .collect();
         let _ = writeln!(text, "| {title}: exponent | {} |", fits.join(" | "));
     }
-    if let Some(fit) = goals::route_exponent(figures) {
-        let _ = writeln!(
-            text,
-            "\nA look-up in the router, from 10 to 100,000 domains: exponent {fit:.4}, in instructions."
-        );
+    for (key, receivers) in IN_TURN {
+        let cells: Vec<_> =
+            figures.servers.iter().map(|server| cell(figures, key, *server, "cpu_us_per_stanza")).collect();
+        let _ =
+            writeln!(text, "| µs of CPU a stanza, from one to {receivers} in turn | {} |", cells.join(" | "));
+    }
+    let _ = writeln!(
+        text,
+        "\nThe last rows: {IN_TURN_OUTSTANDING} stanzas (S=100) are outstanding, whatever the number of receivers. The more there are, the fewer share a\nwrite, which is most of what it costs; `route`, which looks each up in one table without a lock, shows how much."
+    );
+    for (what, fit) in [
+        ("A look-up in the router, from 10 to 100,000 domains", goals::route_exponent(figures)),
+        (
+            "A stanza through the whole drive loop, to each of 10 to 10,000 components in turn",
+            goals::turns_exponent(figures),
+        ),
+    ] {
+        if let Some(fit) = fit {
+            let _ = writeln!(text, "\n{what}: exponent {fit:.4}, in instructions.");
+        }
     }
     text
 }
@@ -203,11 +218,11 @@ fn instructions(figures: &Figures) -> String {
         return "\n## Instructions\n\nNot counted in this run: they need valgrind (`apt-get install valgrind`), and are a key of `--only`.\n".into();
     };
     let mut text = String::from(
-        "\n## Instructions\n\nOf the core alone, by callgrind, for one round: the whole path of a stanza (scan, look-up, copy) where nothing else is said.\nrxml and quick-xml read the same bytes into events, and route nothing.\n\n| case | instructions |\n|---|---|\n",
+        "\n## Instructions\n\nOf the core alone, by callgrind, for one round.\n\n| case | a round | instructions |\n|---|---|---|\n",
     );
     for case in micro::ours().chain(micro::OTHERS) {
         if let Some(count) = counts.get(case) {
-            let _ = writeln!(text, "| {case} | {count} |");
+            let _ = writeln!(text, "| {case} | {} | {count} |", micro::says(case));
         }
     }
     for (ours, theirs) in [("scan-324", "rxml-324"), ("scan-324", "quick-xml-324")] {

@@ -5,6 +5,7 @@ mod parsers;
 mod path;
 mod routes;
 mod stanzas;
+mod turns;
 
 /// Our own cases: their budget is in `instructions.toml`.
 const PATH: [&str; 14] = [
@@ -33,6 +34,16 @@ pub const ROUTES: [(&str, usize); 5] = [
     ("route-100000", 100_000),
 ];
 
+/// Cases of the whole drive loop, without a kernel or a runtime: how many components are connected, and whether one more
+/// writes to each of them in turn or always to the same.
+pub const TURNS: [(&str, usize, bool); 5] = [
+    ("same-10000", 10_000, false),
+    ("turns-10", 10, true),
+    ("turns-100", 100, true),
+    ("turns-1000", 1000, true),
+    ("turns-10000", 10_000, true),
+];
+
 /// Handshakes with one wrong digit, at this place, and one where all digits are wrong: each costs the same, or the time
 /// that it takes would tell how much of it is right.
 pub const WRONG_HANDSHAKES: [&str; 4] = ["handshake-0", "handshake-20", "handshake-39", "handshake-all"];
@@ -42,7 +53,36 @@ pub const OTHERS: [&str; 4] = ["rxml-324", "rxml-2000", "quick-xml-324", "quick-
 
 /// The names of our own cases.
 pub fn ours() -> impl Iterator<Item = &'static str> {
-    PATH.into_iter().chain(ROUTES.map(|(name, _)| name))
+    PATH.into_iter().chain(TURNS.map(|(name, ..)| name)).chain(ROUTES.map(|(name, _)| name))
+}
+
+/// What a round of a case is.
+#[must_use]
+pub fn says(case: &str) -> &'static str {
+    match case {
+        "rich-324" => {
+            "scan, look-up and copy of a message of 324 bytes with a chat state and a receipt's request"
+        }
+        "plain-208" => "the same of 208 bytes with a body alone",
+        "rich-2000" => "of 2,000 bytes",
+        "non-ascii-2000" => "of 2,000 bytes of Cyrillic",
+        "bounce-324" => "the message of 324 bytes, answered with an error",
+        "iq" => "a disco#info request of 162 bytes",
+        "presence" => "a presence of 249 bytes",
+        "stamped" => "a message without `from`, which it gets",
+        "normalised" => "one with addresses in another spelling, written anew",
+        "inherited" => "one with a prefix that the stream header declared, written anew",
+        "cdata" => "one with a CDATA section, written anew",
+        "scan-324" => "of rich-324: the scan and its addresses",
+        "append-324" => "of rich-324: the copy",
+        "connect" => "header, handshake and binding of a connection",
+        _ if case.starts_with("same-") => {
+            "one of 10,000 components to one other, through the whole drive loop"
+        }
+        _ if case.starts_with("turns-") => "one component to each of so many in turn, likewise",
+        _ if case.starts_with("route-") => "a look-up alone, among so many domains",
+        _ => "the same bytes into events, which go nowhere",
+    }
 }
 
 /// One thing to do again and again.
@@ -70,6 +110,9 @@ pub fn case(name: &str) -> Option<Case> {
     if let Some((_, domains)) = ROUTES.iter().find(|(route, _)| *route == name) {
         return routes::route(*domains);
     }
+    if let Some((_, others, in_turn)) = TURNS.iter().find(|(turns, ..)| *turns == name) {
+        return turns::turns(*others, *in_turn);
+    }
     if WRONG_HANDSHAKES.contains(&name) {
         return Some(path::wrong_handshake(name.trim_start_matches("handshake-")));
     }
@@ -91,8 +134,8 @@ mod tests {
 
     #[test]
     fn each_case_does_what_it_says_again_and_again() {
-        // 100,000 domains are for the benchmark.
-        for name in ours().chain(OTHERS).chain(WRONG_HANDSHAKES).filter(|name| *name != "route-100000") {
+        // So many are for the benchmark.
+        for name in ours().chain(OTHERS).chain(WRONG_HANDSHAKES).filter(|name| !name.ends_with("0000")) {
             let mut case = case(name).unwrap_or_else(|| panic!("{name} can't be set up"));
             assert!((0..3).all(|_| case.exercise()), "{name}");
         }
