@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::cli::{progress, seconds};
 use crate::instructions::{self, Counts};
-use crate::plan::{JOBS, Job, Size, order};
+use crate::plan::{JOBS, Job, PROFILED, Size, order};
 use crate::process::Pinned;
+use crate::profile::{self, Shares};
 use crate::servers::{self, Contestant, Running};
 use crate::{plots, report};
 
@@ -52,14 +53,15 @@ pub(crate) struct Options {
     report: PathBuf,
 }
 
-/// The key of what valgrind counts.
+/// The keys of what valgrind counts, and of what perf sees.
 const INSTRUCTIONS: &str = "instructions";
+const PROFILE: &str = "profile";
 
 fn known_key(key: &str) -> Result<String, String> {
-    if key == INSTRUCTIONS || JOBS.iter().any(|job| job.key == key) {
+    if [INSTRUCTIONS, PROFILE].contains(&key) || JOBS.iter().any(|job| job.key == key) {
         return Ok(key.into());
     }
-    Err(format!("there are {}, {INSTRUCTIONS}", JOBS.map(|job| job.key).join(", ")))
+    Err(format!("there are {}, {INSTRUCTIONS}, {PROFILE}", JOBS.map(|job| job.key).join(", ")))
 }
 
 /// All that was measured.
@@ -73,6 +75,8 @@ pub(crate) struct Figures {
     pub(crate) gaps: BTreeMap<(Option<&'static str>, Contestant), String>,
     /// Instructions, where valgrind is there.
     pub(crate) counts: Option<Counts>,
+    /// Where our server's time goes under each load, where perf is there.
+    pub(crate) profiles: BTreeMap<&'static str, Shares>,
     pub(crate) repetitions: usize,
     /// Connections of the storm and of the herd.
     pub(crate) count: usize,
@@ -132,6 +136,7 @@ impl Figures {
             "figures": values,
             "gaps": gaps,
             "instructions": self.counts,
+            "profile": self.profiles,
         })
     }
 }
@@ -166,12 +171,33 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         }
     }
     figures.load.1 = load_average();
+    if wanted(PROFILE) && profile::possible() {
+        for (key, _) in PROFILED {
+            bar.set_message(format!("profile of {key}"));
+            figures.profiles.insert(key, profiled(key, options)?);
+        }
+    }
     if wanted(INSTRUCTIONS) && instructions::possible() {
         bar.set_message("instructions");
         figures.counts = Some(instructions::count_all()?);
     }
     bar.finish_and_clear();
     write(&figures, &options.report, &bar)
+}
+
+/// Watches our server during one measurement.
+fn profiled(key: &str, options: &Options) -> io::Result<Shares> {
+    let known = || io::Error::other(format!("there is no measurement {key}"));
+    let job = JOBS.into_iter().find(|job| job.key == key).ok_or_else(known)?;
+    let size = Size { seconds: options.seconds, count: options.count as usize, corpus: &options.corpus };
+    let running = start(job, Contestant::Enjamb, options, size)?;
+    let target = running.target();
+    let pid = target.pid.ok_or_else(|| io::Error::other("a server of ours has a process"))?;
+    profile::watch(pid, || {
+        let measured = job.measure(&target, size);
+        drop(running);
+        measured.map(drop)
+    })
 }
 
 fn one(figures: &mut Figures, job: Job, server: Contestant, options: &Options) -> io::Result<()> {

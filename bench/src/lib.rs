@@ -18,6 +18,7 @@ mod payload;
 mod plan;
 mod plots;
 mod process;
+mod profile;
 mod report;
 mod servers;
 mod shape;

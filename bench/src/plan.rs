@@ -79,6 +79,14 @@ pub(crate) const JOBS: [Job; 20] = [
     in_turn(IN_TURN[2]),
 ];
 
+/// The measurements during which our server is profiled, by their keys, and what they are called.
+pub(crate) const PROFILED: [(&str, &str); 4] = [
+    ("n8", "8 pairs, S=100"),
+    ("n8big", "8 pairs, S=2000"),
+    ("n1deep", "1 pair, W=1000"),
+    ("mesh", "mesh of 8"),
+];
+
 /// Rounds of 'fairness', of which the middle one counts: a few ms in which the host stands still decide the p99 of a
 /// second.
 pub(crate) const ROUNDS: usize = 5;
@@ -214,6 +222,7 @@ mod tests {
     #[test]
     fn keys_are_told_apart_and_our_server_and_the_router_are_measured_in_all() {
         assert_eq!(JOBS.iter().map(|job| job.key).collect::<BTreeSet<_>>().len(), JOBS.len());
+        assert!(PROFILED.iter().all(|(key, _)| JOBS.iter().any(|job| job.key == *key)));
         for job in JOBS {
             assert_eq!(job.leaves_out(Contestant::Enjamb), None);
             assert_eq!(job.leaves_out(Contestant::Route), None);

@@ -8,10 +8,10 @@ use std::process::Command;
 
 use crate::compare::Figures;
 use crate::fit::spread;
-use crate::plan::{AMONG, FLOOD, IN_TURN, IN_TURN_OUTSTANDING, RATE, ROUNDS};
+use crate::plan::{AMONG, FLOOD, IN_TURN, IN_TURN_OUTSTANDING, PROFILED, RATE, ROUNDS};
 use crate::servers::Contestant;
 use crate::table::number;
-use crate::{goals, micro};
+use crate::{goals, micro, profile};
 
 /// A row: its title, which measurement, which of its values.
 type Row = (&'static str, &'static str, &'static str);
@@ -79,6 +79,7 @@ pub(crate) fn write(figures: &Figures, drawn: &[(String, String)]) -> String {
     page += &charts(drawn, "among");
     page += &charts(drawn, "routes");
     page += &instructions(figures);
+    page += &time(figures);
     page += &gaps(figures);
     page + include_str!("../notes.md")
 }
@@ -237,6 +238,29 @@ fn instructions(figures: &Figures) -> String {
     text
 }
 
+fn time(figures: &Figures) -> String {
+    let loads: Vec<_> =
+        PROFILED.iter().filter_map(|(key, name)| Some((name, figures.profiles.get(key)?))).collect();
+    if loads.is_empty() {
+        return "\n## Where the time goes\n\nNot watched in this run: it needs perf (`apt-get install linux-perf`), and is a key of `--only`.\n".into();
+    }
+    let names: Vec<_> = loads.iter().map(|(name, _)| **name).collect();
+    let mut text = format!(
+        "\n## Where the time goes\n\nOf our server's CPU time, in percent, by perf. In the kernel a sample counts to the system call that it is in, elsewhere to the\ninnermost function, so that what the compiler puts into a caller counts to that.\n\n| | {} |\n|---|{}\n",
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
+    for part in profile::parts() {
+        let shares: Vec<f64> =
+            loads.iter().map(|(_, shares)| shares.get(part).copied().unwrap_or(0.0) * 100.0).collect();
+        if shares.iter().any(|share| *share >= 0.05) {
+            let cells: Vec<_> = shares.iter().map(|share| format!("{share:.1}")).collect();
+            let _ = writeln!(text, "| {part} | {} |", cells.join(" | "));
+        }
+    }
+    text
+}
+
 fn gaps(figures: &Figures) -> String {
     let left_out: Vec<_> = Contestant::ALL
         .into_iter()
@@ -295,6 +319,12 @@ mod tests {
         assert!(page.contains("- ejabberd: left out of this run"), "{page}");
         assert!(page.contains("![a chart](img/perf-cpu-100.svg)"), "{page}");
         assert!(page.contains("Not counted in this run"), "{page}");
+        assert!(page.contains("Not watched in this run"), "{page}");
+        let mut watched = figures();
+        let part = profile::parts().next().unwrap();
+        watched.profiles.insert("mesh", [(part, 0.25)].into());
+        let page = write(&watched, &[]);
+        assert!(page.contains(&format!("| | mesh of 8 |\n|---|---|\n| {part} | 25.0 |\n")), "{page}");
     }
 
     #[test]
