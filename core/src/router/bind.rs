@@ -115,6 +115,9 @@ impl Router {
         if let Claim::Prefix(prefix) = &claim {
             self.prefixes.insert(prefix.clone(), conn);
         }
+        if !terms.hidden {
+            self.visible.insert(conn);
+        }
         self.components.insert(conn, Component { claim, terms });
         for name in names {
             self.hold(name, conn);
@@ -205,6 +208,7 @@ impl Router {
     /// Forgets a component and gives back the names that it held, which whoever calls grants or takes.
     fn release(&mut self, conn: ConnId) -> Vec<Domain> {
         let Some(Component { claim, .. }) = self.components.remove(&conn) else { return Vec::new() };
+        self.visible.remove(&conn);
         if let Claim::Prefix(prefix) = &claim {
             self.prefixes.remove(prefix);
         }

@@ -114,6 +114,8 @@ pub enum Destination<'a> {
 pub struct Router {
     hosts: BTreeSet<Domain>,
     components: BTreeMap<ConnId, Component>,
+    /// Of the components, those that are not hidden.
+    visible: BTreeSet<ConnId>,
     /// Of the components, those with a prefix; two may not have the same, be there hosts or not.
     prefixes: BTreeMap<Domain, ConnId>,
     /// Every name that is held, for look-up alone: its order is none.
@@ -152,7 +154,7 @@ impl Router {
         self.hosts.iter()
     }
 
-    /// Who holds `domain`, a canonical name: the one look-up that everything about a name comes from.
+    /// Who holds `domain`, a canonical name: the one look-up that all that is asked about a name comes from.
     pub(crate) fn holder(&self, domain: &str) -> Option<&Holder> {
         #[cfg(test)]
         self.look_ups.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
@@ -246,13 +248,17 @@ impl Router {
         if !self.hosts.contains(host) {
             return Vec::new();
         }
-        let visible = self.components.iter().filter(|(_, component)| with_hidden || !component.terms.hidden);
-        let listed = visible.filter_map(|(conn, component)| match &component.claim {
+        let name_of = |conn: &ConnId| match self.claim(*conn)? {
             Claim::Domain(name) => Some(name.clone()),
             Claim::Prefix(prefix) => {
                 Domain::under(prefix, host).ok().filter(|name| self.speaks_for(*conn, name.as_str()))
             }
-        });
-        listed.collect()
+        };
+        if with_hidden {
+            self.components.keys().filter_map(name_of).collect()
+        } else {
+            // The hidden ones are not even passed over: what this takes shows in how long it gets.
+            self.visible.iter().filter_map(name_of).collect()
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::counters::{Count, Counters};
 use super::outbox::Offer;
-use super::switch::{Port, Switch};
-use super::ways::{Goal, Speaker, Speakers, Ways};
+use super::switch::{Port, State, Switch};
+use super::ways::{Goal, LastSpeaker, Speaker, Ways};
 use crate::error::Cause;
 use crate::host;
 use crate::limits::Limits;
@@ -80,10 +80,10 @@ impl Deliverer {
             return Delivery::Done;
         };
         let domain = to.domain();
-        // A receiver may close between look-up and offer; the next look-up does not find it.
+        // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
         for _ in 0..8 {
-            let look_up = |speakers: &mut Speakers| look_up(place, stream, speakers, from.domain(), domain);
-            let error = match ways.goal(place.switch.epoch(), from.domain(), domain, look_up) {
+            find(ways, place, stream, from.domain(), domain);
+            let error = match ways.last() {
                 Goal::Host => {
                     if host::answer(stanza, place.switch.info(), place.switch, out) {
                         batch.tally.answered += 1;
@@ -102,10 +102,9 @@ impl Deliverer {
                 }
                 Goal::Open(port) | Goal::Ruled { port, .. } => match batch.offer(place, port, stanza) {
                     Ok(Some(delivery)) => return delivery,
-                    Ok(None) => {
-                        ways.forget_last();
-                        continue;
-                    }
+                    Ok(None) if ways.epoch() != place.switch.epoch() => continue,
+                    // It is about to end, and has the name still.
+                    Ok(None) => StanzaError::component_away(domain),
                     Err(error) => error,
                 },
             };
@@ -130,20 +129,35 @@ impl Deliverer {
     }
 }
 
+/// Makes the way between two domains the last one: remembered, or looked up and remembered from now on.
+fn find(ways: &mut Ways, place: &Place<'_>, stream: &ServerStream, from: &str, to: &str) {
+    let Place { switch, own, .. } = place;
+    if !ways.knows(switch.epoch(), from, to) {
+        let state = switch.read();
+        ways.learn(switch.epoch(), from, to, |last| look_up(&state, own, stream, last, from, to));
+    }
+}
+
 /// What the switch says of a stanza's way. It holds for every stanza between the two until the epoch changes: a rule
 /// asks the router nothing but whether the sender's domain is a host.
-fn look_up(place: &Place<'_>, stream: &ServerStream, speakers: &mut Speakers, from: &str, to: &str) -> Goal {
-    let Place { switch, own, .. } = place;
-    let state = switch.read();
+fn look_up(
+    state: &State,
+    own: &Port,
+    stream: &ServerStream,
+    last: &mut LastSpeaker,
+    from: &str,
+    to: &str,
+) -> Goal {
     let router = &state.router;
     let mut speaker = || {
-        speakers.who(from, || match router.holder(from) {
+        last.who(from, || match router.holder(from) {
             Some(Holder::Host) => Speaker::Host,
             Some(Holder::Component(id, _)) if *id == own.id => Speaker::Bound,
             Some(Holder::Component(..)) | None => Speaker::Other,
         })
     };
-    // Of one with a name of its own, the stream has checked that it is that name.
+    // Of one with a name of its own the stream has checked that it is that name; what it had sent before it was replaced
+    // goes on.
     let check_from = own.listener.terms.check_from;
     if check_from && stream.is_subdomain() && speaker() != Speaker::Bound {
         return Goal::ForeignFrom;

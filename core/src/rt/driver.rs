@@ -64,7 +64,7 @@ pub(super) enum Progress {
 /// Work that one poll may do before the task yields to others: a turn of the loop, an event, and 8 KiB read or
 /// written are one each. It bounds how long others wait for one that floods: some 50 µs.
 const SHARE: u16 = 96;
-/// Bytes of own output that count as an event.
+/// Bytes of own output that count as an event, too.
 const ANSWER: usize = 1024;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
@@ -352,6 +352,10 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     fn note_input(&mut self) {
+        if self.state != Input::Examined {
+            // Whole stanzas may be among it, and nothing more is read before they are taken.
+            return;
+        }
         let kept = self.input.len() - self.start;
         let Self { session, outgoing, .. } = self;
         outgoing.append(|out| session.keep(kept, out));

@@ -93,8 +93,9 @@ impl Switch {
     /// Sets the names that are known also while nobody is connected for them: those of every listener's
     /// `domains`.
     pub fn set_known(&self, patterns: Vec<DomainPattern>) {
-        self.write().router.set_known(patterns);
-        self.bump();
+        let mut state = self.write();
+        state.router.set_known(patterns);
+        self.bump(&state);
     }
 
     /// Adds a host: components bound with a prefix get their name under it at once. The changes are for the
@@ -103,15 +104,17 @@ impl Switch {
     /// # Errors
     /// A component holds the host's own name; nothing has changed then.
     pub fn add_host(&self, host: Domain) -> Result<Vec<Change>, HostTaken> {
-        let changes = self.write().router.add_host(host);
-        self.bump();
+        let mut state = self.write();
+        let changes = state.router.add_host(host);
+        self.bump(&state);
         changes
     }
 
     /// Removes a host: components bound with a prefix lose their name under it and live on.
     pub fn remove_host(&self, host: &Domain) -> Vec<Change> {
-        let changes = self.write().router.remove_host(host);
-        self.bump();
+        let mut state = self.write();
+        let changes = state.router.remove_host(host);
+        self.bump(&state);
         changes
     }
 
@@ -189,6 +192,7 @@ impl Switch {
     pub(super) fn bind(&self, port: &Port, claim: Claim) -> Result<Bound, Conflict> {
         let mut state = self.write();
         let bound = state.router.bind(port.id, claim, Arc::clone(&port.listener.terms))?;
+        self.bump(&state);
         let replaced: Vec<_> = bound.replaced.iter().filter_map(|id| state.ports.get(id)).cloned().collect();
         for old in &replaced {
             let mut outbox = old.outbox();
@@ -196,7 +200,6 @@ impl Switch {
             outbox.order_end(Cause::Replaced);
         }
         port.outbox().set_open(true);
-        self.bump();
         drop(state);
         for old in replaced {
             old.wake();
@@ -213,15 +216,18 @@ impl Switch {
             return Vec::new();
         }
         let changes = state.router.unbind(port.id);
-        self.bump();
+        self.bump(&state);
         changes
     }
 
+    /// Stands still while the state is looked at.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    fn bump(&self) {
+    /// Of a change of who is bound to what, while the state is held, and before an outbox is closed over it: who finds
+    /// one closed then sees why.
+    fn bump(&self, _: &RwLockWriteGuard<'_, State>) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 

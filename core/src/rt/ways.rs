@@ -37,28 +37,28 @@ pub(super) enum Speaker {
     Other,
 }
 
-/// The domain that was asked about last: most senders have one.
+/// The one that was asked about last: most connections have one.
 #[derive(Default)]
-pub(super) struct Speakers {
+pub(super) struct LastSpeaker {
     domain: String,
     /// `None`: nobody was asked.
-    last: Option<Speaker>,
+    is: Option<Speaker>,
 }
 
-impl Speakers {
+impl LastSpeaker {
     /// Who that is, asked again only where another domain was asked about last.
     pub(super) fn who(&mut self, domain: &str, ask: impl FnOnce() -> Speaker) -> Speaker {
-        if let Some(speaker) = self.last.filter(|_| self.domain == domain) {
+        if let Some(speaker) = self.is.filter(|_| self.domain == domain) {
             return speaker;
         }
         self.domain.clear();
         self.domain.push_str(domain);
-        *self.last.insert(ask())
+        *self.is.insert(ask())
     }
 }
 
-/// The ways of one connection. All were found in one state of the switch and are forgotten with it, so that none keeps
-/// a connection that has ended.
+/// The ways of one connection. All were found in one state of the switch and are forgotten with it, so that from the next
+/// stanza on none keeps a connection that has ended.
 #[derive(Default)]
 pub(super) struct Ways {
     /// The state of the switch that they were found in.
@@ -68,7 +68,7 @@ pub(super) struct Ways {
     last: usize,
     /// Which one is the next to be replaced: each in turn.
     next: usize,
-    speakers: Speakers,
+    speaker: LastSpeaker,
 }
 
 /// One that is forgotten has empty names, which no stanza's are, and keeps their room.
@@ -80,37 +80,47 @@ struct Way {
 }
 
 impl Ways {
-    /// Where a stanza goes from one domain to the other: remembered, or looked up and remembered from now on.
-    pub(super) fn goal(
+    /// The state of the switch that they were found in.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Is a way from one domain to the other remembered? It is the last one then.
+    pub(super) fn knows(&mut self, epoch: u64, from: &str, to: &str) -> bool {
+        self.renew(epoch);
+        // From the last one on: a stanza follows its like, or the next receiver of a round.
+        let mut places = (0..MOST).map(|i| (self.last + i) % MOST);
+        let known = places.find(|at| self.ways[*at].leads(from, to));
+        self.last = known.unwrap_or(self.last);
+        known.is_some()
+    }
+
+    /// Looks a way up, which is the last one then, and remembers it in place of the oldest.
+    pub(super) fn learn(
         &mut self,
         epoch: u64,
         from: &str,
         to: &str,
-        look_up: impl FnOnce(&mut Speakers) -> Goal,
-    ) -> &Goal {
-        if epoch != self.epoch {
-            self.ways.iter_mut().for_each(Way::forget);
-            self.speakers.last = None;
-            (self.epoch, self.next) = (epoch, 0);
-        }
-        // From the last one on: a stanza follows its like, or the next receiver of a round.
-        let mut known = (0..MOST).map(|i| (self.last + i) % MOST);
-        self.last = match known.find(|at| self.ways[*at].leads(from, to)) {
-            Some(at) => at,
-            None => {
-                let at = self.next;
-                self.next = (at + 1) % MOST;
-                self.ways[at].set(from, to, look_up(&mut self.speakers));
-                at
-            }
-        };
+        look_up: impl FnOnce(&mut LastSpeaker) -> Goal,
+    ) {
+        self.renew(epoch);
+        self.last = self.next;
+        self.next = (self.next + 1) % MOST;
+        self.ways[self.last].set(from, to, look_up(&mut self.speaker));
+    }
+
+    /// Where the last one leads.
+    pub(super) fn last(&self) -> &Goal {
         &self.ways[self.last].goal
     }
 
-    /// The way of the last stanza leads nowhere any more. Whatever is found in its place takes its room.
-    pub(super) fn forget_last(&mut self) {
-        self.ways[self.last].forget();
-        self.next = self.last;
+    /// Forgets what was found in another state of the switch.
+    fn renew(&mut self, epoch: u64) {
+        if epoch != self.epoch {
+            self.ways.iter_mut().for_each(Way::forget);
+            self.speaker.is = None;
+            (self.epoch, self.next) = (epoch, 0);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! How much of a component's input is dealt with before the others have their turn.
+//! How much of a component's input is dealt with before the others have their turn, and what of it counts as kept.
 
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
@@ -8,19 +8,24 @@ use std::sync::Arc;
 
 use super::ends::{T, bound, listener, switch};
 use crate::handshake::{Secret, StreamId};
-use crate::rt::{Connection, Notice, Timer, Transport};
+use crate::router::Terms;
+use crate::rt::outbox::Offer;
+use crate::rt::{Connection, Count, Listener, Notice, Switch, Timer, Transport};
 use crate::time::Instant;
 
-/// A socket that has all of the input at once and takes all that is written.
+/// A socket that takes all that is written, and has all of the input at once, but for one cut.
 struct Socket {
     input: Vec<u8>,
     read: usize,
+    /// Where a read ends.
+    cut: usize,
     written: Rc<RefCell<Vec<u8>>>,
 }
 
 impl Transport for Socket {
     fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let n = buffer.len().min(self.input.len() - self.read);
+        let end = if self.read < self.cut { self.cut } else { self.input.len() };
+        let n = buffer.len().min(end - self.read);
         buffer[..n].copy_from_slice(&self.input[self.read..self.read + n]);
         self.read += n;
         if n == 0 { Poll::Pending } else { Poll::Ready(Ok(n)) }
@@ -49,30 +54,44 @@ impl Timer for Still {
     }
 }
 
-/// How many requests are answered in one turn at the most, among so many other components.
-fn answered_in_a_turn(others: usize, payload: &str, requests: usize) -> usize {
-    let switch = Arc::new(switch());
-    let _others: Vec<_> =
-        (0..others).map(|i| bound(&switch, listener(), &format!("gateway-{i:06}.example"))).collect();
-    let request = format!("<iq type='get' from='a.example' to='host.example' id='1'>{payload}</iq>");
+/// The connection of `a.example`, which sends this, and what is written to it. One read ends within the first stanza.
+fn sends(switch: &Arc<Switch>, stanzas: &str) -> (Connection<Socket, Still>, Rc<RefCell<Vec<u8>>>) {
     let header = "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='a.example'>";
     let proof = Secret::new("s").handshake("1");
     let proof = core::str::from_utf8(&proof).unwrap();
-    let input = format!("{header}<handshake>{proof}</handshake>{}", request.repeat(requests));
+    let opening = format!("{header}<handshake>{proof}</handshake>");
+    let (cut, input) = (opening.len() + 9, [opening.as_str(), stanzas].concat().into_bytes());
     let written = Rc::<RefCell<Vec<u8>>>::default();
-    let socket = Socket { input: input.into_bytes(), read: 0, written: Rc::clone(&written) };
+    let socket = Socket { input, read: 0, cut, written: Rc::clone(&written) };
     let id = StreamId::from_text("1").unwrap();
-    let mut connection = Connection::new(switch, Arc::new(listener()), id, socket, Still);
-    let mut cx = Context::from_waker(Waker::noop());
+    (Connection::new(Arc::clone(switch), Arc::new(listener()), id, socket, Still), written)
+}
+
+/// One turn, in which nothing is worth a line but that it is bound.
+fn take_turn(connection: &mut Connection<Socket, Still>) {
+    while let Poll::Ready(notice) = connection.poll_notice(&mut Context::from_waker(Waker::noop())) {
+        assert!(matches!(notice, Some(Notice::Bound { .. })), "{notice:?}");
+    }
+}
+
+/// How many requests are answered in one turn at the most, among so many other components.
+fn answered_in_a_turn(others: usize, hidden: bool, payload: &str, requests: usize) -> usize {
+    let switch = Arc::new(switch());
+    let listener = || {
+        let terms = Arc::new(Terms { hidden, ..Terms::default() });
+        Listener { terms, ..listener() }
+    };
+    let _others: Vec<_> =
+        (0..others).map(|i| bound(&switch, listener(), &format!("gateway-{i:06}.example"))).collect();
+    let request = format!("<iq type='get' from='a.example' to='host.example' id='1'>{payload}</iq>");
+    let (mut connection, written) = sends(&switch, &request.repeat(requests));
     let answered = || String::from_utf8_lossy(&written.borrow()).matches("type='result'").count();
     let (mut most, mut turns) = (0, 0);
     while answered() < requests {
         turns += 1;
         assert!(turns <= 10 * requests, "{} of {requests}", answered());
         let before = answered();
-        while let Poll::Ready(notice) = connection.poll_notice(&mut cx) {
-            assert!(matches!(notice, Some(Notice::Bound { .. })), "{notice:?}");
-        }
+        take_turn(&mut connection);
         most = most.max(answered() - before);
     }
     most
@@ -83,13 +102,34 @@ fn a_list_of_many_components_counts_by_its_length() {
     let list = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
     let ping = "<ping xmlns='urn:xmpp:ping'/>";
     // What one turn leaves to be written counts as answered in the next.
-    let most = answered_in_a_turn(0, ping, 500);
+    let most = answered_in_a_turn(0, false, ping, 500);
     assert!((90..=192).contains(&most), "{most} pings");
-    let most = answered_in_a_turn(0, list, 500);
+    let most = answered_in_a_turn(0, false, list, 500);
     assert!((90..=192).contains(&most), "{most} empty lists");
     // Some 35 bytes for each component.
     for (others, limit) in [(300, 16), (1000, 4), (5000, 2)] {
-        let most = answered_in_a_turn(others, list, 40);
+        let most = answered_in_a_turn(others, false, list, 40);
         assert!(most <= limit, "{most} lists of {others}");
     }
+    // What is not in a list takes no time either.
+    let most = answered_in_a_turn(5000, true, list, 500);
+    assert!((90..=192).contains(&most), "{most} lists of hidden ones");
+}
+
+#[test]
+fn stanzas_that_wait_for_room_are_not_counted_as_unfinished() {
+    let switch = Arc::new(switch());
+    switch.set_max_queued(0);
+    let narrow = Listener { outbox_mark: 1, ..listener() };
+    let receiver = bound(&switch, narrow, "b.example");
+    let stanza = |out: &mut Vec<u8>| out.extend_from_slice(b"<message/>");
+    assert!(matches!(receiver.outbox().offer(T, &receiver.listener, stanza), Offer::Taken { .. }));
+    // The first waits, and with what was left of the read before it is more than one read.
+    let (mut connection, written) = sends(&switch, &"<message to='b.example'/>".repeat(10_000));
+    for _ in 0..20 {
+        take_turn(&mut connection);
+    }
+    let written = String::from_utf8(written.borrow().clone()).unwrap();
+    assert!(written.ends_with("<handshake/>"), "{written}");
+    assert_eq!(switch.counters().get(Count::Delivered), 0);
 }
