@@ -83,6 +83,8 @@ struct Running {
     name: &'static str,
     flows: Range<usize>,
     pace: Pace,
+    /// Whose turn it is, where they take turns.
+    next: usize,
     table: Option<Timetable>,
     latency: Histogram<u64>,
     lateness: Histogram<u64>,
@@ -155,6 +157,7 @@ impl Load {
                 name: group.name,
                 flows: first..flows.len(),
                 pace: group.pace,
+                next: 0,
                 table: None,
                 latency: empty.clone(),
                 lateness: empty,
@@ -185,6 +188,11 @@ impl Load {
                         }
                     }
                 }
+                Pace::InTurn { outstanding } => {
+                    for _ in 0..outstanding {
+                        self.send_in_turn(index, now)?;
+                    }
+                }
             }
         }
         self.flush()
@@ -211,6 +219,14 @@ impl Load {
         flow.sent += 1;
         self.outstanding += 1;
         Ok(())
+    }
+
+    /// The same by the group's next flow.
+    fn send_in_turn(&mut self, group: usize, since: Instant) -> io::Result<()> {
+        let group = &mut self.groups[group];
+        let flow = group.flows.start + group.next;
+        group.next = (group.next + 1) % group.flows.len();
+        self.send(flow, since)
     }
 
     fn send_what_is_due(&mut self, now: Instant) -> io::Result<()> {
@@ -375,12 +391,15 @@ impl Load {
         };
         flow.received += 1;
         self.outstanding -= 1;
-        let group = &mut self.groups[flow.group];
+        let at = flow.group;
+        let group = &mut self.groups[at];
         group.received += 1;
         group.latency.record(nanos(since, now)).map_err(io::Error::other)?;
-        if group.table.is_none() && !self.ending {
-            self.send(index, now)?;
+        match group.pace {
+            _ if self.ending => Ok(()),
+            Pace::Closed { .. } => self.send(index, now),
+            Pace::InTurn { .. } => self.send_in_turn(at, now),
+            Pace::Open { .. } => Ok(()),
         }
-        Ok(())
     }
 }

@@ -15,6 +15,11 @@ pub(crate) enum Pace {
         /// Stanzas.
         window: usize,
     },
+    /// So many outstanding for all of the group together; when one arrives, the next is sent by the next flow.
+    InTurn {
+        /// Stanzas.
+        outstanding: usize,
+    },
     /// So many stanzas a second, by all flows of the group in turn.
     Open {
         /// Stanzas a second.

@@ -44,7 +44,7 @@ pub(crate) const AMONG: [(&str, usize); 4] =
 
 /// How many receivers one sender writes to in turn.
 pub(crate) const IN_TURN: [(&str, usize); 3] = [("turns10", 10), ("turns100", 100), ("turns1000", 1000)];
-/// Stanzas outstanding to all of them together, so that a batch is as long however many there are.
+/// Stanzas outstanding to all of them together, so that the sender's batches are as long however many there are.
 pub(crate) const IN_TURN_OUTSTANDING: usize = 1000;
 
 const fn job(key: &'static str, what: What) -> Job {
@@ -175,7 +175,9 @@ impl Job {
             What::Storm => connections::storm(target, count, tick),
             What::Herd => connections::herd(target, count, tick),
             What::InTurn(receivers) => {
-                closed(Topology::FanOut, receivers, IN_TURN_OUTSTANDING / receivers, Payload::body(100))
+                let pace = Pace::InTurn { outstanding: IN_TURN_OUTSTANDING };
+                let work = Topology::FanOut.work(receivers, pace, Payload::body(100), seconds);
+                Ok(load::run(target, &work, tick)?.json())
             }
             What::Among(total) => connections::among(target, total, seconds, tick),
         }

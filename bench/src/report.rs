@@ -190,21 +190,12 @@ fn scale(figures: &Figures) -> String {
             .collect();
         let _ = writeln!(text, "| {title}: exponent | {} |", fits.join(" | "));
     }
-    for (key, receivers) in IN_TURN {
-        let cells: Vec<_> =
-            figures.servers.iter().map(|server| cell(figures, key, *server, "cpu_us_per_stanza")).collect();
-        let _ =
-            writeln!(text, "| µs of CPU a stanza, from one to {receivers} in turn | {} |", cells.join(" | "));
-    }
-    let _ = writeln!(
-        text,
-        "\nThe last rows: {IN_TURN_OUTSTANDING} stanzas (S=100) are outstanding, whatever the number of receivers. The more there are, the fewer share a\nwrite, which is most of what it costs; `route`, which looks each up in one table without a lock, shows how much."
-    );
+    text += &in_turn(figures);
     for (what, fit) in [
         ("A look-up in the router, from 10 to 100,000 domains", goals::route_exponent(figures)),
         (
-            "A stanza through the whole drive loop, to each of 10 to 10,000 components in turn",
-            goals::turns_exponent(figures),
+            "Finding a receiver that is not remembered, of 10 to 10,000 that are written to in turn",
+            goals::finding_exponent(figures),
         ),
     ] {
         if let Some(fit) = fit {
@@ -212,6 +203,30 @@ fn scale(figures: &Figures) -> String {
         }
     }
     text
+}
+
+fn in_turn(figures: &Figures) -> String {
+    let mut text = format!(
+        "\nOne writes to all others, to each in turn, and {IN_TURN_OUTSTANDING} stanzas (S=100) are outstanding. The more receivers, the fewer stanzas share a\nwrite and a wake-up, for us as for `route`, which finds each in one table without a lock.\n\n{}",
+        header(figures)
+    );
+    for (key, receivers) in IN_TURN {
+        let cells: Vec<_> =
+            figures.servers.iter().map(|server| cell(figures, key, *server, "cpu_us_per_stanza")).collect();
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "| µs of CPU a stanza, to {receivers} | {} |", cells.join(" | "));
+    }
+    let ratios: Vec<_> = IN_TURN
+        .iter()
+        .filter_map(|(key, receivers)| {
+            let ratio = spread(figures.ratios(key, "cpu_us_per_stanza", Contestant::Route))?;
+            Some(format!("{} with {receivers}", number(ratio.median)))
+        })
+        .collect();
+    if ratios.is_empty() {
+        return String::new();
+    }
+    text + &format!("\nOurs by `route`'s: {}.\n", ratios.join(", "))
 }
 
 fn instructions(figures: &Figures) -> String {

@@ -82,6 +82,7 @@ impl Work {
             .iter()
             .map(|group| match group.pace {
                 Pace::Closed { window } => group.flows.len().saturating_mul(window),
+                Pace::InTurn { outstanding } => outstanding,
                 Pace::Open { .. } => 0,
             })
             .sum();
