@@ -265,6 +265,8 @@ mod tests {
             ("host.example", "<ping xmlns='urn:other'/>"),
             ("host.example", "<query xmlns='urn:xmpp:ping'/>"),
             ("host.example", ""),
+            ("host.example", "ping"),
+            ("host.example", "<![CDATA[<ping xmlns='urn:xmpp:ping'/>]]>"),
         ] {
             let unavailable = asked(to, payload);
             assert!(unavailable.contains("type='error'><error type='cancel'><service-unavailable "));

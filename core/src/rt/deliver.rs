@@ -81,9 +81,10 @@ impl Deliverer {
         };
         let domain = to.domain();
         // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
-        for _ in 0..8 {
+        let mut retries = 8;
+        let error = loop {
             find(ways, place, stream, from.domain(), domain);
-            let error = match ways.last() {
+            break match ways.last() {
                 Goal::Host => {
                     if host::answer(stanza, place.switch.info(), place.switch, out) {
                         batch.tally.answered += 1;
@@ -102,16 +103,17 @@ impl Deliverer {
                 }
                 Goal::Open(port) | Goal::Ruled { port, .. } => match batch.offer(place, port, stanza) {
                     Ok(Some(delivery)) => return delivery,
-                    Ok(None) if ways.epoch() != place.switch.epoch() => continue,
+                    Ok(None) if retries > 0 && ways.epoch() != place.switch.epoch() => {
+                        retries -= 1;
+                        continue;
+                    }
                     // It is about to end, and has the name still.
                     Ok(None) => StanzaError::component_away(domain),
                     Err(error) => error,
                 },
             };
-            batch.bounce(stream, stanza, &error, out);
-            return Delivery::Done;
-        }
-        batch.bounce(stream, stanza, &StanzaError::component_away(domain), out);
+        };
+        batch.bounce(stream, stanza, &error, out);
         Delivery::Done
     }
 

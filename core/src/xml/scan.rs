@@ -418,3 +418,21 @@ enum Step {
     Token,
     Last(Progress),
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn a_long_namespace_name_with_references_leaves_no_room_behind() {
+        let mut scan = Scan::default();
+        for length in [100, 10_000] {
+            let stanza = format!("<message xmlns:a='urn:&amp;{}'/>", "a".repeat(length));
+            let progress = scan.advance(stanza.as_bytes(), &Limits::default(), &[]);
+            assert_eq!(progress, Ok(Progress::Whole(stanza.len())));
+            assert!(scan.unescaped.capacity() <= 4096, "{length}: {}", scan.unescaped.capacity());
+        }
+    }
+}

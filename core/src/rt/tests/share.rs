@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::ends::{T, bound, listener, switch};
+use crate::error::StreamCondition;
 use crate::handshake::{Secret, StreamId};
 use crate::router::Terms;
 use crate::rt::outbox::Offer;
-use crate::rt::{Connection, Count, Listener, Notice, Switch, Timer, Transport};
+use crate::rt::{Connection, Count, End, Listener, Notice, Switch, Timer, Transport};
 use crate::time::Instant;
 
 /// A socket that takes all that is written, and has all of the input at once, but for one cut.
@@ -114,6 +115,29 @@ fn a_list_of_many_components_counts_by_its_length() {
     // What is not in a list takes no time either.
     let most = answered_in_a_turn(5000, true, list, 500);
     assert!((90..=192).contains(&most), "{most} lists of hidden ones");
+}
+
+#[test]
+fn what_is_unfinished_is_counted_once_it_is_long() {
+    for (room, ends) in [(0, true), (1 << 20, false)] {
+        let switch = Arc::new(switch());
+        switch.set_max_queued(room);
+        let text = "a".repeat(200_000);
+        let (mut connection, written) = sends(&switch, &format!("<message to='b.example'><body>{text}"));
+        let mut end = None;
+        for _ in 0..20 {
+            while let Poll::Ready(Some(notice)) =
+                connection.poll_notice(&mut Context::from_waker(Waker::noop()))
+            {
+                if let Notice::Ended { end: End::Error(error), .. } = notice {
+                    end = Some(error.condition);
+                }
+            }
+        }
+        assert_eq!(end, ends.then_some(StreamCondition::ResourceConstraint), "with {room}");
+        let written = String::from_utf8(written.borrow().clone()).unwrap();
+        assert_eq!(written.contains("<resource-constraint "), ends, "{written}");
+    }
 }
 
 #[test]
