@@ -1,4 +1,4 @@
-//! Every order in which threads may meet at an outbox or at a component's handle, tried by loom:
+//! Every order in which threads may meet at an outbox, at the switch or at a component's handle, tried by loom:
 //! `cargo xtask loom`.
 #![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
 
@@ -9,12 +9,14 @@ use std::sync::Arc;
 use loom::future::block_on;
 use loom::thread;
 
+use super::streams::{stanza, stream_of};
 use crate::handshake::Secret;
 use crate::host::HostInfo;
 use crate::jid::Domain;
 use crate::router::{Claim, ConflictBehaviour, ConnId, Terms};
 use crate::rt::component::{Component, ComponentSettings, Shared};
 use crate::rt::component_session::ComponentSession;
+use crate::rt::deliver::{Deliverer, Delivery, Place};
 use crate::rt::driver::Session;
 use crate::rt::listener::Listener;
 use crate::rt::outbox::Offer;
@@ -157,6 +159,37 @@ fn a_stanza_offered_while_its_receiver_is_replaced_is_refused_or_comes_out_at_th
         let taken = sender.join().unwrap();
         newcomer.join().unwrap();
         assert_eq!(taken, written + unsent, "a stanza is lost, or counted twice");
+    });
+}
+
+#[test]
+fn a_stanza_that_is_delivered_while_its_receiver_is_replaced_comes_to_one_of_the_two() {
+    loom::model(|| {
+        let switch = switch();
+        let old = bound(&switch, Listener::new(Secret::new("s")));
+        let newcomer = {
+            let switch = Arc::clone(&switch);
+            thread::spawn(move || {
+                let mut listener = Listener::new(Secret::new("s"));
+                let terms = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
+                listener.terms = Arc::new(terms);
+                bound(&switch, listener)
+            })
+        };
+        let own = switch.connect(Arc::new(Listener::new(Secret::new("s"))));
+        let (mut stream, mut out) = (stream_of("to='a.example'", true), Vec::new());
+        let message = stanza(&mut stream, b"<message to='comp.example'/>");
+        let place = Place { waker: Waker::noop(), now: Instant::ORIGIN, switch: &switch, own: &own };
+        let mut deliverer = Deliverer::default();
+        // The second goes the way that the first has found, or another, if that leads nowhere any more.
+        for _ in 0..2 {
+            let delivery = deliverer.deliver(&place, &mut stream, &message.as_stanza(), &mut out);
+            assert_eq!(delivery, Delivery::Done);
+        }
+        assert!(out.is_empty(), "somebody has the name all the time");
+        let new = newcomer.join().unwrap();
+        let [old, new] = [old, new].map(|port| port.outbox().close().ends.len());
+        assert_eq!(old + new, 2, "a stanza is lost, or there twice");
     });
 }
 

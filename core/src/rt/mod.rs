@@ -63,6 +63,7 @@ mod tests {
     mod interleavings;
     #[cfg(not(loom))]
     mod share;
+    mod streams;
     #[cfg(not(loom))]
     mod ways;
 }

@@ -4,6 +4,7 @@ use core::task::Waker;
 use std::io;
 use std::sync::Arc;
 
+use super::streams::{T, stanza, stream_of};
 use crate::error::Cause;
 use crate::handshake::{Secret, StreamId};
 use crate::host::HostInfo;
@@ -15,13 +16,9 @@ use crate::rt::driver::Session;
 use crate::rt::session::ServerSession;
 use crate::rt::switch::Port;
 use crate::rt::*;
-use crate::stanza::StanzaBuf;
-use crate::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
-use crate::time::Instant;
+use crate::stream::ServerStream;
 use crate::xml::scan::Scan;
 use crate::xml::{XmlError, XmlFault};
-
-pub(super) const T: Instant = Instant::ORIGIN;
 
 pub(super) fn domain(name: &str) -> Domain {
     Domain::parse(name).unwrap()
@@ -44,28 +41,6 @@ pub(super) fn listener() -> Listener {
 /// The stream of `a.example`.
 fn stream() -> ServerStream {
     stream_of("to='a.example'", true)
-}
-
-/// A stream whose header has these attributes.
-pub(super) fn stream_of(attributes: &str, check_from: bool) -> ServerStream {
-    let (id, mut out) = (StreamId::from_text("1").unwrap(), Vec::new());
-    let header = format!(
-        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' {attributes}>"
-    );
-    let acceptor = Acceptor::new(domain("host.example"), id, Arc::default(), T);
-    let (_, next) = acceptor.process(header.as_bytes(), &mut out);
-    let Accepting::Opened(opened) = next else { panic!("the header is right") };
-    let proof = [b"<handshake>", &Secret::new("s").handshake("1")[..], b"</handshake>"].concat();
-    let (_, next) = opened.accept(T, Secret::new("s"), &mut out).process(&proof, &mut out);
-    let Shaking::Proved(proved) = next else { panic!("so is the proof") };
-    proved.bind(T, check_from, &mut out)
-}
-
-pub(super) fn stanza(stream: &mut ServerStream, bytes: &[u8]) -> StanzaBuf {
-    match stream.process(T, bytes, &mut Vec::new()).unwrap().event {
-        Some(Event::Stanza(stanza)) => StanzaBuf::new(&stanza),
-        other => panic!("no stanza: {other:?}"),
-    }
 }
 
 /// Delivers a message of `a.example`'s to `b.example`; gives what is answered.

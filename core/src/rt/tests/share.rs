@@ -6,7 +6,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ends::{T, bound, listener, switch};
+use super::ends::{bound, listener, switch};
+use super::streams::T;
 use crate::error::StreamCondition;
 use crate::handshake::{Secret, StreamId};
 use crate::router::Terms;

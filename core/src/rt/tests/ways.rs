@@ -4,7 +4,8 @@ use core::sync::atomic::Ordering;
 use core::task::Waker;
 use std::sync::Arc;
 
-use super::ends::{T, bound, domain, listener, stanza, stream_of, switch};
+use super::ends::{bound, domain, listener, switch};
+use super::streams::{T, stanza, stream_of};
 use crate::jid::Jid;
 use crate::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
 use crate::router::{Claim, ConflictBehaviour, DomainPattern, Route, Terms};
