@@ -1,6 +1,7 @@
 //! The handshake of XEP-0114: the SHA-1 of the stream id and a shared secret.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -8,18 +9,19 @@ use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A secret that a listener and its components share. Never shown by `Debug`, wiped from memory when dropped.
+/// A secret that a listener and its components share. Never shown by `Debug`. Clones share one copy in memory, which is
+/// wiped with the last of them.
 ///
 /// Components hash its UTF-8 bytes; some libraries don't for anything but ASCII letters and digits, so a
 /// secret made of those works with all of them.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 
 impl Secret {
     /// Takes the secret's bytes.
     #[must_use]
     pub fn new(secret: impl Into<Vec<u8>>) -> Self {
-        Self(Zeroizing::new(secret.into()))
+        Self(Arc::new(Zeroizing::new(secret.into())))
     }
 
     /// The 20 bytes that prove the secret on the stream `id`: SHA-1 over the id, as the characters that were

@@ -23,6 +23,8 @@
 //! Everything is bounded: the bytes of a case, the time it may take ([`Patience`]), the connections. Nothing here draws a
 //! random number: cuts come from a seed.
 
+#![forbid(unsafe_code)]
+
 mod case;
 pub mod cuts;
 mod element;

@@ -1,5 +1,7 @@
 //! `enjamb`: a server for XMPP components.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -74,7 +74,11 @@ fn committed_corpus(target: &str) -> PathBuf {
 fn fuzzer(programs: &Path, target: &str) -> Result<Command> {
     let artifacts = root().join("fuzz/artifacts").join(target);
     fs::create_dir_all(&artifacts)?;
-    let dictionary = if target == "config" { "fuzz/toml.dict" } else { "fuzz/xmpp.dict" };
+    let dictionary = match target {
+        "config" => "fuzz/toml.dict",
+        "proxy_header" => "fuzz/proxy.dict",
+        _ => "fuzz/xmpp.dict",
+    };
     let mut fuzzer = Command::new(programs.join(target));
     fuzzer.arg(format!("-dict={}", root().join(dictionary).display()));
     fuzzer.arg(format!("-artifact_prefix={}/", artifacts.display()));

@@ -32,6 +32,18 @@ pub(crate) struct File {
     in_compiler: Range<u64>,
 }
 
+impl File {
+    /// The lines that are reached in part, but for what only the compiler runs.
+    fn missed_in_reached_lines(&self) -> Vec<u64> {
+        let is_reached = |line: &u64| self.lines.iter().any(|(other, count)| other == line && *count > 0);
+        let missed = self.regions.iter().filter(|(_, count)| *count == 0).map(|(line, _)| *line);
+        let mut lines: Vec<u64> =
+            missed.filter(|line| is_reached(line) && !self.in_compiler.contains(line)).collect();
+        lines.dedup();
+        lines
+    }
+}
+
 type Count = (u64, u64);
 
 /// How many there are, and how many did not run.
@@ -98,6 +110,12 @@ pub(crate) fn print(files: &[File]) -> f64 {
         run.add(file, &file.in_compiler);
     }
     all.print("all of the core", "");
+    for file in files {
+        let parts = file.missed_in_reached_lines();
+        if !parts.is_empty() {
+            println!("{:<32} regions in reached lines that are not: {}", file.name, ranges(&parts));
+        }
+    }
     let but: Vec<_> =
         files.iter().filter(|file| !file.in_compiler.is_empty()).map(|file| &*file.name).collect();
     run.print("but what only the compiler runs", &format!("the tables of {}", but.join(", ")));

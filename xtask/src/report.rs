@@ -124,6 +124,8 @@ fn summary(runs: &str) -> String {
         edges: u64,
         findings: u64,
         last: String,
+        /// The commit of the longest run, and its seconds.
+        longest: (u64, String),
     }
     let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
     for run in runs.lines().skip(1) {
@@ -135,16 +137,19 @@ fn summary(runs: &str) -> String {
         sum.edges = sum.edges.max(number(5));
         sum.findings += number(7);
         sum.last = fields.first().copied().unwrap_or_default().into();
+        sum.longest = sum.longest.clone().max((number(2), sum.last.clone()));
     }
     let mut table = String::from(
-        "\n| target | minutes of CPU | executions | most edges covered | runs that found something | last run of commit |\n\
-         | --- | ---: | ---: | ---: | ---: | --- |\n",
+        "\n| target | minutes of CPU | executions | most edges covered | runs that found something | longest run at commit | last run at |\n\
+         | --- | ---: | ---: | ---: | ---: | --- | --- |\n",
     );
     for (target, sum) in sums {
-        let Sum { executions, edges, findings, last, .. } = &sum;
+        let Sum { executions, edges, findings, last, longest: (_, longest), .. } = &sum;
         let minutes = sum.seconds as f64 / 60.0;
-        let _never_fails =
-            writeln!(table, "| `{target}` | {minutes:.1} | {executions} | {edges} | {findings} | {last} |");
+        let _never_fails = writeln!(
+            table,
+            "| `{target}` | {minutes:.1} | {executions} | {edges} | {findings} | {longest} | {last} |"
+        );
     }
     table + "\n"
 }
@@ -168,7 +173,7 @@ mod tests {
     #[test]
     fn runs_of_one_target_are_added_up() {
         let runs = "commit\ttarget\tseconds\texecutions\tbefore\tafter\tgrowth\tcrashes\n\
-            aaa\tjid\t30\t100\t1\t2\t3\t1\nbbb\tjid\t60\t50\t2\t4\t0\t0\n";
-        assert!(summary(runs).contains("| `jid` | 1.5 | 150 | 4 | 1 | bbb |"));
+            aaa\tjid\t60\t100\t1\t2\t3\t1\nbbb\tjid\t30\t50\t2\t4\t0\t0\n";
+        assert!(summary(runs).contains("| `jid` | 1.5 | 150 | 4 | 1 | aaa | bbb |"));
     }
 }
