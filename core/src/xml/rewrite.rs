@@ -101,6 +101,8 @@ pub(crate) fn value(written: &[u8]) -> String {
 pub(crate) fn value_into(written: &[u8], meant: &mut String) {
     let mut bytes = core::mem::take(meant).into_bytes();
     bytes.clear();
+    // What is meant is never longer: once, and not again and again as it grows.
+    bytes.reserve(written.len());
     bytes.extend(value_bytes(written));
     *meant = String::from_utf8(bytes).unwrap_or_default();
 }

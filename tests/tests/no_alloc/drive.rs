@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use enjamb_core::host::HostInfo;
+use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
 use enjamb_core::router::{DomainPattern, Terms};
 use enjamb_core::rt::{Connection, Count, Listener, Switch};
 use enjamb_core::{Secret, StreamId};
@@ -218,6 +219,33 @@ fn a_host_allocates_a_few_for_its_facts() {
         // The text of the time; of the items the list, the name that is asked, and what ordering it takes.
         let each = if says == "<utc>" { 1 } else { 3 };
         assert!(count <= each * BATCH * ROUNDS, "{stanza}: {count}");
+    }
+}
+
+#[test]
+fn what_is_long_or_odd_costs_a_few() {
+    let mut world = World::new();
+    let condition = Condition { part: Part::Server, test: Test::Equals("bücher.example".into()) };
+    let acl = vec![Pattern { scope: Scope::All, conditions: vec![condition] }];
+    let deny = Clause { acl, verdict: Verdict::Deny };
+    let allow =
+        Clause { acl: vec![Pattern { scope: Scope::All, conditions: Vec::new() }], verdict: Verdict::Allow };
+    let access = Arc::new(AccessRule { clauses: vec![deny, allow] });
+    world.connect(&header("ruled.example"), listener(Terms { access, ..Terms::default() }));
+    let (labels, long) = ("xn--bcher-kva.".repeat(9), "a".repeat(5000));
+    for (stanza, goes, most) in [
+        (format!("<message to='{labels}example'/>"), Goes::Back("no component serves"), 8),
+        (format!("<message to='&amp;{long}'/>"), Goes::Back("the 'to' is no address"), 2),
+        (
+            format!("<message to='peer.example'><q:x xmlns:q='urn:&amp;{long}'/></message>"),
+            Goes::There("from='comp.example'"),
+            1,
+        ),
+        ("<message to='ruled.example'/>".into(), Goes::There("from='comp.example'"), 6),
+    ] {
+        let count = world.count(stanza.repeat(BATCH).as_bytes());
+        world.assert_goes(&stanza, goes, BATCH);
+        assert!(count <= most * BATCH * ROUNDS, "{stanza}: {count}");
     }
 }
 
