@@ -358,6 +358,30 @@ fn idle_connections_hold_no_buffers_whatever_went_through_them() {
 }
 
 #[test]
+fn a_thousand_that_drip_cost_no_more_than_a_thousand_that_wait() {
+    const DRIPPING: usize = 1000;
+    let _turn = machine();
+    let server = start();
+    let mut one = Peer::online(server.addr(0), "one.example");
+    let mut two = Peer::online(server.addr(0), "two.example");
+    let before = rss_kib(server.pid());
+    let mut crowd: Vec<TcpStream> =
+        (0..DRIPPING).map(|_| TcpStream::connect(server.addr(0)).expect("it accepts")).collect();
+    // A byte of each in turn, up to within the last attribute; all in the time that a negotiation may take.
+    let text = header("drip.example");
+    let begun = Instant::now();
+    for byte in text.bytes().take(text.len() - 2) {
+        for wire in &mut crowd {
+            wire.write_all(&[byte]).expect("the system takes it");
+        }
+    }
+    assert_served(&mut one, &mut two, 5);
+    let (grown, took) = (rss_kib(server.pid()).saturating_sub(before), begun.elapsed());
+    println!("{DRIPPING} that drip: {grown} KiB more, in {took:?}");
+    assert!(grown < 12 * 1024, "{grown} KiB more");
+}
+
+#[test]
 fn without_file_descriptors_the_server_serves_on_and_accepts_again() {
     let server = Config::new(&[HOST]).listener("").files(256).args(&["--log", "debug"]).start();
     let mut one = Peer::online(server.addr(0), "one.example");

@@ -4,19 +4,27 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use enjamb_tests::peer::Peer;
+use enjamb_tests::proc::rss_kib;
 use enjamb_tests::server::{Config, Server};
 use rustix::process::Signal;
 
 /// Connections that say nothing: two lines each at the level debug, several times what a pipe and the queue take.
 const SILENT: usize = 4000;
 
+/// What the lines that wait, and those who wrote them, may take together.
+const MEMORY_KIB: u64 = 6 * 1024;
+
 /// A server whose log has filled the pipe and the queue, with two components.
 fn unread() -> (Server, [Peer; 2]) {
     let server = Config::new(&["host.example"]).listener("").args(&["--log", "debug"]).unread_log().start();
     let peers = ["one.example", "two.example"].map(|domain| Peer::online(server.addr(0), domain));
+    let before = rss_kib(server.pid());
     for _ in 0..SILENT {
         drop(TcpStream::connect(server.addr(0)).expect("it accepts"));
     }
+    let grown = rss_kib(server.pid()).saturating_sub(before);
+    println!("a log that nobody reads: {grown} KiB more");
+    assert!(grown < MEMORY_KIB, "{grown} KiB more");
     (server, peers)
 }
 
