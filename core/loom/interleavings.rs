@@ -40,6 +40,17 @@ fn bound(switch: &Switch, listener: Listener) -> Arc<Port> {
     port
 }
 
+/// A thread in which a newcomer takes the name.
+fn replacing(switch: &Arc<Switch>) -> thread::JoinHandle<Arc<Port>> {
+    let switch = Arc::clone(switch);
+    thread::spawn(move || {
+        let mut listener = Listener::new(Secret::new("s"));
+        let terms = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
+        listener.terms = Arc::new(terms);
+        bound(&switch, listener)
+    })
+}
+
 /// Puts one stanza in, as a sender's task does: whoever is to be woken is woken once the lock is free.
 fn offer(port: &Port, stanza: &[u8]) -> Offer {
     let offer = port.outbox().offer(Instant::ORIGIN, &port.listener, |bytes| bytes.extend_from_slice(stanza));
@@ -139,15 +150,7 @@ fn a_stanza_offered_while_its_receiver_is_replaced_is_refused_or_comes_out_at_th
             let port = Arc::clone(&port);
             thread::spawn(move || (0..2).filter(|_| offer(&port, b"<a/>") != Offer::Closed).count())
         };
-        let newcomer = {
-            let switch = Arc::clone(&switch);
-            thread::spawn(move || {
-                let mut listener = Listener::new(Secret::new("s"));
-                let terms = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
-                listener.terms = Arc::new(terms);
-                bound(&switch, listener)
-            })
-        };
+        let newcomer = replacing(&switch);
         // The old one's task: it goes on until it is told to end, and then closes.
         let (mut outgoing, mut written) = (Outgoing::default(), 0);
         block_on(poll_fn(|cx| {
@@ -167,15 +170,7 @@ fn a_stanza_that_is_delivered_while_its_receiver_is_replaced_comes_to_one_of_the
     loom::model(|| {
         let switch = switch();
         let old = bound(&switch, Listener::new(Secret::new("s")));
-        let newcomer = {
-            let switch = Arc::clone(&switch);
-            thread::spawn(move || {
-                let mut listener = Listener::new(Secret::new("s"));
-                let terms = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
-                listener.terms = Arc::new(terms);
-                bound(&switch, listener)
-            })
-        };
+        let newcomer = replacing(&switch);
         let own = switch.connect(Arc::new(Listener::new(Secret::new("s"))));
         let (mut stream, mut out) = (stream_of("to='a.example'", true), Vec::new());
         let message = stanza(&mut stream, b"<message to='comp.example'/>");

@@ -53,7 +53,7 @@ impl fmt::Display for DomainPattern {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     exact: BTreeSet<Domain>,
-    /// The names behind `*.`
+    /// The names behind `*.`.
     below: BTreeSet<Domain>,
     /// The most labels that one of those has: no longer end of a name has to be looked up.
     labels: usize,

@@ -1,10 +1,13 @@
-//! How much of a component's input is dealt with before the others have their turn, and what of it counts as kept.
+//! How much of a component's input is dealt with before the others have their turn, what of it counts as kept, and that
+//! a batch is one wake and one write.
 
 use core::cell::RefCell;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Wake;
 
 use super::ends::{bound, listener, switch};
 use super::streams::T;
@@ -21,7 +24,14 @@ struct Socket {
     read: usize,
     /// Where a read ends.
     cut: usize,
-    written: Rc<RefCell<Vec<u8>>>,
+    written: Written,
+}
+
+/// Each write by itself.
+type Written = Rc<RefCell<Vec<Vec<u8>>>>;
+
+fn all(written: &Written) -> String {
+    String::from_utf8(written.borrow().concat()).unwrap()
 }
 
 impl Transport for Socket {
@@ -34,7 +44,7 @@ impl Transport for Socket {
     }
 
     fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.written.borrow_mut().extend_from_slice(bytes);
+        self.written.borrow_mut().push(bytes.to_vec());
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -56,14 +66,17 @@ impl Timer for Still {
     }
 }
 
-/// The connection of `a.example`, which sends this, and what is written to it. One read ends within the first stanza.
-fn sends(switch: &Arc<Switch>, stanzas: &str) -> (Connection<Socket, Still>, Rc<RefCell<Vec<u8>>>) {
-    let header = "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='a.example'>";
+/// The connection of a component that sends this, and what is written to it. One read ends within the first stanza.
+fn sends(switch: &Arc<Switch>, domain: &str, stanzas: &str) -> (Connection<Socket, Still>, Written) {
+    let header = format!(
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
+    );
     let proof = Secret::new("s").handshake("1");
     let proof = core::str::from_utf8(&proof).unwrap();
     let opening = format!("{header}<handshake>{proof}</handshake>");
-    let (cut, input) = (opening.len() + 9, [opening.as_str(), stanzas].concat().into_bytes());
-    let written = Rc::<RefCell<Vec<u8>>>::default();
+    let (cut, input) =
+        (opening.len() + stanzas.len().min(9), [opening.as_str(), stanzas].concat().into_bytes());
+    let written = Written::default();
     let socket = Socket { input, read: 0, cut, written: Rc::clone(&written) };
     let id = StreamId::from_text("1").unwrap();
     (Connection::new(Arc::clone(switch), Arc::new(listener()), id, socket, Still), written)
@@ -71,7 +84,12 @@ fn sends(switch: &Arc<Switch>, stanzas: &str) -> (Connection<Socket, Still>, Rc<
 
 /// One turn, in which nothing is worth a line but that it is bound.
 fn take_turn(connection: &mut Connection<Socket, Still>) {
-    while let Poll::Ready(notice) = connection.poll_notice(&mut Context::from_waker(Waker::noop())) {
+    take_turn_as(connection, Waker::noop());
+}
+
+/// The same of a task that this wakes.
+fn take_turn_as(connection: &mut Connection<Socket, Still>, waker: &Waker) {
+    while let Poll::Ready(notice) = connection.poll_notice(&mut Context::from_waker(waker)) {
         assert!(matches!(notice, Some(Notice::Bound { .. })), "{notice:?}");
     }
 }
@@ -86,8 +104,8 @@ fn answered_in_a_turn(others: usize, hidden: bool, payload: &str, requests: usiz
     let _others: Vec<_> =
         (0..others).map(|i| bound(&switch, listener(), &format!("gateway-{i:06}.example"))).collect();
     let request = format!("<iq type='get' from='a.example' to='host.example' id='1'>{payload}</iq>");
-    let (mut connection, written) = sends(&switch, &request.repeat(requests));
-    let answered = || String::from_utf8_lossy(&written.borrow()).matches("type='result'").count();
+    let (mut connection, written) = sends(&switch, "a.example", &request.repeat(requests));
+    let answered = || all(&written).matches("type='result'").count();
     let (mut most, mut turns) = (0, 0);
     while answered() < requests {
         turns += 1;
@@ -124,7 +142,8 @@ fn what_is_unfinished_is_counted_once_it_is_long() {
         let switch = Arc::new(switch());
         switch.set_max_queued(room);
         let text = "a".repeat(200_000);
-        let (mut connection, written) = sends(&switch, &format!("<message to='b.example'><body>{text}"));
+        let (mut connection, written) =
+            sends(&switch, "a.example", &format!("<message to='b.example'><body>{text}"));
         let mut end = None;
         for _ in 0..20 {
             while let Poll::Ready(Some(notice)) =
@@ -136,7 +155,7 @@ fn what_is_unfinished_is_counted_once_it_is_long() {
             }
         }
         assert_eq!(end, ends.then_some(StreamCondition::ResourceConstraint), "with {room}");
-        let written = String::from_utf8(written.borrow().clone()).unwrap();
+        let written = all(&written);
         assert_eq!(written.contains("<resource-constraint "), ends, "{written}");
     }
 }
@@ -150,11 +169,35 @@ fn stanzas_that_wait_for_room_are_not_counted_as_unfinished() {
     let stanza = |out: &mut Vec<u8>| out.extend_from_slice(b"<message/>");
     assert!(matches!(receiver.outbox().offer(T, &receiver.listener, stanza), Offer::Taken { .. }));
     // The first waits, and with what was left of the read before it is more than one read.
-    let (mut connection, written) = sends(&switch, &"<message to='b.example'/>".repeat(10_000));
+    let (mut connection, written) = sends(&switch, "a.example", &"<message to='b.example'/>".repeat(10_000));
     for _ in 0..20 {
         take_turn(&mut connection);
     }
-    let written = String::from_utf8(written.borrow().clone()).unwrap();
+    let written = all(&written);
     assert!(written.ends_with("<handshake/>"), "{written}");
     assert_eq!(switch.counters().get(Count::Delivered), 0);
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_batch_is_one_wake_of_its_receiver_and_one_write() {
+    let switch = Arc::new(switch());
+    let woken = Arc::<Woken>::default();
+    let (mut receiver, written) = sends(&switch, "b.example", "");
+    take_turn_as(&mut receiver, &Arc::clone(&woken).into());
+    let before = written.borrow().len();
+    let message = "<message from='a.example' to='b.example'/>";
+    let (mut sender, _) = sends(&switch, "a.example", &message.repeat(50));
+    take_turn(&mut sender);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    take_turn(&mut receiver);
+    assert_eq!(written.borrow()[before..].to_vec(), [message.repeat(50).into_bytes()]);
 }
