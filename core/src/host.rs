@@ -27,6 +27,12 @@ pub struct HostInfo {
     pub version: String,
 }
 
+impl Default for HostInfo {
+    fn default() -> Self {
+        Self::new("Enjamb", env!("CARGO_PKG_VERSION"))
+    }
+}
+
 impl HostInfo {
     /// Names the software.
     #[must_use]
@@ -35,8 +41,8 @@ impl HostInfo {
     }
 }
 
-/// Where the answers that change come from.
-pub trait HostFacts {
+/// What the answers of a host take from the server.
+pub trait HostDirectory {
     /// The components that disco#items of this host lists, hidden ones left out, in order (XEP-0030).
     fn items(&self, host: &str) -> Vec<Domain>;
     /// The time in UTC as XEP-0082 writes it, such as `2026-11-22T18:00:00Z` (XEP-0202).
@@ -46,7 +52,7 @@ pub trait HostFacts {
 /// Answers a stanza whose `to` is a host, or a user at one, in `out`; false where it was dropped instead,
 /// which is to be counted.
 #[must_use = "a stanza that was not answered is to be counted"]
-pub fn answer(stanza: &Stanza<'_>, info: &HostInfo, facts: &impl HostFacts, out: &mut Vec<u8>) -> bool {
+pub fn answer(stanza: &Stanza<'_>, info: &HostInfo, facts: &impl HostDirectory, out: &mut Vec<u8>) -> bool {
     if stanza.kind() == Kind::Presence || !stanza.may_be_answered() {
         return false;
     }
@@ -97,7 +103,7 @@ fn push_result(
     stanza: &Stanza<'_>,
     reply: Reply,
     info: &HostInfo,
-    facts: &impl HostFacts,
+    facts: &impl HostDirectory,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"<iq type='result'");
@@ -185,7 +191,7 @@ mod tests {
 
     struct Facts;
 
-    impl HostFacts for Facts {
+    impl HostDirectory for Facts {
         fn items(&self, host: &str) -> Vec<Domain> {
             assert_eq!(host, "host.example");
             ["a.example", "b.example"].map(|name| Domain::parse(name).unwrap()).into()

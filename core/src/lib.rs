@@ -34,7 +34,7 @@
 //!
 //!     // Here the secret is looked up, for as long as it takes. `Opened::refuse` says no.
 //!     let secret = Secret::new("test");
-//!     let handshaking = opened.accept(now, secret, &mut wire.out);
+//!     let handshaking = opened.accept(now, [secret].into(), &mut wire.out);
 //!
 //!     let (consumed, next) = handshaking.process(&wire.input, &mut wire.out);
 //!     wire.input.drain(..consumed);
@@ -100,36 +100,36 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Who has a runtime at hand need not write that loop: [`rt`] has it, with backpressure, rates and orderly
-//! ends, over two small traits. `enjamb-tokio` and `enjamb-async-std` implement them.
+//! That is the protocol alone. [`connection`] and [`switch`] are the whole server without I/O, with routing,
+//! backpressure, rates and orderly ends. On an async runtime, use `enjamb-tokio` or `enjamb-async-std` instead, which
+//! drive it.
 //!
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`stream`] | the streams of both sides, from the header to the closing tag |
-//! | [`router`] | who is bound to what, and who may send to whom |
+//! | [`connection`] | one component's connection to a server |
+//! | [`switch`] | what the connections of a server share: who holds which name, and where a stanza goes |
+//! | [`queue`] | stanzas on their way to one connection |
+//! | [`router`] | names and who holds them |
 //! | [`host`] | what a host answers itself: service discovery, ping, version, time |
 //! | [`jid`] | addresses, their domain in canonical form |
 //! | [`shaper`] | how fast a component may send |
 //! | [`proxy`] | who a connection is from that comes through a proxy |
-//! | [`sources`] | who may connect: limits by source address |
-//! | [`rt`] | the one drive loop for all runtimes, and the switch that connections deliver through |
 //!
 //! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
 //! log; [`StanzaError`] answers a single stanza.
 //!
 //! # Features
 //!
-//! * `std` (on): the module [`rt`], which needs locks and I/O errors. Without it the crate is `no_std` and
-//!   needs `alloc` alone.
-//! * `futures` (off): [`rt::Component`] is a `Stream` and a `Sink`.
 //! * `xso` (off): [`Stanza`]s as types of `xmpp-parsers` and as `minidom` elements, and back, through the crate `xso`,
 //!   which is re-exported. It and `minidom` are under MPL-2.0; a new release of theirs that breaks their API is a
-//!   breaking release of this crate.
-#![cfg_attr(not(feature = "std"), no_std)]
+//!   breaking release of this crate. It needs `std`, which the crate does not need without it.
+#![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod connection;
 mod error;
 mod handshake;
 pub mod host;
@@ -137,14 +137,14 @@ pub mod jid;
 mod limits;
 mod namespaces;
 pub mod proxy;
+pub mod queue;
 pub mod router;
-#[cfg(feature = "std")]
-pub mod rt;
 pub mod shaper;
-pub mod sources;
 mod stanza;
 mod stanza_error;
 pub mod stream;
+pub mod switch;
+mod sync;
 mod time;
 #[cfg(feature = "xso")]
 mod typed;
@@ -154,9 +154,10 @@ mod xml;
 pub use error::{Cause, StreamCondition, StreamError};
 pub use handshake::{Secret, StreamId};
 pub use limits::Limits;
-pub use stanza::{Kind, Stanza, StanzaBuf};
+pub use stanza::{ElementCheck, Kind, NotOneElement, OwnedStanza, Stanza};
 pub use stanza_error::{ErrorText, ErrorType, StanzaCondition, StanzaError};
-pub use time::Instant;
+pub use time::{Instant, Now};
+pub use xml::escape::push_attribute;
 pub use xml::{XmlError, XmlFault};
 #[cfg(feature = "xso")]
 pub use xso;

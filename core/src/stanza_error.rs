@@ -269,6 +269,31 @@ impl<'a> StanzaError<'a> {
     }
 }
 
+/// Errors over a port's queue.
+impl StanzaError<'static> {
+    /// The receiver has not read for too long.
+    pub(crate) fn queue_full() -> Self {
+        Self::no_room("the component does not read what is sent to it: its queue is full")
+    }
+
+    /// All queues together hold as much as they may, and the receiver's is long.
+    pub(crate) fn pool_empty() -> Self {
+        Self::no_room(
+            "so much waits for components that do not read that the server takes no more for this one",
+        )
+    }
+
+    fn no_room(text: &'static str) -> Self {
+        Self::new(StanzaCondition::ResourceConstraint, ErrorType::Wait, text)
+    }
+
+    /// The receiver's connection ended before the stanza was sent.
+    pub(crate) fn recipient_gone() -> Self {
+        let text = "the component's connection ended before this could be sent";
+        Self::new(StanzaCondition::RecipientUnavailable, ErrorType::Wait, text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::{String, ToString};

@@ -1,6 +1,7 @@
 //! The core's own clock reading: it never looks at a clock, so the type is plain data.
 
-use core::fmt;
+use alloc::string::String;
+use core::fmt::{self, Write as _};
 use core::num::NonZeroU64;
 use core::ops::{Add, AddAssign};
 use core::time::Duration;
@@ -68,6 +69,44 @@ impl fmt::Debug for Instant {
     }
 }
 
+/// A reading of both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Of the monotonic clock, which all deadlines are measured by.
+    pub monotonic: Instant,
+    /// Of the wall clock, as the time since 1970-01-01T00:00:00Z: what XEP-0202 and delay stamps say.
+    pub unix: Duration,
+}
+
+impl Now {
+    /// The wall clock's time in UTC as XEP-0082 writes it, in seconds: `2026-11-22T18:00:00Z`.
+    #[must_use]
+    pub fn utc(self) -> String {
+        let seconds = self.unix.as_secs();
+        let (year, month, day) = date(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        let mut text = String::with_capacity("2026-11-22T18:00:00Z".len());
+        write!(text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+            .expect("a String takes all");
+        text
+    }
+}
+
+/// The date that lies that many days after 1970-01-01 in the Gregorian calendar. Years begin in March here, so that the
+/// leap day comes last.
+const fn date(days: u64) -> (u64, u64, u64) {
+    // Days since 0000-03-01.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let in_new_year = month >= 10;
+    let month = if in_new_year { month - 9 } else { month + 3 };
+    (year + era * 400 + in_new_year as u64, month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +125,40 @@ mod tests {
         assert_eq!(Instant::ORIGIN.since(end), Duration::ZERO);
         let later = Instant::ORIGIN + Duration::from_millis(5);
         assert_eq!(later.since(Instant::ORIGIN), Duration::from_millis(5));
+    }
+
+    #[test]
+    fn utc_is_right_around_leap_days_and_the_ends_of_centuries() {
+        for (unix, utc) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_795_370_400, "2026-11-22T18:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+        ] {
+            let now = Now { monotonic: Instant::ORIGIN, unix: Duration::from_secs(unix) };
+            assert_eq!(now.utc(), utc, "{unix}");
+        }
+    }
+
+    #[test]
+    fn every_day_of_a_cycle_follows_the_day_before() {
+        let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let mut expected = (1970, 1, 1);
+        for days in 0..146_097 {
+            assert_eq!(date(days), expected);
+            let (year, month, day) = expected;
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let length = lengths[month as usize - 1] + u64::from(is_leap && month == 2);
+            expected = match (month, day) {
+                (12, 31) => (year + 1, 1, 1),
+                (_, day) if day == length => (year, month + 1, 1),
+                _ => (year, month, day + 1),
+            };
+        }
     }
 
     #[test]

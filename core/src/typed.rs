@@ -15,8 +15,8 @@ impl Stanza<'_> {
     /// own that implements [`FromXml`]. The types of `xmpp-parsers` are those of a component's stream with its
     /// feature `component` alone; without it they take no stanza from here.
     ///
-    /// The way back is [`xso::to_vec`], whose bytes [`Component::send`](crate::rt::Component::send) takes, and which
-    /// makes the payload of a [`Request`](crate::rt::Request).
+    /// The way back is [`xso::to_vec`], whose bytes `Component::send` of `enjamb-runtime` takes, and which
+    /// makes the payload of a `Request`.
     ///
     /// # Errors
     /// [`TypeMismatch`](Error::TypeMismatch) where the stanza is another element than `T`; others where it is not

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::stream::{Accepting, Acceptor, Event, Handshaking, Refused, ServerStream, Shaking};
-use enjamb_core::{Cause, Instant, Kind, Limits, Secret, Stanza, StanzaBuf, StreamError, StreamId};
+use enjamb_core::{Cause, Instant, Kind, Limits, OwnedStanza, Secret, Stanza, StreamError, StreamId};
 
 /// A component's header. It declares a prefix that stanzas may use.
 pub(crate) const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' \
@@ -136,7 +136,7 @@ impl Connection {
             Accepting::Opened(opened) => {
                 self.events.push(Happened::Advanced);
                 let secret = Secret::new("test");
-                let handshaking = opened.accept(self.now, secret, &mut self.out);
+                let handshaking = opened.accept(self.now, [secret].into(), &mut self.out);
                 (consumed, Stage::Handshaking(handshaking), true)
             }
             Accepting::Failed(error) => (consumed, self.fail(error), false),
@@ -290,7 +290,7 @@ impl Connection {
 impl Delivery {
     fn of(stanza: &Stanza<'_>) -> Self {
         let bytes = stanza.to_vec();
-        assert_eq!(StanzaBuf::new(stanza).as_stanza().to_vec(), bytes, "a copy is delivered as another");
+        assert_eq!(OwnedStanza::new(stanza).as_stanza().to_vec(), bytes, "a copy is delivered as another");
         Self {
             bytes,
             kind: stanza.kind(),

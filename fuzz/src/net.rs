@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use enjamb_core::Instant;
-use enjamb_core::rt::{Timer, Transport};
+use enjamb_runtime::{Timer, Transport};
 
 /// Lengths of reads and writes: xorshift, so that an input means the same for ever. A seed of 0 cuts nothing.
 #[derive(Clone, Copy)]
@@ -234,6 +235,10 @@ impl Alarm {
 impl Timer for Alarm {
     fn now(&self) -> Instant {
         self.0.now()
+    }
+
+    fn unix(&self) -> Duration {
+        self.now().since_origin()
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {

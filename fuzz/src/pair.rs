@@ -7,10 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use enjamb_core::host::HostInfo;
+use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, ComponentSettings, Connection, End, Listener, Notice, Switch};
+use enjamb_core::switch::{ListenerConfig, Switch, SwitchConfig};
 use enjamb_core::{Cause, Secret, StreamId};
+use enjamb_runtime::{Component, ComponentSettings, ServerConnection, SharedSwitch};
 
 use crate::connection::TRAILER;
 use crate::expat;
@@ -72,8 +73,8 @@ struct Side {
 #[derive(Default)]
 struct Seen {
     /// How the log-in ended, as the component saw it, and as its server did.
-    login: Option<Result<(), End>>,
-    served: Option<Result<(), End>>,
+    login: Option<Result<(), CloseReason>>,
+    served: Option<Result<(), CloseReason>>,
     sent: usize,
     received: Vec<Vec<u8>>,
 }
@@ -88,7 +89,7 @@ pub fn pair_says_all_in_order(data: &[u8]) {
     let is_whole = script.breaks_after.is_none();
     let mut tasks = Tasks::default();
     let host = Domain::parse("h").expect("it is a domain");
-    let switch = Switch::new([host], HostInfo::new("fuzz", "0"), || "2026-11-22T18:00:00Z".into(), false);
+    let switch = SharedSwitch::new(SwitchConfig::new([host]));
     let switch = Arc::new(switch);
     // One after the other, so that it is clear who comes first.
     let sides = [0, 1].map(|number| log_in(&mut tasks, &switch, &script, number));
@@ -129,11 +130,11 @@ pub fn pair_says_all_in_order(data: &[u8]) {
 }
 
 /// Connects a component, and waits until both sides know what came of it.
-fn log_in(tasks: &mut Tasks, switch: &Arc<Switch>, script: &Script<'_>, number: usize) -> Side {
+fn log_in(tasks: &mut Tasks, switch: &Arc<SharedSwitch>, script: &Script<'_>, number: usize) -> Side {
     let login = &script.logins[number];
     let mark = 64 + 16 * usize::from(script.mark);
-    let mut listener = Listener::new(Secret::new("test"));
-    listener.outbox_mark = mark;
+    let mut listener = ListenerConfig::new(Secret::new("test"));
+    listener.queue_mark = mark;
     let cuts = Cuts(script.cuts.rotate_left(number as u32));
     let (theirs, ours) = connection(1 + usize::from(script.room), cuts);
     let theirs = match script.breaks_after {
@@ -144,13 +145,13 @@ fn log_in(tasks: &mut Tasks, switch: &Arc<Switch>, script: &Script<'_>, number: 
 
     let id = StreamId::from_random(number as u128);
     let alarm = Alarm::new(&tasks.clock);
-    let mut served = Connection::new(Arc::clone(switch), Arc::new(listener), id, ours, alarm);
+    let mut served = ServerConnection::new(Arc::clone(switch), Arc::new(listener), id, ours, alarm);
     let notes = Rc::clone(&seen);
     tasks.spawn(move |cx| {
         loop {
-            let outcome = match served.poll_notice(cx) {
-                Poll::Ready(Some(Notice::Bound { .. })) => Ok(()),
-                Poll::Ready(Some(Notice::Ended { end, .. })) => Err(end),
+            let outcome = match served.poll_event(cx) {
+                Poll::Ready(Some(ConnectionEvent::Bound { .. })) => Ok(()),
+                Poll::Ready(Some(ConnectionEvent::Closed { reason: end, .. })) => Err(end),
                 Poll::Ready(Some(_)) => continue,
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
@@ -185,7 +186,7 @@ fn check_login(seen: &Seen, is_whole: bool) -> bool {
     let login = seen.login.as_ref().expect("a log-in ends, one way or the other");
     match (login, &seen.served) {
         (Ok(()), Some(Ok(()))) => true,
-        (Err(End::Error(told)), Some(Err(End::Error(said)))) => {
+        (Err(CloseReason::Error(told)), Some(Err(CloseReason::Error(said)))) => {
             assert_eq!(told.condition, said.condition, "it failed for two reasons");
             let Cause::Peer { text } = &told.cause else { panic!("it failed on its own: {told}") };
             assert_eq!(*text, said.cause.to_string());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Jid;
-use enjamb_core::rt::{Connection, Count, Listener, Switch};
+use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_core::{Instant, StreamId};
+use enjamb_runtime::{ServerConnection, SharedSwitch};
 
 use crate::expected::{Expected, read};
 use crate::model::{Bound, Model};
@@ -35,8 +35,8 @@ struct Peer {
 
 struct World {
     tasks: Tasks,
-    switch: Arc<Switch>,
-    listeners: Vec<Arc<Listener>>,
+    switch: Arc<SharedSwitch>,
+    listeners: Vec<Arc<ListenerConfig>>,
     model: Model,
     peers: Vec<Peer>,
     /// Which connection stands in each slot.
@@ -48,14 +48,14 @@ struct World {
     counted: [u64; 7],
 }
 
-const COUNTED: [Count; 7] = [
-    Count::Delivered,
-    Count::Answered,
-    Count::Bounced,
-    Count::Refused,
-    Count::DroppedRefused,
-    Count::DroppedUndeliverable,
-    Count::DroppedByHost,
+const COUNTED: [Metric; 7] = [
+    Metric::Delivered,
+    Metric::Answered,
+    Metric::Bounced,
+    Metric::Refused,
+    Metric::DroppedRefused,
+    Metric::DroppedUndeliverable,
+    Metric::DroppedByHost,
 ];
 
 /// Plays a script on a server, and on a model of it.
@@ -84,9 +84,9 @@ pub fn server_is_as_the_model(data: &[u8]) {
 impl World {
     fn new(script: &Script) -> Self {
         let hosts = [HOSTS[0], HOSTS[1]];
-        let info = HostInfo::new("fuzz", "0");
-        let switch =
-            Switch::new(hosts.map(domain), info, || "2026-11-22T18:00:00Z".into(), script.list_hidden);
+        let mut config = SwitchConfig::new(hosts.map(domain));
+        config.list_hidden = script.list_hidden;
+        let switch = SharedSwitch::new(config);
         switch.set_known(patterns(&KNOWN));
         Self {
             tasks: Tasks::default(),
@@ -150,10 +150,10 @@ impl World {
         let listener = Arc::clone(&self.listeners[claim.listener]);
         let alarm = Alarm::new(&self.tasks.clock);
         let reads = ours.reads();
-        let mut connection = Connection::new(Arc::clone(&self.switch), listener, id, ours, alarm);
+        let mut connection = ServerConnection::new(Arc::clone(&self.switch), listener, id, ours, alarm);
         self.tasks.spawn(move |cx| {
             loop {
-                match connection.poll_notice(cx) {
+                match connection.poll_event(cx) {
                     std::task::Poll::Ready(Some(_)) => {}
                     std::task::Poll::Ready(None) => return std::task::Poll::Ready(()),
                     std::task::Poll::Pending => return std::task::Poll::Pending,
@@ -302,9 +302,9 @@ impl World {
             }
             Outcome::Error(_) | Outcome::Nothing => match count {
                 // Where no answer may be given it is dropped.
-                Count::Refused => Count::DroppedRefused,
-                Count::Answered => Count::DroppedByHost,
-                _ => Count::DroppedUndeliverable,
+                Metric::Refused => Metric::DroppedRefused,
+                Metric::Answered => Metric::DroppedByHost,
+                _ => Metric::DroppedUndeliverable,
             },
         };
         let place = COUNTED.iter().position(|counted| *counted == count).expect("it is among them");
@@ -319,8 +319,8 @@ impl World {
         to: Option<&str>,
         from: Option<&str>,
         (name, type_, payload): (&str, &str, &str),
-    ) -> (Outcome, Count) {
-        let refused = (Outcome::Error("bad-request"), Count::Refused);
+    ) -> (Outcome, Metric) {
+        let refused = (Outcome::Error("bad-request"), Metric::Refused);
         let grant = &GRANTS[own.listener];
         let Some(to) = to else { return refused };
         let domain_of = |address: &str| Jid::parse(address).expect("it is one").domain().to_owned();
@@ -347,11 +347,11 @@ impl World {
         }
         let receiver = match self.model.holder(&to_domain) {
             Some(Some(receiver)) => receiver,
-            Some(None) => return (self.host(to, name, type_, payload), Count::Answered),
+            Some(None) => return (self.host(to, name, type_, payload), Metric::Answered),
             None if is_listed(&KNOWN, &to_domain) => {
-                return (Outcome::Error("remote-server-timeout"), Count::Bounced);
+                return (Outcome::Error("remote-server-timeout"), Metric::Bounced);
             }
-            None => return (Outcome::Error("remote-server-not-found"), Count::Bounced),
+            None => return (Outcome::Error("remote-server-not-found"), Metric::Bounced),
         };
         let allowed = match GRANTS[self.model.bound[&receiver].listener].access {
             Access::All => true,
@@ -359,9 +359,9 @@ impl World {
             Access::Hosted => self.model.is_host(&from_domain),
         };
         if !allowed {
-            return (Outcome::Error("not-allowed"), Count::Bounced);
+            return (Outcome::Error("not-allowed"), Metric::Bounced);
         }
-        (Outcome::Delivered(receiver, from, to.into()), Count::Delivered)
+        (Outcome::Delivered(receiver, from, to.into()), Metric::Delivered)
     }
 
     /// What a host of the server answers.
@@ -423,7 +423,7 @@ impl World {
             assert_eq!(got, expected, "connection {number} ({:?}): {shown}", peer.claim);
             assert!(!peer.over || peer.wire.is_shut(), "connection {number} is not closed");
         }
-        let counted = COUNTED.map(|count| self.switch.counters().get(count));
+        let counted = COUNTED.map(|count| self.switch.metrics().get(count));
         assert_eq!(counted, self.counted, "of {COUNTED:?}");
         assert_eq!(self.switch.bound(), self.peers.iter().filter(|peer| peer.live).count());
     }

@@ -8,7 +8,7 @@ use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
 use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
 use enjamb_core::router::{ConflictBehaviour, DomainPattern, Terms};
-use enjamb_core::rt::Listener;
+use enjamb_core::switch::ListenerConfig;
 
 use crate::many::Many;
 
@@ -137,7 +137,7 @@ pub(crate) fn of<T>(table: &[T], index: u8) -> &T {
 }
 
 impl Grant {
-    pub(crate) fn listener(&self) -> Arc<Listener> {
+    pub(crate) fn listener(&self) -> Arc<ListenerConfig> {
         let pattern = |scope, conditions| AccessRule {
             clauses: vec![Clause { acl: vec![Pattern { scope, conditions }], verdict: Verdict::Allow }],
         };
@@ -148,7 +148,7 @@ impl Grant {
             }
             Access::Hosted => pattern(Scope::AnyHostedDomain, Vec::new()),
         };
-        let mut listener = Listener::new(Secret::new("test"));
+        let mut listener = ListenerConfig::new(Secret::new("test"));
         listener.terms = Arc::new(Terms {
             hidden: self.hidden,
             check_from: self.check_from,

@@ -1,25 +1,25 @@
-//! The driver of [`enjamb_core`] on `futures-io`: for smol, for async-std, and for whatever else reads and
-//! writes through those traits.
+//! [`enjamb_runtime`] on `futures-io`: for smol, for async-std, and for everything else that reads and writes through
+//! those traits.
 //!
-//! Everything that is XEP-0114 is in the core; this crate brings bytes, time and random stream ids. The
-//! features `smol` and `async-std` add a module each, with `serve` and `connect` on that runtime's own sockets
-//! and tasks. async-std is discontinued in favour of smol (RUSTSEC-2025-0052): it is supported because people
+//! Everything that is XEP-0114 is in [`enjamb_core`]; this crate brings bytes and time. The features `smol` and
+//! `async-std` add a module each, with `serve` and `connect` on that runtime's own sockets and tasks. async-std is discontinued in favour of smol (RUSTSEC-2025-0052): it is supported because people
 //! still run it, and new programs should take smol.
 //!
 #![cfg_attr(feature = "smol", doc = "```")]
 #![cfg_attr(not(feature = "smol"), doc = "```ignore")]
-//! use enjamb_core::{Secret, jid::Domain, host::HostInfo, rt::{Listener, Switch}};
+//! use enjamb_core::switch::{ListenerConfig, SwitchConfig};
+//! use enjamb_core::{Secret, jid::Domain};
+//! use enjamb_async_std::{SharedSwitch, on_smol};
 //! use std::sync::Arc;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> { smol::block_on(async {
-//! let info = HostInfo::new("example", "1.0");
-//! let switch = Arc::new(Switch::new([Domain::parse("localhost")?], info, || "2026-11-22T18:00:00Z".into(), false));
+//! let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("localhost")?])));
 //! let socket = smol::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let address = socket.local_addr()?;
-//! let listener = Arc::new(Listener::new(Secret::new("s3cr3t")));
-//! smol::spawn(enjamb_async_std::on_smol::serve(socket, switch, listener)).detach();
+//! let listener = Arc::new(ListenerConfig::new(Secret::new("s3cr3t")));
+//! smol::spawn(on_smol::serve(socket, switch, listener)).detach();
 //!
-//! let echo = enjamb_async_std::on_smol::connect(address, Domain::parse("echo.localhost")?, Secret::new("s3cr3t")).await?;
+//! let echo = on_smol::connect(address, Domain::parse("echo.localhost")?, Secret::new("s3cr3t")).await?;
 //! echo.send("<message to='echo.localhost'><body>hello</body></message>").await?;
 //! assert!(echo.next().await.is_some());
 //! # Ok(()) }) }
@@ -40,11 +40,13 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 pub use enjamb_core;
+use enjamb_core::Instant;
 pub use enjamb_core::Secret;
 pub use enjamb_core::jid::Domain;
-pub use enjamb_core::rt::ConnectError;
-use enjamb_core::rt::{Component, ComponentSettings, Connection, Listener, Switch, Timer, Transport};
-use enjamb_core::{Instant, StreamId};
+use enjamb_core::switch::ListenerConfig;
+pub use enjamb_runtime;
+pub use enjamb_runtime::{Backoff, Component, ComponentSettings, ConnectError, SharedSwitch};
+use enjamb_runtime::{ServerConnection, Timer, Transport};
 use futures_io::{AsyncRead, AsyncWrite};
 
 /// The bytes of anything that `futures-io` reads from and writes to.
@@ -94,28 +96,7 @@ impl Timer for AsyncIoTimer {
     }
 }
 
-/// Before accepting goes on after a failure.
-#[cfg(any(feature = "smol", feature = "async-std"))]
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
-
-/// A fresh stream id: 128 bits from the operating system.
-///
-/// # Errors
-/// The operating system has no random numbers to give.
-pub fn stream_id() -> io::Result<StreamId> {
-    let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(io::Error::other)?;
-    Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
-}
-
-/// Random bits for a back-off.
-#[cfg(any(feature = "smol", feature = "async-std"))]
-fn jitter() -> io::Result<u32> {
-    getrandom::u32().map_err(io::Error::other)
-}
-
-/// Takes over one accepted connection. What it gives has to be polled to its end, which
-/// [`Connection::next_notice`] does.
+/// Takes over one accepted connection. Poll it to its end, as [`ServerConnection::next_event`] does.
 ///
 /// async-std's own `TcpStream` does not shut its sending side when it is closed: wrap it in `on_async_std::ClosingTcp`,
 /// and that in TLS, if there is any.
@@ -124,30 +105,9 @@ fn jitter() -> io::Result<u32> {
 /// The operating system has no random numbers to give.
 pub fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    switch: Arc<Switch>,
-    listener: Arc<Listener>,
-) -> io::Result<Connection<FuturesIo<S>, AsyncIoTimer>> {
-    Ok(Connection::new(switch, listener, stream_id()?, FuturesIo(stream), AsyncIoTimer::default()))
-}
-
-/// Connects a component over a connection that is there already, and waits until the server has accepted it.
-/// `spawn` runs the connection's task, which ends with it.
-///
-/// async-std's own `TcpStream` does not shut its sending side when it is closed: wrap it in `on_async_std::ClosingTcp`,
-/// and that in TLS, if there is any.
-///
-/// # Errors
-/// The server refuses the component.
-pub async fn connect_over<S>(
-    stream: S,
-    settings: ComponentSettings,
-    spawn: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
-) -> Result<Component, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (component, connection) = Component::connect(settings, FuturesIo(stream), AsyncIoTimer::default());
-    spawn(Box::pin(connection.run()));
-    component.established().await.map_err(ConnectError::Refused)?;
-    Ok(component)
+    switch: Arc<SharedSwitch>,
+    listener: Arc<ListenerConfig>,
+) -> io::Result<ServerConnection<FuturesIo<S>, AsyncIoTimer>> {
+    let id = enjamb_runtime::stream_id()?;
+    Ok(ServerConnection::new(switch, listener, id, FuturesIo(stream), AsyncIoTimer::default()))
 }

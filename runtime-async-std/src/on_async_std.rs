@@ -1,8 +1,9 @@
 //! On async-std: its sockets, its tasks.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,11 +11,12 @@ use std::task::{Context, Poll};
 use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Backoff, Component, ComponentSettings, Listener, Reconnect, Switch};
-
+use enjamb_core::switch::ListenerConfig;
+use enjamb_runtime::sources::SourceLimits;
+use enjamb_runtime::{Component, ComponentSettings, ConnectError, Connector, SharedSwitch};
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::{AsyncIoTimer, ConnectError, PAUSE, accept, connect_over, jitter};
+use crate::{AsyncIoTimer, FuturesIo};
 
 /// A TCP stream whose `poll_close` shuts the sending side: async-std's own does nothing, and the peer would wait
 /// for an end that comes only when the stream is dropped.
@@ -45,76 +47,69 @@ impl AsyncWrite for ClosingTcp {
     }
 }
 
-/// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
-/// [`Switch::shut_down`] ends the connections.
-///
-/// What fails concerns one connection, or passes, as a lack of file descriptors does: it goes on after a pause. Who
-/// wants to know of it, or of what the connections have to say, accepts himself and calls [`accept`].
-pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> Infallible {
-    loop {
-        let Ok((stream, _)) = socket.accept().await else {
-            async_std::task::sleep(PAUSE).await;
-            continue;
-        };
+/// async-std's sockets and tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncStd;
+
+impl Connector for AsyncStd {
+    type Stream = FuturesIo<ClosingTcp>;
+    type Listener = TcpListener;
+    type Timer = AsyncIoTimer;
+
+    async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(address.to_socket_addrs().await?.collect())
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(FuturesIo(ClosingTcp(stream)))
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (stream, peer) = listener.accept().await?;
         // Without it stanzas wait for acknowledgements; that is no reason to refuse the connection.
         let _ = stream.set_nodelay(true);
-        let Ok(mut connection) = accept(ClosingTcp(stream), Arc::clone(&switch), Arc::clone(&listener))
-        else {
-            continue;
-        };
-        let task = async move { while connection.next_notice().await.is_some() {} };
+        Ok((FuturesIo(ClosingTcp(stream)), peer))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(async_std::task::spawn(task));
     }
 }
 
-/// Connects a component and waits until the server has accepted it. The connection is driven in a task of its
-/// own, which ends with it.
+/// [`enjamb_runtime::serve`] with the usual limits by source address.
+pub async fn serve(
+    socket: TcpListener,
+    switch: Arc<SharedSwitch>,
+    listener: Arc<ListenerConfig>,
+) -> Infallible {
+    enjamb_runtime::serve(AsyncStd, socket, switch, listener, SourceLimits::default()).await
+}
+
+/// [`enjamb_runtime::connect`] with the usual settings. `address` is `host:port`, or a [`SocketAddr`].
 ///
 /// # Errors
 /// The server can't be reached, or refuses the component.
 pub async fn connect(
-    address: impl ToSocketAddrs,
+    address: impl ToString,
     domain: Domain,
     secret: Secret,
 ) -> Result<Component, ConnectError> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    connect_over(ClosingTcp(stream), ComponentSettings::new(domain, secret), |task| {
-        drop(async_std::task::spawn(task));
-    })
-    .await
+    let settings = ComponentSettings::new(domain, secret);
+    enjamb_runtime::connect(&AsyncStd, &address.to_string(), settings).await
 }
 
-/// A component that connects again whenever its connection has ended: a loop around [`next`](Self::next).
-#[derive(Debug)]
-pub struct Reconnecting<A> {
-    address: A,
-    settings: ComponentSettings,
-    reconnect: Reconnect<AsyncIoTimer>,
+/// [`enjamb_runtime::connect_over`] anything that `futures-io` reads from and writes to, such as TLS.
+///
+/// # Errors
+/// The server refuses the component.
+pub async fn connect_over<S>(stream: S, settings: ComponentSettings) -> Result<Component, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    enjamb_runtime::connect_over(&AsyncStd, FuturesIo(stream), AsyncIoTimer::default(), settings).await
 }
 
-impl<A: ToSocketAddrs + Clone> Reconnecting<A> {
-    /// The first attempt is made at once. A name in `address` is looked up anew for each.
-    #[must_use]
-    pub fn new(address: A, settings: ComponentSettings, backoff: Backoff) -> Self {
-        Self { address, settings, reconnect: Reconnect::new(AsyncIoTimer::default(), backoff) }
-    }
-
-    /// Waits as long as the end of the last connection asks for, then connects. The last one is closed if it
-    /// lives, so take its stanzas to the end before.
-    ///
-    /// # Errors
-    /// The server can't be reached, or refuses the component. The next call waits before it tries again.
-    pub async fn next(&mut self) -> Result<Component, ConnectError> {
-        let Self { address, settings, reconnect } = self;
-        let connect = async {
-            let stream = TcpStream::connect(address.clone()).await?;
-            stream.set_nodelay(true)?;
-            connect_over(ClosingTcp(stream), settings.clone(), |task| {
-                drop(async_std::task::spawn(task));
-            })
-            .await
-        };
-        reconnect.attempt(jitter()?, connect).await
-    }
-}
+/// A component that connects again whenever its connection has ended.
+pub type Reconnecting = enjamb_runtime::Reconnecting<AsyncStd>;

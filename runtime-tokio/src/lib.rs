@@ -1,19 +1,19 @@
-//! The driver of [`enjamb_core`] on tokio: a component in a few lines, and a listener to embed.
+//! [`enjamb_runtime`] on tokio: a component in a few lines, and a listener to embed.
 //!
-//! Everything that is XEP-0114 is in the core; this crate brings bytes, time and random stream ids.
+//! Everything that is XEP-0114 is in [`enjamb_core`]; this crate brings tokio's bytes, time, sockets and tasks.
 //!
 //! ```
-//! use enjamb_core::{Secret, jid::Domain, host::HostInfo, rt::{Listener, Switch}};
+//! use enjamb_core::switch::{ListenerConfig, SwitchConfig};
+//! use enjamb_core::{Secret, jid::Domain};
+//! use enjamb_tokio::SharedSwitch;
 //! use std::sync::Arc;
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A listener, embedded in an application.
-//! let hosts = [Domain::parse("localhost")?];
-//! let info = HostInfo::new("example", "1.0");
-//! let switch = Arc::new(Switch::new(hosts, info, || "2026-11-22T18:00:00Z".into(), false));
+//! let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("localhost")?])));
 //! let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let address = socket.local_addr()?;
-//! let listener = Arc::new(Listener::new(Secret::new("s3cr3t")));
+//! let listener = Arc::new(ListenerConfig::new(Secret::new("s3cr3t")));
 //! tokio::spawn(enjamb_tokio::serve(socket, switch, listener));
 //!
 //! // A component that talks to itself through it.
@@ -30,21 +30,22 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 pub use enjamb_core;
+use enjamb_core::Instant;
 pub use enjamb_core::Secret;
 pub use enjamb_core::jid::Domain;
-pub use enjamb_core::rt::ConnectError;
-use enjamb_core::rt::{
-    Backoff, Component, ComponentSettings, Connection, Listener, Reconnect, Switch, Timer, Transport,
-};
-use enjamb_core::{Instant, StreamId};
+use enjamb_core::switch::ListenerConfig;
+pub use enjamb_runtime;
+use enjamb_runtime::sources::SourceLimits;
+pub use enjamb_runtime::{Backoff, Component, ComponentSettings, ConnectError, SharedSwitch};
+use enjamb_runtime::{Connector, ServerConnection, Timer, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpStream};
 
 /// The bytes of anything that tokio reads from and writes to: a TCP stream, a TLS stream, a pipe.
 #[derive(Debug)]
@@ -101,67 +102,74 @@ impl Timer for TokioTimer {
     }
 }
 
-/// Before accepting goes on after a failure.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Tokio's sockets and tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokio;
 
-/// A fresh stream id: 128 bits from the operating system.
-///
-/// # Errors
-/// The operating system has no random numbers to give.
-pub fn stream_id() -> io::Result<StreamId> {
-    let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(io::Error::other)?;
-    Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
+impl Connector for Tokio {
+    type Stream = TokioIo<TcpStream>;
+    type Listener = TcpListener;
+    type Timer = TokioTimer;
+
+    async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host(address).await?.collect())
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(TokioIo(stream))
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (stream, peer) = listener.accept().await?;
+        // Without it stanzas wait for acknowledgements; that is no reason to refuse the connection.
+        let _ = stream.set_nodelay(true);
+        Ok((TokioIo(stream), peer))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
 }
 
-/// Takes over one accepted connection, over anything that tokio reads from and writes to. What it gives has
-/// to be polled to its end, which [`Connection::next_notice`] does.
+/// Takes over one accepted connection, over anything that tokio reads from and writes to. Poll it to its end, as
+/// [`ServerConnection::next_event`] does.
 ///
 /// # Errors
 /// The operating system has no random numbers to give.
 pub fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    switch: Arc<Switch>,
-    listener: Arc<Listener>,
-) -> io::Result<Connection<TokioIo<S>, TokioTimer>> {
-    Ok(Connection::new(switch, listener, stream_id()?, TokioIo(stream), TokioTimer::default()))
+    switch: Arc<SharedSwitch>,
+    listener: Arc<ListenerConfig>,
+) -> io::Result<ServerConnection<TokioIo<S>, TokioTimer>> {
+    let id = enjamb_runtime::stream_id()?;
+    Ok(ServerConnection::new(switch, listener, id, TokioIo(stream), TokioTimer::default()))
 }
 
-/// Accepts components on a socket for ever, each in a task of its own. Drop the future to stop accepting;
-/// [`Switch::shut_down`] ends the connections.
-///
-/// What fails concerns one connection, or passes, as a lack of file descriptors does: it goes on after a pause. Who
-/// wants to know of it, or of what the connections have to say, accepts himself and calls [`accept`].
-pub async fn serve(socket: TcpListener, switch: Arc<Switch>, listener: Arc<Listener>) -> Infallible {
-    loop {
-        let Ok((stream, _)) = socket.accept().await else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        // Without it stanzas wait for acknowledgements; that is no reason to refuse the connection.
-        let _ = stream.set_nodelay(true);
-        let Ok(mut connection) = accept(stream, Arc::clone(&switch), Arc::clone(&listener)) else { continue };
-        let task = async move { while connection.next_notice().await.is_some() {} };
-        tokio::spawn(task);
-    }
+/// [`enjamb_runtime::serve`] with the usual limits by source address.
+pub async fn serve(
+    socket: TcpListener,
+    switch: Arc<SharedSwitch>,
+    listener: Arc<ListenerConfig>,
+) -> Infallible {
+    enjamb_runtime::serve(Tokio, socket, switch, listener, SourceLimits::default()).await
 }
 
-/// Connects a component and waits until the server has accepted it. The connection is driven in a task of its
-/// own, which ends with it.
+/// [`enjamb_runtime::connect`] with the usual settings. `address` is `host:port`, or a [`SocketAddr`].
 ///
 /// # Errors
 /// The server can't be reached, or refuses the component.
 pub async fn connect(
-    address: impl ToSocketAddrs,
+    address: impl ToString,
     domain: Domain,
     secret: Secret,
 ) -> Result<Component, ConnectError> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    connect_over(stream, ComponentSettings::new(domain, secret)).await
+    let settings = ComponentSettings::new(domain, secret);
+    enjamb_runtime::connect(&Tokio, &address.to_string(), settings).await
 }
 
-/// [`connect`] over a connection that is there already, such as TLS, with all settings.
+/// [`enjamb_runtime::connect_over`] anything that tokio reads from and writes to, such as TLS.
 ///
 /// # Errors
 /// The server refuses the component.
@@ -169,39 +177,8 @@ pub async fn connect_over<S>(stream: S, settings: ComponentSettings) -> Result<C
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (component, connection) = Component::connect(settings, TokioIo(stream), TokioTimer::default());
-    tokio::spawn(connection.run());
-    component.established().await.map_err(ConnectError::Refused)?;
-    Ok(component)
+    enjamb_runtime::connect_over(&Tokio, TokioIo(stream), TokioTimer::default(), settings).await
 }
 
-/// A component that connects again whenever its connection has ended: a loop around [`next`](Self::next).
-#[derive(Debug)]
-pub struct Reconnecting<A> {
-    address: A,
-    settings: ComponentSettings,
-    reconnect: Reconnect<TokioTimer>,
-}
-
-impl<A: ToSocketAddrs + Clone> Reconnecting<A> {
-    /// The first attempt is made at once. A name in `address` is looked up anew for each.
-    #[must_use]
-    pub fn new(address: A, settings: ComponentSettings, backoff: Backoff) -> Self {
-        Self { address, settings, reconnect: Reconnect::new(TokioTimer::default(), backoff) }
-    }
-
-    /// Waits as long as the end of the last connection asks for, then connects. The last one is closed if it
-    /// lives, so take its stanzas to the end before.
-    ///
-    /// # Errors
-    /// The server can't be reached, or refuses the component. The next call waits before it tries again.
-    pub async fn next(&mut self) -> Result<Component, ConnectError> {
-        let Self { address, settings, reconnect } = self;
-        let connect = async {
-            let stream = TcpStream::connect(address.clone()).await?;
-            stream.set_nodelay(true)?;
-            connect_over(stream, settings.clone()).await
-        };
-        reconnect.attempt(getrandom::u32().map_err(io::Error::other)?, connect).await
-    }
-}
+/// A component that connects again whenever its connection has ended.
+pub type Reconnecting = enjamb_runtime::Reconnecting<Tokio>;

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, Listener, Switch};
+use enjamb_core::switch::{ListenerConfig, Switch, SwitchConfig};
 use enjamb_core::{Kind, Secret};
+use enjamb_runtime::{Component, SharedSwitch};
 use tokio::net::TcpListener;
 
+use crate::secret;
 use crate::terminal::{complain, say};
-use crate::{secret, serve};
 
 /// Runs the demonstration.
 #[must_use]
@@ -33,11 +33,10 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 async fn show() -> Result<()> {
     let screen = Screen { colour: std::io::stdout().is_terminal() };
     let secret = secret::generate()?;
-    let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
-    let switch = Arc::new(Switch::new([Domain::parse("localhost")?], info, serve::utc, false));
+    let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("localhost")?])));
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = socket.local_addr()?;
-    let listener = Arc::new(Listener::new(Secret::new(secret.as_str())));
+    let listener = Arc::new(ListenerConfig::new(Secret::new(secret.as_str())));
     tokio::spawn(enjamb_tokio::serve(socket, Arc::clone(&switch), listener));
     screen.say(&format!("A server for 'localhost' listens on {address}. Two components connect to it:"));
 

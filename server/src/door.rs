@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use enjamb_core::rt::{End, Notice, Timer};
-use enjamb_core::sources::{Sources, Visit};
-use enjamb_core::{Instant, StreamCondition};
+use enjamb_core::Instant;
+use enjamb_core::connection::ConnectionEvent;
+use enjamb_runtime::Timer;
+use enjamb_runtime::sources::{Permit, SourceLimiter};
 use enjamb_tokio::TokioTimer;
 use tokio::sync::Semaphore;
 
@@ -13,7 +14,7 @@ use crate::{config, log};
 
 /// A listener's door.
 pub(crate) struct Door {
-    sources: Mutex<Sources>,
+    sources: Mutex<SourceLimiter>,
     /// For all connections.
     places: Semaphore,
     /// For those that have not authenticated.
@@ -22,7 +23,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(settings: &config::Listener) -> Arc<Self> {
-        let sources = Mutex::new(Sources::new(settings.sources.clone()));
+        let sources = Mutex::new(SourceLimiter::new(settings.sources.clone()));
         let most = |number: usize| Semaphore::new(number.min(Semaphore::MAX_PERMITS));
         let (places, room) = (most(settings.max_connections), most(settings.max_unauthenticated));
         Arc::new(Self { sources, places, room })
@@ -35,10 +36,10 @@ impl Door {
         // The guest gives both back. A permit that it owned would name its semaphore, as long as it lives.
         place.forget();
         room.forget();
-        Guest { door: Arc::clone(self), visit: None, authenticated: false }
+        Guest { door: Arc::clone(self), permit: None, authenticated: false }
     }
 
-    fn sources(&self) -> MutexGuard<'_, Sources> {
+    fn sources(&self) -> MutexGuard<'_, SourceLimiter> {
         // No call can leave the table between two states that matter.
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,7 +53,7 @@ fn now() -> Instant {
 pub(crate) struct Guest {
     door: Arc<Door>,
     /// Its source has let it in.
-    visit: Option<Visit>,
+    permit: Option<Permit>,
     authenticated: bool,
 }
 
@@ -61,7 +62,7 @@ impl Guest {
     pub(crate) fn enter(mut self, peer: SocketAddr) -> Option<Self> {
         let entered = self.door.sources().enter(now(), peer.ip());
         match entered {
-            Ok(visit) => self.visit = Some(visit),
+            Ok(permit) => self.permit = Some(permit),
             Err(why) => {
                 log::turned_away(peer, &why);
                 return None;
@@ -71,22 +72,12 @@ impl Guest {
     }
 
     /// Takes note of how the connection does.
-    pub(crate) fn notice(&mut self, notice: &Notice) {
-        match notice {
-            Notice::Bound { .. } => {
-                self.give_back_room();
-                if let Some(visit) = &mut self.visit {
-                    self.door.sources().authenticated(visit);
-                }
-            }
-            Notice::Ended { end: End::Error(error), .. } => {
-                // A conflict is decided after the secret was proved, and that we stop is nobody's fault.
-                let innocent = [StreamCondition::SystemShutdown, StreamCondition::Conflict];
-                if !innocent.contains(&error.condition) {
-                    self.failed();
-                }
-            }
-            _ => {}
+    pub(crate) fn event(&mut self, event: &ConnectionEvent) {
+        if matches!(event, ConnectionEvent::Bound { .. }) {
+            self.give_back_room();
+        }
+        if let Some(permit) = &mut self.permit {
+            self.door.sources().note(now(), permit, event);
         }
     }
 
@@ -99,16 +90,16 @@ impl Guest {
 
     /// The connection failed before the secret was proved.
     pub(crate) fn failed(&self) {
-        if let Some(visit) = &self.visit {
-            self.door.sources().failed(now(), visit);
+        if let Some(permit) = &self.permit {
+            self.door.sources().failed(now(), permit);
         }
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if let Some(visit) = self.visit.take() {
-            self.door.sources().leave(visit);
+        if let Some(permit) = self.permit.take() {
+            self.door.sources().leave(permit);
         }
         self.give_back_room();
         self.door.places.add_permits(1);

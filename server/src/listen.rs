@@ -8,8 +8,9 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use enjamb_core::router::Terms;
-use enjamb_core::rt::{Listener, Switch};
+use enjamb_core::switch::ListenerConfig;
 use enjamb_core::{Limits, Secret};
+use enjamb_runtime::SharedSwitch;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,12 +44,12 @@ pub(crate) fn open(settings: &config::Listener) -> io::Result<TcpListener> {
 }
 
 /// What the core has to know of a listener.
-fn core_settings(settings: &config::Listener) -> Listener {
+fn core_settings(settings: &config::Listener) -> ListenerConfig {
     let mut limits = Limits::default();
     limits.stanza = settings.max_stanza_size;
     limits.negotiation_step = settings.state_timeout;
     limits.keepalive = settings.keepalive;
-    let mut listener = Listener::new(Secret::new(settings.password.expose()));
+    let mut listener = ListenerConfig::new(Secret::new(settings.password.expose()));
     listener.terms = Arc::new(Terms {
         hidden: settings.hidden_components,
         check_from: settings.check_from,
@@ -66,8 +67,8 @@ fn core_settings(settings: &config::Listener) -> Listener {
 /// Where a listener's connections go.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) switch: Arc<Switch>,
-    pub(crate) listener: Arc<Listener>,
+    pub(crate) switch: Arc<SharedSwitch>,
+    pub(crate) listener: Arc<ListenerConfig>,
     /// What comes before a stream; most often nothing.
     entry: Option<Arc<Entry>>,
     pub(crate) connections: TaskTracker,
@@ -79,7 +80,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(
         settings: &config::Listener,
-        switch: &Arc<Switch>,
+        switch: &Arc<SharedSwitch>,
         connections: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
@@ -205,8 +206,8 @@ fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     mut guest: Guest,
-    switch: Arc<Switch>,
-    listener: Arc<Listener>,
+    switch: Arc<SharedSwitch>,
+    listener: Arc<ListenerConfig>,
 ) -> Option<impl Future<Output = ()>> {
     let mut connection = match enjamb_tokio::accept(stream, switch, listener) {
         Ok(connection) => connection,
@@ -217,9 +218,9 @@ fn serve(
     };
     let mut log = ConnectionLog::new(connection.id(), peer);
     Some(poll_fn(move |cx| {
-        while let Some(notice) = ready!(connection.poll_notice(cx)) {
-            guest.notice(&notice);
-            log.notice(connection.id(), &notice);
+        while let Some(event) = ready!(connection.poll_event(cx)) {
+            guest.event(&event);
+            log.event(connection.id(), &event);
         }
         Poll::Ready(())
     }))
@@ -227,8 +228,8 @@ fn serve(
 
 #[cfg(test)]
 mod tests {
-    use enjamb_core::host::HostInfo;
     use enjamb_core::jid;
+    use enjamb_core::switch::SwitchConfig;
 
     use super::*;
 
@@ -244,7 +245,7 @@ mod tests {
                 .map(|(stream, (_, peer))| (stream, peer))
                 .unwrap();
         let hosts = [jid::Domain::parse("localhost").unwrap()];
-        let switch = Arc::new(Switch::new(hosts, HostInfo::new("test", "1"), || "".into(), false));
+        let switch = Arc::new(SharedSwitch::new(SwitchConfig::new(hosts)));
         let guest = Door::new(&settings).next_guest().await;
         let serving = serve(stream, peer, guest, switch, Arc::new(core_settings(&settings))).unwrap();
         assert!(size_of_val(&serving) <= 400, "{}", size_of_val(&serving));

@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use enjamb_core::StreamCondition;
+use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{Change, ConflictBehaviour, ConnId};
-use enjamb_core::rt::{End, Notice};
-use enjamb_core::sources::TurnedAway;
 use enjamb_core::stream::Refused;
+use enjamb_runtime::sources::Denied;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -66,10 +66,10 @@ impl ConnectionLog {
         Self { peer, refusals: None, bound: None }
     }
 
-    pub(crate) fn notice(&mut self, conn: ConnId, notice: &Notice) {
+    pub(crate) fn event(&mut self, conn: ConnId, event: &ConnectionEvent) {
         let peer = self.peer;
-        match notice {
-            Notice::Bound { domain, is_subdomain, replaced, changes } => {
+        match event {
+            ConnectionEvent::Bound { domain, is_subdomain, replaced, changes } => {
                 self.bound = Some(domain.clone());
                 let subdomain = if *is_subdomain { " under every host" } else { "" };
                 if self.may_log(1) {
@@ -81,27 +81,29 @@ impl ConnectionLog {
                 }
                 self.changes(changes);
             }
-            Notice::Refused(refused) => self.refused(conn, refused),
-            Notice::MoreRefused(number) => self.refusals().count(*number),
-            Notice::Ended { domain, end, unsent, changes } => {
+            ConnectionEvent::Refused(refused) => self.refused(conn, refused),
+            ConnectionEvent::MoreRefused(number) => self.refusals().count(*number),
+            ConnectionEvent::Closed { domain, reason, unsent, changes } => {
                 self.flush_refusals(conn);
                 let unsent = *unsent;
                 let is_known = domain.is_some();
                 let domain = domain.as_ref().map_or("-", |domain| domain.as_str());
-                let fault = match end {
-                    End::Error(error) if error.condition != StreamCondition::SystemShutdown => Some(error),
+                let fault = match reason {
+                    CloseReason::Error(error) if error.condition != StreamCondition::SystemShutdown => {
+                        Some(error)
+                    }
                     _ => None,
                 };
                 match fault {
                     // A port scan or a health check is no news.
                     None if !is_known => {
-                        debug!(conn = conn.0, %peer, "connection ended before its stream began: {end}");
+                        debug!(conn = conn.0, %peer, "connection ended before its stream began: {reason}");
                     }
                     _ if !self.may_log(1) => {}
                     Some(error) => {
                         warn!(conn = conn.0, %peer, domain, unsent, condition = %error.condition, "connection ended: {}", error.cause);
                     }
-                    None => info!(conn = conn.0, %peer, domain, unsent, "connection ended: {end}"),
+                    None => info!(conn = conn.0, %peer, domain, unsent, "connection ended: {reason}"),
                 }
                 self.changes(changes);
             }
@@ -248,7 +250,7 @@ impl AcceptLog {
 }
 
 /// A connection was closed at once.
-pub(crate) fn turned_away(peer: SocketAddr, why: &TurnedAway) {
+pub(crate) fn turned_away(peer: SocketAddr, why: &Denied) {
     if TURNED_AWAY.may_log() {
         warn!(%peer, "connection turned away: {why}");
     }

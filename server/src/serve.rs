@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use enjamb_core::host::HostInfo;
-use enjamb_core::rt::Switch;
+use enjamb_core::switch::{Switch, SwitchConfig};
+use enjamb_runtime::SharedSwitch;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -158,19 +159,14 @@ fn reload(listeners: &[(SocketAddr, Arc<Tls>)]) {
 }
 
 /// The switch that a configuration describes.
-fn switch_for(config: &Config) -> Switch {
-    let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
-    let hosts = config.hosts.iter().cloned();
-    let switch = Switch::new(hosts, info, utc, config.users_can_see_hidden_services);
-    if let Some(bytes) = config.max_queued_bytes {
-        switch.set_max_queued(bytes);
-    }
+fn switch_for(config: &Config) -> SharedSwitch {
+    let mut settings = SwitchConfig::new(config.hosts.iter().cloned());
+    settings.info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
+    settings.list_hidden = config.users_can_see_hidden_services;
+    settings.max_queued = config.max_queued_bytes.unwrap_or(settings.max_queued);
+    let switch = SharedSwitch::new(settings);
     switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
     switch
-}
-
-pub(crate) fn utc() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 /// What somebody who has just started the server for the first time needs.

@@ -10,7 +10,7 @@ pub mod differences;
 pub mod env;
 pub mod expat;
 pub mod foreign;
-pub mod mini_server;
+pub mod local_server;
 pub mod mutants;
 pub mod peer;
 pub mod proc;

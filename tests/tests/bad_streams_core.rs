@@ -1,14 +1,15 @@
-//! The hostile and odd streams of `data/bad-streams` against the core and its router, without a socket.
+//! The hostile and odd streams of `data/bad-streams` against the core's server, without a socket.
 #![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
 
 use std::sync::Arc;
 
 use enjamb_core::Limits;
 use enjamb_core::router::{ConnId, DomainPattern};
+use enjamb_core::switch::Switch;
 use enjamb_probe::cuts::Cut;
 use enjamb_probe::{Case, Names, Observed, Phase, Verdict, streams, wire};
 use enjamb_tests::corpus::proof;
-use enjamb_tests::mini_server::{MiniServer, domain};
+use enjamb_tests::local_server::{LocalServer, domain};
 use roxmltree::Document;
 
 /// Cases whose outcome is outside `expect`, each with the reason. None may be missing, and none too many.
@@ -16,7 +17,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[];
 
 const QUESTION: &str = "<message from='comp.example' to='peer.example' id='PROBE'/>";
 
-fn login(server: &mut MiniServer, name: &str, id: &str) -> ConnId {
+fn login(server: &mut LocalServer, name: &str, id: &str) -> ConnId {
     let conn = server.connect(id);
     server.receive(conn, wire::header(name).as_bytes());
     server.receive(conn, handshake(id).as_bytes());
@@ -28,15 +29,19 @@ fn handshake(id: &str) -> String {
     format!("<handshake>{}</handshake>", proof(id, "s3cret"))
 }
 
-fn setting() -> MiniServer {
-    let mut server = MiniServer::new(&["host.example"], "s3cret");
+fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.stanza = 262_144;
-    server.limits = Arc::new(limits);
+    limits
+}
+
+fn setting() -> LocalServer {
+    let mut server = LocalServer::new(&["host.example"], "s3cret");
+    server.listener.limits = Arc::new(limits());
     let listed = ["comp.example", "peer.example", "down.example"];
     let listed: Vec<_> = listed.iter().map(|name| DomainPattern::Exact(domain(name))).collect();
-    server.router.set_known(listed.clone());
-    server.domains = Some(listed);
+    server.switch.set_known(listed.clone());
+    server.listener.domains = Some(listed);
     server
 }
 

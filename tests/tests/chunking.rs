@@ -6,16 +6,20 @@
 use std::sync::Arc;
 
 use enjamb_core::Limits;
+use enjamb_core::connection::ConnectionEvent;
 use enjamb_core::router::{ConnId, DomainPattern, Terms};
+use enjamb_core::switch::{Metric, Switch};
 use enjamb_probe::{Case, Names, Phase, streams, wire};
 use enjamb_tests::corpus::{self, proof};
 use enjamb_tests::cuts::Cut;
-use enjamb_tests::mini_server::{MiniServer, domain};
+use enjamb_tests::local_server::{LocalServer, domain};
 
 /// Everything that can be seen of a session from outside.
 #[derive(Debug, PartialEq, Eq)]
 struct Session {
-    log: Vec<String>,
+    events: Vec<String>,
+    /// What the stanzas added to each counter.
+    counted: Vec<u64>,
     sent: Vec<u8>,
     delivered: Vec<u8>,
     ended: bool,
@@ -23,7 +27,7 @@ struct Session {
 
 const ID: &str = "6d2f1c0e";
 
-fn login(server: &mut MiniServer, name: &str, secret: &str) -> ConnId {
+fn login(server: &mut LocalServer, name: &str, secret: &str) -> ConnId {
     let conn = server.connect(ID);
     server.receive(conn, wire::header(name).as_bytes());
     server.receive(conn, format!("<handshake>{}</handshake>", proof(ID, secret)).as_bytes());
@@ -31,7 +35,42 @@ fn login(server: &mut MiniServer, name: &str, secret: &str) -> ConnId {
     conn
 }
 
-fn play(server: &mut MiniServer, receiver: ConnId, id: &str, bytes: &[u8], cut: &Cut) -> Session {
+/// Events without the number of their connection, which is another for each. Refused elements are counted: how many get
+/// an event of their own depends on when the events are taken.
+fn shown(events: &[ConnectionEvent], conn: ConnId) -> Vec<String> {
+    let refused = |event: &&ConnectionEvent| {
+        matches!(event, ConnectionEvent::Refused(_) | ConnectionEvent::MoreRefused(_))
+    };
+    events
+        .iter()
+        .filter(|event| !refused(event))
+        .map(|event| format!("{event:?}").replace(&format!("{conn:?}"), "itself"))
+        .collect()
+}
+
+impl Session {
+    fn count(&self, metric: Metric) -> u64 {
+        let place = Metric::ALL.iter().position(|one| *one == metric);
+        self.counted[place.expect("all are counted")]
+    }
+
+    /// How many elements were dealt with.
+    fn stanzas(&self) -> u64 {
+        use Metric::{
+            Answered, Bounced, Delivered, DroppedByHost, DroppedRefused, DroppedUndeliverable, Refused,
+        };
+        let all =
+            [Answered, Bounced, Delivered, DroppedByHost, DroppedRefused, DroppedUndeliverable, Refused];
+        all.iter().map(|metric| self.count(*metric)).sum()
+    }
+
+    fn is_closed_by_peer(&self) -> bool {
+        self.events.last().is_some_and(|event| event.contains("reason: ByPeer"))
+    }
+}
+
+fn play(server: &mut LocalServer, receiver: ConnId, id: &str, bytes: &[u8], cut: &Cut) -> Session {
+    let before = server.metrics();
     let conn = server.connect(id);
     server.take_out(receiver);
     for piece in cut.pieces(bytes) {
@@ -41,7 +80,8 @@ fn play(server: &mut MiniServer, receiver: ConnId, id: &str, bytes: &[u8], cut: 
         }
     }
     let session = Session {
-        log: server.log(conn).to_vec(),
+        events: shown(server.events(conn), conn),
+        counted: server.metrics().iter().zip(&before).map(|(after, before)| after - before).collect(),
         sent: server.take_out(conn),
         delivered: server.take_out(receiver),
         ended: server.has_ended(conn),
@@ -50,12 +90,12 @@ fn play(server: &mut MiniServer, receiver: ConnId, id: &str, bytes: &[u8], cut: 
     session
 }
 
-fn test_server() -> (MiniServer, ConnId) {
-    let mut server = MiniServer::new(&["host.example"], "s3cret");
+fn test_server() -> (LocalServer, ConnId) {
+    let mut server = LocalServer::new(&["host.example"], "s3cret");
     let mut limits = Limits::default();
     limits.stanza = 262_144;
-    server.limits = Arc::new(limits);
-    server.router.set_known(vec![DomainPattern::Exact(domain("down.example"))]);
+    server.listener.limits = Arc::new(limits);
+    server.switch.set_known(vec![DomainPattern::Exact(domain("down.example"))]);
     let receiver = login(&mut server, "peer.example", "s3cret");
     (server, receiver)
 }
@@ -102,7 +142,7 @@ fn bad_streams_end_alike_however_they_are_cut() {
 #[test]
 fn stanzas_of_the_xeps_come_out_alike_however_they_are_cut() {
     let (mut server, receiver) = test_server();
-    server.terms = Arc::new(Terms { check_from: false, ..Terms::default() });
+    server.listener.terms = Arc::new(Terms { check_from: false, ..Terms::default() });
     let opening = opening(Phase::Authed, wire::header("comp.example").as_bytes());
     let mut delivered = 0;
     // In batches, since each takes its place behind another stanza that way; each with its own random cuts.
@@ -114,9 +154,9 @@ fn stanzas_of_the_xeps_come_out_alike_however_they_are_cut() {
         }
         bytes.extend_from_slice(b"</stream:stream>");
         let whole = play(&mut server, receiver, ID, &bytes, &Cut::Whole);
-        assert_eq!(whole.log.last().map(String::as_str), Some("closed"), "{} ff.", stanzas[0].name);
-        assert_eq!(whole.log.len(), stanzas.len() + 2, "each stanza gives one event");
-        delivered += whole.log.iter().filter(|line| line.starts_with("delivered")).count();
+        assert!(whole.is_closed_by_peer(), "{} ff.", stanzas[0].name);
+        assert_eq!(whole.stanzas(), stanzas.len() as u64, "each stanza is counted once");
+        delivered += whole.count(Metric::Delivered);
         let sizes = [1, 2, 3, 5, 7, 16].map(Cut::Every).into_iter();
         let random = (0..20).map(|index| Cut::Random(batch as u64 * 20 + index));
         for cut in sizes.chain(random) {
@@ -132,22 +172,19 @@ fn sessions_of_real_clients_come_out_alike_however_they_are_cut() {
     let streams = corpus::client_streams();
     assert_eq!(streams.len(), 22);
     for stream in &streams {
-        let mut server = MiniServer::new(&["localhost"], "s3cr3t");
+        let mut server = LocalServer::new(&["localhost"], "s3cr3t");
         // They talked to both other components of their recording.
         let others =
             ["a.localhost", "b.localhost", "c.localhost"].iter().filter(|name| **name != stream.domain);
         let others: Vec<ConnId> = others.map(|name| login(&mut server, name, "s3cr3t")).collect();
         let reads = Cut::Sizes(stream.reads.clone());
         let whole = play(&mut server, others[0], &stream.id, &stream.bytes, &Cut::Whole);
-        assert_eq!(whole.log[0], "bound", "{}: the handshake is right", stream.file);
-        let closed = whole.log.last().is_some_and(|line| line == "closed");
-        assert_eq!(closed, stream.closes, "{}: {:?}", stream.file, whole.log.last());
+        assert_eq!(whole.count(Metric::Bound), 1, "{}: the handshake is right", stream.file);
+        assert_eq!(whole.is_closed_by_peer(), stream.closes, "{}: {:?}", stream.file, whole.events);
         assert_eq!(whole.ended, stream.closes);
-        let stanzas = stanzas_in(&stream.bytes);
-        let events = whole.log.len() - 1 - usize::from(closed);
-        assert_eq!(events, stanzas, "{}: {:#?}", stream.file, whole.log);
-        let refused: Vec<_> = whole.log.iter().filter(|line| line.starts_with("refused")).collect();
-        assert!(refused.is_empty(), "{}: {refused:#?}", stream.file);
+        assert_eq!(whole.stanzas(), stanzas_in(&stream.bytes) as u64, "{}: {whole:?}", stream.file);
+        let refused = whole.count(Metric::Refused) + whole.count(Metric::DroppedRefused);
+        assert_eq!(refused, 0, "{}: {:#?}", stream.file, whole.events);
         for cut in Cut::many(20).into_iter().chain([reads]) {
             for other in &others {
                 server.take_out(*other);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Clock};
 use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
 use enjamb_core::{Instant, Limits, Secret, StreamId};
 use enjamb_tests::corpus::proof;
-use enjamb_tests::mini_server::domain;
+use enjamb_tests::local_server::domain;
 
 fn stream() -> ServerStream {
     let (limits, mut out) = (Arc::new(Limits::default()), Vec::new());
@@ -17,7 +17,7 @@ fn stream() -> ServerStream {
     let acceptor =
         Acceptor::new(domain("host.example"), StreamId::from_text("1").unwrap(), limits, Instant::ORIGIN);
     let (_, Accepting::Opened(opened)) = acceptor.process(header, &mut out) else { panic!() };
-    let shaking = opened.accept(Instant::ORIGIN, Secret::new("s"), &mut out);
+    let shaking = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), &mut out);
     let handshake = format!("<handshake>{}</handshake>", proof("1", "s"));
     let (_, Shaking::Proved(proved)) = shaking.process(handshake.as_bytes(), &mut out) else { panic!() };
     proved.bind(Instant::ORIGIN, true, &mut out)

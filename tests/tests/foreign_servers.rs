@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::rt::{Backoff, Component, ComponentSettings, ConnectError, End, Request, RequestError};
 use enjamb_core::{Limits, Secret, StreamCondition};
+use enjamb_runtime::{Backoff, Component, ComponentSettings, ConnectError, Request, RequestError};
 use enjamb_tests::foreign::{ForeignServer, Kind};
 use enjamb_tests::server::SECRET;
 use rustix::process::Signal;
@@ -80,7 +81,7 @@ async fn talk(a: Component, b: Component) {
 
     a.close();
     while a.next().await.is_some() {}
-    assert!(matches!(a.end(), Some(End::ByUs)));
+    assert!(matches!(a.end(), Some(CloseReason::ByUs)));
 }
 
 fn all_runtimes_talk(kind: Kind) {
@@ -123,7 +124,9 @@ fn a_wrong_secret_is_refused(kind: Kind) {
     let server = ForeignServer::start(kind, &DOMAINS);
     on_tokio(async {
         let refused = enjamb_tokio::connect(server.addr(), domain(DOMAINS[0]), Secret::new("wrong")).await;
-        let Err(error @ ConnectError::Refused(End::Error(_))) = &refused else { panic!("{refused:?}") };
+        let Err(error @ ConnectError::Refused(CloseReason::Error(_))) = &refused else {
+            panic!("{refused:?}")
+        };
         assert!(error.to_string().contains("not-authorized"), "{error}");
         // A person has to repair that: minutes, not seconds.
         assert!(Backoff::default().after_failure(error, 0) >= Duration::from_secs(300));
@@ -145,7 +148,7 @@ fn a_silent_server_is_noticed(kind: Kind) {
         server.signal(Signal::STOP);
         let end = tokio::time::timeout(Duration::from_secs(20), component.next()).await;
         assert!(matches!(end, Ok(None)), "{end:?}");
-        let Some(End::Error(error)) = component.end() else { panic!("{:?}", component.end()) };
+        let Some(CloseReason::Error(error)) = component.end() else { panic!("{:?}", component.end()) };
         assert_eq!(error.condition, StreamCondition::ConnectionTimeout);
         server.signal(Signal::CONT);
     });
@@ -155,8 +158,12 @@ fn it_comes_back_with_the_server(kind: Kind) {
     let mut server = ForeignServer::start(kind, &DOMAINS);
     let mut backoff = Backoff::default();
     (backoff.first, backoff.most) = (Duration::from_millis(50), Duration::from_millis(200));
-    let mut reconnecting =
-        enjamb_tokio::Reconnecting::new(server.addr().to_string(), settings(DOMAINS[0]), backoff);
+    let mut reconnecting = enjamb_tokio::Reconnecting::new(
+        enjamb_tokio::Tokio,
+        &server.addr().to_string(),
+        settings(DOMAINS[0]),
+        backoff,
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let first = runtime.block_on(reconnecting.next()).unwrap();
     server.restart();
@@ -224,7 +231,7 @@ fn prosody_says_that_the_name_is_taken() {
         let first =
             enjamb_tokio::connect(server.addr(), domain(DOMAINS[0]), Secret::new(SECRET)).await.unwrap();
         let refused = enjamb_tokio::connect(server.addr(), domain(DOMAINS[0]), Secret::new(SECRET)).await;
-        let Err(ConnectError::Refused(End::Error(error))) = &refused else { panic!("{refused:?}") };
+        let Err(ConnectError::Refused(CloseReason::Error(error))) = &refused else { panic!("{refused:?}") };
         assert_eq!(error.condition, StreamCondition::Conflict);
         assert!(first.end().is_none());
     });

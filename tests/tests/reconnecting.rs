@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use enjamb_core::Secret;
+use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Backoff, ComponentSettings, ConnectError, End, Listener, Switch};
+use enjamb_core::switch::{ListenerConfig, Switch};
+use enjamb_runtime::{Backoff, ComponentSettings, ConnectError, SharedSwitch};
 use enjamb_tests::env;
 use enjamb_tests::sim::{SECRET, switch};
 
 macro_rules! comes_back {
-    ($name:ident, $run:expr, $listener:ty, $spawn:expr, $serve:path, $reconnecting:ty) => {
+    ($name:ident, $run:expr, $listener:ty, $spawn:expr, $serve:path, $connector:expr) => {
         #[test]
         fn $name() {
             $run(async {
@@ -30,12 +32,12 @@ macro_rules! comes_back {
                 drop(free);
 
                 let name = format!("localhost:{}", address.port());
-                let mut component = <$reconnecting>::new(name, settings, backoff);
+                let mut component = enjamb_runtime::Reconnecting::new($connector, &name, settings, backoff);
                 let nobody = component.next().await;
                 assert!(matches!(nobody, Err(ConnectError::Unreachable(_))), "{nobody:?}");
                 let socket = <$listener>::bind(address).await.unwrap();
                 let switch = switch(&["host.example"]);
-                let listener = Arc::new(Listener::new(Secret::new(SECRET)));
+                let listener = Arc::new(ListenerConfig::new(Secret::new(SECRET)));
                 let _task = $spawn($serve(socket, Arc::clone(&switch), listener));
                 for _ in 0..2 {
                     let connected = component.next().await.unwrap();
@@ -43,7 +45,7 @@ macro_rules! comes_back {
                     assert!(connected.next().await.is_some());
                     connected.close();
                     while connected.next().await.is_some() {}
-                    assert!(matches!(connected.end(), Some(End::ByUs)));
+                    assert!(matches!(connected.end(), Some(CloseReason::ByUs)));
                     // The server has unbound it once the other end has seen the end, too.
                     while switch.bound() > 0 {
                         let_others_run().await;
@@ -81,7 +83,7 @@ comes_back!(
     tokio::net::TcpListener,
     tokio::spawn,
     enjamb_tokio::serve,
-    enjamb_tokio::Reconnecting<String>
+    enjamb_tokio::Tokio
 );
 comes_back!(
     on_smol_it_comes_back,
@@ -89,7 +91,7 @@ comes_back!(
     smol::net::TcpListener,
     smol::spawn,
     enjamb_async_std::on_smol::serve,
-    enjamb_async_std::on_smol::Reconnecting<String>
+    enjamb_async_std::on_smol::Smol
 );
 comes_back!(
     on_async_std_it_comes_back,
@@ -97,7 +99,7 @@ comes_back!(
     async_std::net::TcpListener,
     async_std::task::spawn,
     enjamb_async_std::on_async_std::serve,
-    enjamb_async_std::on_async_std::Reconnecting<String>
+    enjamb_async_std::on_async_std::AsyncStd
 );
 
 /// The library with which a program sees another `/etc/hosts`.
@@ -123,7 +125,7 @@ fn a_name_that_moves_is_followed_on_every_runtime() {
             let switch = switch(&["host.example"]);
             let socket = runtime.block_on(tokio::net::TcpListener::bind(at)).unwrap();
             let at = socket.local_addr().unwrap();
-            let listener = Arc::new(Listener::new(Secret::new(SECRET)));
+            let listener = Arc::new(ListenerConfig::new(Secret::new(SECRET)));
             let task = runtime.spawn(enjamb_tokio::serve(socket, Arc::clone(&switch), listener));
             (switch, at, task)
         };
@@ -150,7 +152,7 @@ fn a_name_that_moves_is_followed_on_every_runtime() {
     fs::remove_file(&path).unwrap();
 }
 
-fn until_bound(switch: &Switch, name: &str) {
+fn until_bound(switch: &SharedSwitch, name: &str) {
     let by = Instant::now() + Duration::from_secs(20);
     while switch.bound() == 0 {
         assert!(

@@ -5,10 +5,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Listener, Switch};
+use enjamb_core::router::Terms;
+use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
+use enjamb_core::switch::{ListenerConfig, SwitchConfig};
 use enjamb_core::{Kind, Secret};
+use enjamb_runtime::SharedSwitch;
 use enjamb_tests::bad_streams::setting;
 use enjamb_tests::server::{SECRET, Server, binary};
 use enjamb_tests::wire::{Wire, header};
@@ -173,25 +175,34 @@ fn the_server_takes_no_secret_on_its_command_line() {
     );
 }
 
-/// What an application gives us to tell the time panics, inside the task of whoever asks, with locks held or not.
+/// A rule that allows every sender and breaks at one.
+fn breaks_for(sender: &'static str) -> AccessRule {
+    let test = Test::Custom(Arc::new(move |server| {
+        assert_ne!(server, sender, "the rule is broken, as this test wants it");
+        true
+    }));
+    let pattern = Pattern { scope: Scope::All, conditions: vec![Condition { part: Part::Server, test }] };
+    AccessRule { clauses: vec![Clause { acl: vec![pattern], verdict: Verdict::Allow }] }
+}
+
+/// An access rule of the application's own panics, inside the sender's task.
 #[test]
 fn a_task_that_panics_ends_only_its_own_stream() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let host = Domain::parse("host.example").unwrap();
-        let utc = || panic!("the clock is broken, as this test wants it");
-        let switch = Arc::new(Switch::new([host], HostInfo::new("x", "1"), utc, false));
+        let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([host])));
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        tokio::spawn(enjamb_tokio::serve(socket, switch, Arc::new(Listener::new(Secret::new(SECRET)))));
+        let mut listener = ListenerConfig::new(Secret::new(SECRET));
+        listener.terms = Arc::new(Terms { access: Arc::new(breaks_for("c.example")), ..Terms::default() });
+        tokio::spawn(enjamb_tokio::serve(socket, switch, Arc::new(listener)));
         let connect = |name: &'static str| {
             enjamb_tokio::connect(address, Domain::parse(name).unwrap(), Secret::new(SECRET))
         };
         let (a, b) = (connect("a.example").await.unwrap(), connect("b.example").await.unwrap());
         let unlucky = connect("c.example").await.unwrap();
-        let time =
-            "<iq type='get' id='t' from='c.example' to='host.example'><time xmlns='urn:xmpp:time'/></iq>";
-        unlucky.send(time).await.unwrap();
+        unlucky.send("<message from='c.example' to='b.example'/>").await.unwrap();
         let ended = async { while unlucky.next().await.is_some() {} };
         tokio::time::timeout(WAIT, ended).await.expect("its stream ends");
 
@@ -203,8 +214,8 @@ fn a_task_that_panics_ends_only_its_own_stream() {
         );
         // And its name is free again.
         let again = connect("c.example").await.unwrap();
-        again.send("<message from='c.example' to='b.example' id='2'/>").await.unwrap();
-        let received = tokio::time::timeout(WAIT, b.next()).await.unwrap().unwrap();
+        a.send("<message from='a.example' to='c.example' id='2'/>").await.unwrap();
+        let received = tokio::time::timeout(WAIT, again.next()).await.unwrap().unwrap();
         assert_eq!(received.as_stanza().id().as_deref(), Some("2"));
     });
 }

@@ -11,7 +11,7 @@ use enjamb_core::{Instant, Kind, Limits, Secret, StreamError, StreamId};
 use enjamb_tests::corpus::{self, hex, proof};
 use enjamb_tests::cuts::Random;
 use enjamb_tests::differences::{Parser, has_gap, line_ends, may_refuse, roxmltree_misreads};
-use enjamb_tests::mini_server::domain;
+use enjamb_tests::local_server::domain;
 use enjamb_tests::mutants::mutant;
 use enjamb_tests::tree::Tree;
 use sha1::{Digest, Sha1};
@@ -28,7 +28,7 @@ fn open_stream(out: &mut Vec<u8>) -> ServerStream {
     let id = StreamId::from_text("1").unwrap();
     let acceptor = Acceptor::new(domain("host.example"), id, Arc::new(Limits::default()), Instant::ORIGIN);
     let (_, Accepting::Opened(opened)) = acceptor.process(HEADER, out) else { panic!("the header is right") };
-    let shaking = opened.accept(Instant::ORIGIN, Secret::new("s"), out);
+    let shaking = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), out);
     let handshake = format!("<handshake>{}</handshake>", proof("1", "s"));
     let (_, Shaking::Proved(proved)) = shaking.process(handshake.as_bytes(), out) else {
         panic!("so is this")

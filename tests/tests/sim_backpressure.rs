@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use enjamb_core::StreamCondition;
-use enjamb_core::rt::{Count, End};
+use enjamb_core::connection::CloseReason;
+use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Wire, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,7 +36,7 @@ fn assert_in_order(ids: &[usize]) {
 fn a_receiver_that_never_reads_stops_its_senders_for_five_seconds_and_costs_its_mark() {
     let mut world = World::new(1, &["host.example"]);
     world.wire.capacity = 8 * KIB;
-    world.listener.outbox_mark = 64 * KIB;
+    world.listener.queue_mark = 64 * KIB;
     let [a, other, deaf, lively] =
         ["a", "other", "deaf", "lively"].map(|name| world.bind(&format!("{name}.example")));
     deaf.peer.set_reading(false);
@@ -47,9 +48,9 @@ fn a_receiver_that_never_reads_stops_its_senders_for_five_seconds_and_costs_its_
         assert_eq!(got(&lively).0.len(), second + 1, "who does not send to it is served meanwhile");
     }
     // The wire, the mark, and the stanza over it.
-    let held = world.count(Count::Delivered) as usize - 4;
+    let held = world.count(Metric::Delivered) as usize - 4;
     assert!(held * 1060 <= 8 * KIB + 64 * KIB + 2 * 1100, "{held} stanzas are held for it");
-    assert_eq!(world.count(Count::Bounced), 0);
+    assert_eq!(world.count(Metric::Bounced), 0);
     let polls = world.polls(a.task);
     world.run_ms(900);
     assert!(world.polls(a.task) - polls < 10, "it waits");
@@ -83,7 +84,7 @@ fn a_receiver_that_never_reads_stops_its_senders_for_five_seconds_and_costs_its_
 fn a_receiver_that_reads_in_time_loses_nothing() {
     let mut world = World::new(2, &["host.example"]);
     world.wire.capacity = 8 * KIB;
-    world.listener.outbox_mark = 16 * KIB;
+    world.listener.queue_mark = 16 * KIB;
     let [a, b] = ["a.example", "b.example"].map(|name| world.bind(name));
     flood(&a, "b", 0..400);
     for _ in 0..5 {
@@ -95,14 +96,14 @@ fn a_receiver_that_reads_in_time_loses_nothing() {
     b.peer.set_reading(true);
     world.run(SECOND);
     assert_eq!(got(&b).0, (0..400).collect::<Vec<_>>());
-    assert_eq!(world.count(Count::Bounced), 0);
+    assert_eq!(world.count(Metric::Bounced), 0);
 }
 
 #[test]
 fn what_waits_in_all_outboxes_is_bounded_and_given_back_with_each() {
     let mut world = World::new(9, &["host.example"]);
     world.wire.capacity = 8 * KIB;
-    world.listener.outbox_mark = 512 * KIB;
+    world.listener.queue_mark = 512 * KIB;
     world.switch.set_max_queued(1024 * KIB);
     let a = world.bind("a.example");
     let deaf: Vec<_> = (0..6).map(|n| world.bind(&format!("deaf{n}.example"))).collect();
@@ -114,7 +115,7 @@ fn what_waits_in_all_outboxes_is_bounded_and_given_back_with_each() {
     }
     // Four hold 300 stanzas each; the pool is used up then, and the others get what is free in each.
     assert_eq!(world.switch.queued(), 1024 * KIB);
-    assert_eq!(world.count(Count::Delivered) as usize + got(&a).1, 6 * 300);
+    assert_eq!(world.count(Metric::Delivered) as usize + got(&a).1, 6 * 300);
     let error_of = |link: &Link| link.peer.stream().stanzas().map(|stanza| stanza.condition.clone()).next();
     assert_eq!(error_of(&a).as_deref(), Some("resource-constraint"));
     // Who reads, is served: nothing waits for it.
@@ -148,7 +149,7 @@ fn what_waits_in_all_outboxes_is_bounded_and_given_back_with_each() {
 fn ring(n: usize, pause: Duration) {
     let mut world = World::new(n as u64, &["host.example"]);
     world.wire = Wire { capacity: 4 * KIB, latency: Duration::from_millis(1), ..Wire::default() };
-    world.listener.outbox_mark = 16 * KIB;
+    world.listener.queue_mark = 16 * KIB;
     let links: Vec<_> = (0..n).map(|i| world.bind(&format!("c{i}.example"))).collect();
     for (i, link) in links.iter().enumerate() {
         link.peer.set_reading(false);
@@ -197,7 +198,7 @@ fn a_ring_of_five_that_does_not_read_goes_on_once_it_reads() {
 fn waiting_shaped_and_full_of_own_words_at_once_costs_no_turns() {
     let mut world = World::new(3, &["host.example"]);
     world.wire.capacity = 2 * KIB;
-    world.listener.outbox_mark = 4 * KIB;
+    world.listener.queue_mark = 4 * KIB;
     world.listener.rate = std::num::NonZeroU64::new(200_000);
     let [a, b] = ["a.example", "b.example"].map(|name| world.bind(name));
     a.peer.set_reading(false);
@@ -240,7 +241,7 @@ fn a_queue_of_too_many_stanzas_ends_the_connection_with_resource_constraint() {
         world.run_ms(10);
     }
     assert!(b.end().is_none(), "it is given time for its last words");
-    let held = world.count(Count::Delivered) as usize - 200;
+    let held = world.count(Metric::Delivered) as usize - 200;
     assert!((18..=22).contains(&held), "about nine in the wire, ten and one behind it: {held}");
     let successor = world.prove("b.example", "");
     assert!(!successor.peer.is_over(), "the name is free");
@@ -249,7 +250,7 @@ fn a_queue_of_too_many_stanzas_ends_the_connection_with_resource_constraint() {
     let stream = b.peer.stream();
     assert_eq!(stream.error(), "resource-constraint");
     assert!(stream.is_whole && b.peer.saw_eof());
-    let Some((End::Error(error), unsent)) = b.end() else { panic!("{:?}", b.end()) };
+    let Some((CloseReason::Error(error), unsent)) = b.end() else { panic!("{:?}", b.end()) };
     assert_eq!(error.condition, StreamCondition::ResourceConstraint);
     let ids = got(&b).0;
     assert_in_order(&ids);

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{ConflictBehaviour, Terms};
-use enjamb_core::rt::Count;
+use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Random, Stream, Wire, World, handshake, header};
 
 const NAMES: [&str; 4] = ["a.example", "b.example", "p.one.example", "p.two.example"];
 
 /// What has to have happened often, or nothing was tested.
-const PROVED: [Count; 6] = [
-    Count::Bound,
-    Count::Delivered,
-    Count::Bounced,
-    Count::UnsentReplaced,
-    Count::UnsentBounced,
-    Count::UnsentDropped,
+const PROVED: [Metric; 6] = [
+    Metric::Bound,
+    Metric::Delivered,
+    Metric::Bounced,
+    Metric::UnsentReplaced,
+    Metric::UnsentBounced,
+    Metric::UnsentDropped,
 ];
 
 struct Player {
@@ -48,7 +48,7 @@ fn arrange(world: &mut World, random: &mut Random) {
     let kick = random.one_in(2);
     let conflict = if kick { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect };
     world.listener.terms = Arc::new(Terms { conflict, ..Terms::default() });
-    world.listener.outbox_mark = 500 + random.below(20_000);
+    world.listener.queue_mark = 500 + random.below(20_000);
     world.listener.rate = NonZeroU64::new(random.below(20_000) as u64).filter(|_| random.one_in(3));
     world.listener.max_queue = NonZeroUsize::new(random.below(30)).filter(|_| random.one_in(3));
 }

@@ -5,9 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::rt::{Component, ComponentSettings, Count, End, Request, RequestError};
+use enjamb_core::switch::Metric;
 use enjamb_core::{Limits, Secret, StreamCondition};
+use enjamb_runtime::{Component, ComponentSettings, Request, RequestError};
 use enjamb_tests::sim::{Wire, World, header};
 
 /// Sends `n` stanzas of about a KiB to `to`.
@@ -63,7 +65,7 @@ fn five_megabytes_go_both_ways_at_once_without_a_stall() {
             assert_eq!(sent.get(), 5000);
             assert_eq!(*taken.borrow(), numbers(5000), "to {targets:?}");
         }
-        assert_eq!(world.count(Count::Bounced), 0);
+        assert_eq!(world.count(Metric::Bounced), 0);
     }
 }
 
@@ -83,7 +85,7 @@ fn a_close_comes_after_everything_that_was_sent_however_slow_the_server_reads() 
     component.close();
     world.run(Duration::from_secs(40));
     assert_eq!(*taken.borrow(), numbers(500));
-    assert!(matches!(component.end(), Some(End::ByUs)));
+    assert!(matches!(component.end(), Some(CloseReason::ByUs)));
     assert!(!world.is_running(client) && !world.is_running(server));
 }
 
@@ -115,11 +117,11 @@ fn a_refusal_says_why() {
     world.spawn(async move { *slot.borrow_mut() = Some(component.established().await) });
     world.run(Duration::from_secs(3));
     let heard = heard.borrow_mut().take();
-    let Some(Err(End::Error(error))) = heard else { panic!("{heard:?}") };
+    let Some(Err(CloseReason::Error(error))) = heard else { panic!("{heard:?}") };
     assert_eq!(error.condition, StreamCondition::Conflict);
     assert!(!world.is_running(client));
     assert!(!held.peer.is_over());
-    assert_eq!(world.count(Count::FailedNegotiations), 1);
+    assert_eq!(world.count(Metric::FailedNegotiations), 1);
 }
 
 #[test]
@@ -213,7 +215,7 @@ fn the_question_comes_back_and_the_application_does_not_see_it() {
     world.run(Duration::from_secs(3600));
     assert!(world.is_running(client) && component.end().is_none());
     assert!(taken.borrow().is_empty(), "{:?}", taken.borrow());
-    assert!(world.count(Count::Delivered) >= 59, "{} pings", world.count(Count::Delivered));
+    assert!(world.count(Metric::Delivered) >= 59, "{} pings", world.count(Metric::Delivered));
 }
 
 #[test]

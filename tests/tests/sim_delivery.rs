@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use enjamb_core::rt::Count;
+use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Random, Wire, World};
 
 const COMPONENTS: usize = 4;
@@ -57,7 +57,7 @@ fn play(seed: u64) -> Vec<Vec<u8>> {
         cut: 1 + random.below(700),
         late: Duration::from_millis(random.below(30) as u64),
     };
-    world.listener.outbox_mark = 512 + random.below(8000);
+    world.listener.queue_mark = 512 + random.below(8000);
     if random.one_in(3) {
         world.listener.rate = std::num::NonZeroU64::new(2000 + random.below(20_000) as u64);
     }
@@ -135,7 +135,7 @@ fn play(seed: u64) -> Vec<Vec<u8>> {
     assert!(delivered.is_empty() && answered.is_empty(), "seed {seed}: {delivered:?} {answered:?}");
     assert_eq!(world.taken(), (COMPONENTS * STANZAS) as u64, "seed {seed}: the counters' sum");
     assert_eq!(world.unsent(), 0, "seed {seed}");
-    let drops = [Count::DroppedRefused, Count::DroppedUndeliverable, Count::DroppedByHost];
+    let drops = [Metric::DroppedRefused, Metric::DroppedUndeliverable, Metric::DroppedByHost];
     let dropped: u64 = drops.into_iter().map(|count| world.count(count)).sum();
     assert_eq!(dropped, fates.values().filter(|fate| **fate == Fate::Drop).count() as u64, "seed {seed}");
     assert_eq!(world.switch.connections(), 0, "seed {seed}");
@@ -193,7 +193,7 @@ fn a_turn_is_bounded_so_that_others_get_theirs_in_the_same_instant() {
     let mut world = World::new(6, &["host.example"]);
     world.wire.capacity = 64 << 20;
     let [a, b, c, d] = ["a.example", "b.example", "c.example", "d.example"].map(|name| world.bind(name));
-    world.listener.outbox_mark = 64 << 20;
+    world.listener.queue_mark = 64 << 20;
     a.peer.send("<message to='b.example' id='m'/>".repeat(100_000));
     world.step(1);
     c.peer.send("<message to='d.example' id='small'/>");

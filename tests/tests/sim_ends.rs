@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{ConflictBehaviour, Terms};
-use enjamb_core::rt::{Count, End};
+use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Wire, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -79,7 +80,7 @@ fn kick_old_delivers_nothing_to_the_old_one_after_the_bind_and_nothing_twice() {
         let all: Vec<_> = before.iter().chain(&after).copied().collect();
         assert!(all.is_sorted_by(|one, next| one < next), "seed {seed}: twice, or out of order: {all:?}");
         assert_eq!(all.len() + errors, 300, "seed {seed}");
-        assert_eq!(world.count(Count::UnsentReplaced), old.end().unwrap().1, "seed {seed}");
+        assert_eq!(world.count(Metric::UnsentReplaced), old.end().unwrap().1, "seed {seed}");
         assert_eq!(world.unsent() as usize, errors, "seed {seed}: nothing else bounced");
     }
 }
@@ -118,13 +119,13 @@ fn an_old_one_that_is_dropped_before_it_knows_counts_as_replaced() {
     new.peer.send(enjamb_tests::sim::header("b.example", ""));
     world.run_ms(1);
     new.peer.send(enjamb_tests::sim::handshake(&new.peer.stream().id));
-    while world.count(Count::Bound) < 3 {
+    while world.count(Metric::Bound) < 3 {
         world.step(1);
     }
     world.cancel(old.task);
     world.run(SECOND);
     assert_eq!(
-        (world.count(Count::UnsentReplaced), world.unsent()),
+        (world.count(Metric::UnsentReplaced), world.unsent()),
         (got(&sender).1 as u64, got(&sender).1 as u64)
     );
     assert!(world.unsent() > 10);
@@ -209,7 +210,7 @@ fn at_shutdown_what_was_taken_is_sent_whole_before_the_error() {
         }
         let ids = got(&b).0;
         assert_eq!(ids, (0..ids.len()).collect::<Vec<_>>(), "seed {seed}");
-        assert_eq!(ids.len() as u64, world.count(Count::Delivered), "seed {seed}");
+        assert_eq!(ids.len() as u64, world.count(Metric::Delivered), "seed {seed}");
         assert_eq!((world.switch.connections(), world.unsent()), (0, 0), "seed {seed}");
     }
 }
@@ -230,7 +231,7 @@ fn at_shutdown_whoever_does_not_read_is_left_after_five_seconds_and_the_unsent_a
     world.run_ms(200);
     assert!(!world.is_running(b.task) && world.switch.connections() == 0);
     let (end, unsent) = b.end().unwrap();
-    assert!(matches!(end, End::Error(_)));
+    assert!(matches!(end, CloseReason::Error(_)));
     // Some are in the wire, one is half in it.
     assert_eq!((unsent, world.unsent()), (94, 94));
 }
@@ -240,7 +241,7 @@ fn a_connection_that_is_dropped_anywhere_leaves_nothing_behind() {
     for seed in 0..150 {
         let mut world = World::new(seed, &["host.example"]);
         world.wire = Wire { capacity: 2000, cut: 1 + world.random.below(2000), ..Wire::default() };
-        world.listener.outbox_mark = 3000;
+        world.listener.queue_mark = 3000;
         let (a, b, c) = (world.bind("a.example"), world.bind("b.example"), world.bind("c.example"));
         b.peer.set_reading(false);
         flood(&a, "b.example", 100);
@@ -267,12 +268,12 @@ fn a_connection_that_is_dropped_anywhere_leaves_nothing_behind() {
         let (taken, unsent) = (world.taken(), world.unsent());
         assert!(taken >= 200, "seed {seed}: {taken}");
         assert_eq!(
-            world.count(Count::Bounced) + world.count(Count::UnsentBounced),
+            world.count(Metric::Bounced) + world.count(Metric::UnsentBounced),
             errors as u64,
             "seed {seed}"
         );
         // What was written is in the wire that nobody reads any more, and one may be half in it.
-        let sent = world.count(Count::Delivered) - unsent - (ids(&again) + ids(&a)) as u64;
+        let sent = world.count(Metric::Delivered) - unsent - (ids(&again) + ids(&a)) as u64;
         assert!(sent * 550 <= 2000 + 1100, "seed {seed}: {sent} went to the one that was dropped");
         assert_eq!(world.switch.connections(), 3, "seed {seed}");
     }
@@ -289,7 +290,7 @@ fn a_reset_in_the_middle_frees_the_name_and_answers_what_was_not_sent() {
     b.peer.reset();
     world.run_ms(10);
     let (end, unsent) = b.end().unwrap();
-    assert!(matches!(end, End::Broken(_)) && unsent > 10);
+    assert!(matches!(end, CloseReason::Broken(_)) && unsent > 10);
     assert_eq!(got(&a).1 as u64, unsent);
     assert!(!world.bind("b.example").peer.is_over());
 }
@@ -298,7 +299,7 @@ fn a_reset_in_the_middle_frees_the_name_and_answers_what_was_not_sent() {
 fn whoever_waits_for_room_goes_on_as_soon_as_the_receivers_stream_has_ended() {
     let mut world = World::new(10, &["host.example"]);
     world.wire.capacity = 2000;
-    world.listener.outbox_mark = 3000;
+    world.listener.queue_mark = 3000;
     let (a, b) = (world.bind("a.example"), world.bind("b.example"));
     b.peer.set_reading(false);
     flood(&a, "b.example", 100);
@@ -330,5 +331,5 @@ fn a_stream_that_fails_after_the_bind_is_no_failed_negotiation() {
     a.peer.send("<message></iq>");
     world.run(2 * SECOND);
     assert_eq!(a.peer.stream().error(), "not-well-formed");
-    assert_eq!(world.count(Count::FailedNegotiations), 0);
+    assert_eq!(world.count(Metric::FailedNegotiations), 0);
 }

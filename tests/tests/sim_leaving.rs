@@ -7,8 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use enjamb_core::Secret;
+use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::rt::{Component, ComponentSettings, Count, End, Request, RequestError, SendError};
+use enjamb_core::switch::Metric;
+use enjamb_runtime::{Component, ComponentSettings, Request, RequestError, SendError};
 use enjamb_tests::sim::{Peer, TaskId, World, header};
 use futures_util::Sink;
 
@@ -62,7 +64,7 @@ fn a_component_that_is_closed_before_it_is_accepted_waits_for_nothing() {
     world.run_ms(10);
     component.close();
     world.run_ms(10);
-    assert!(matches!(component.end(), Some(End::ByUs)));
+    assert!(matches!(component.end(), Some(CloseReason::ByUs)));
     peer.shut();
     world.run(Duration::from_secs(2));
     assert!(!world.is_running(client));
@@ -122,7 +124,7 @@ fn a_component_that_leaves_before_its_proof_or_has_no_name_here_is_not_bound() {
         let (end, unsent) = link.end().expect("it has ended");
         assert!(end.to_string().starts_with(words), "{end}");
         assert!(link.peer.text().ends_with("</stream:stream>"), "{}", link.peer.text());
-        assert_eq!((unsent, world.count(Count::Bound)), (0, 0));
+        assert_eq!((unsent, world.count(Metric::Bound)), (0, 0));
     }
 }
 
@@ -153,7 +155,7 @@ fn what_is_not_written_at_the_end_is_told_to_whoever_waits_for_it() {
     world.run_ms(10);
     assert_eq!(*flushed.borrow(), [true, false]);
 
-    assert!(matches!(component.end(), Some(End::Broken(_))));
+    assert!(matches!(component.end(), Some(CloseReason::Broken(_))));
     let late = Pin::new(&mut component).start_send("<message/>");
     assert!(matches!(late, Err(SendError::Ended)), "it does not go on as if it were taken");
     let mut cx = Context::from_waker(Waker::noop());

@@ -3,7 +3,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use enjamb_core::rt::{Count, End};
+use enjamb_core::connection::CloseReason;
+use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Wire, World, handshake, header};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -94,7 +95,7 @@ fn each_step_of_the_negotiation_has_five_seconds() {
         world.run_ms(600);
         assert_eq!(opened.peer.stream().error(), "connection-timeout");
         world.run(2 * SECOND);
-        assert_eq!((world.switch.connections(), world.count(Count::FailedNegotiations)), (0, 2));
+        assert_eq!((world.switch.connections(), world.count(Metric::FailedNegotiations)), (0, 2));
     }
 }
 
@@ -111,7 +112,7 @@ fn a_stanza_that_began_has_two_minutes() {
     world.run(2 * SECOND);
     assert_eq!(slow.peer.stream().error(), "connection-timeout");
     assert!(!idle.peer.is_over());
-    assert_eq!(world.count(Count::FailedNegotiations), 0, "it was bound");
+    assert_eq!(world.count(Metric::FailedNegotiations), 0, "it was bound");
 }
 
 #[test]
@@ -173,9 +174,9 @@ fn last_words_have_five_seconds_and_then_the_connection_is_closed() {
     world.run_ms(300);
     assert!(!world.is_running(deaf.task));
     let (end, unsent) = deaf.end().unwrap();
-    assert!(matches!(end, End::Error(_)));
+    assert!(matches!(end, CloseReason::Error(_)));
     // One was being written, two were not begun: they are answered.
-    assert_eq!((unsent, world.count(Count::UnsentBounced)), (2, 2));
+    assert_eq!((unsent, world.count(Metric::UnsentBounced)), (2, 2));
     let stream = reader.peer.stream();
     assert!(stream.stanzas().all(|stanza| stanza.condition == "recipient-unavailable"), "{stream:?}");
     assert_eq!(stream.stanzas().count(), 2);

@@ -9,12 +9,13 @@ use std::time::Duration;
 use enjamb_core::Limits;
 use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
 use enjamb_core::router::{ConflictBehaviour, ConnId, DomainPattern, Terms};
+use enjamb_core::switch::Switch;
 use enjamb_tests::corpus::proof;
-use enjamb_tests::mini_server::MiniServer;
+use enjamb_tests::local_server::LocalServer;
 
 /// A server and the connections of one transcript.
 struct Stage {
-    server: MiniServer,
+    server: LocalServer,
     secret: String,
     ids: Vec<String>,
     connections: Vec<Connection>,
@@ -33,19 +34,19 @@ impl Stage {
         let setting = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let hosts: Vec<&str> = setting("hosts").unwrap_or("host.example").split(' ').collect();
         let secret = setting("secret").unwrap_or("s3cret").to_owned();
-        let mut server = MiniServer::new(&hosts, &secret);
+        let mut server = LocalServer::new(&hosts, &secret);
         if let Some(names) = setting("domains") {
             let patterns: Vec<_> =
                 names.split(' ').map(|name| DomainPattern::parse(name).expect("domains")).collect();
-            server.router.set_known(patterns.clone());
-            server.domains = Some(patterns);
+            server.switch.set_known(patterns.clone());
+            server.listener.domains = Some(patterns);
         }
         let mut limits = Limits::default();
         for (name, limit) in [("stanza", &mut limits.stanza), ("header", &mut limits.header)] {
             *limit = setting(name).map_or(*limit, |bytes| bytes.parse().expect("a limit in bytes"));
         }
-        server.limits = Arc::new(limits);
-        server.terms = Arc::new(Terms {
+        server.listener.limits = Arc::new(limits);
+        server.listener.terms = Arc::new(Terms {
             check_from: setting("check_from") != Some("false"),
             conflict: match setting("conflict_behaviour") {
                 Some("kick_old") => ConflictBehaviour::KickOld,

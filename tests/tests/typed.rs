@@ -7,7 +7,7 @@ use std::sync::Arc;
 use enjamb_core::jid::Domain;
 use enjamb_core::stream::{ClientEvent, ClientStream, Initiating, Initiator};
 use enjamb_core::xso::{self, error::Error};
-use enjamb_core::{Instant, Limits, Secret, StanzaBuf};
+use enjamb_core::{Instant, Limits, OwnedStanza, Secret};
 use enjamb_tests::corpus::{addressed, xep_stanzas};
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::message::{Message, MessageType};
@@ -37,11 +37,11 @@ fn stream() -> ClientStream {
 }
 
 /// What the component gets of these bytes.
-fn received(stream: &mut ClientStream, bytes: &[u8]) -> StanzaBuf {
+fn received(stream: &mut ClientStream, bytes: &[u8]) -> OwnedStanza {
     let step = stream.process(Instant::ORIGIN, bytes, &mut Vec::new()).unwrap();
     assert_eq!(step.consumed, bytes.len(), "{}", String::from_utf8_lossy(bytes));
     let Some(ClientEvent::Stanza(stanza)) = step.event else { panic!("{:?}", step.event) };
-    StanzaBuf::new(&stanza)
+    OwnedStanza::new(&stanza)
 }
 
 fn element(stream: &mut ClientStream, bytes: &[u8]) -> Element {

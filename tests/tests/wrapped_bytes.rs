@@ -4,10 +4,13 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::router::ConnId;
-use enjamb_core::rt::{Connection, End, Listener, Notice, Timer, Transport};
+use enjamb_core::switch::ListenerConfig;
 use enjamb_core::{Instant, Secret, StreamId};
+use enjamb_runtime::{ServerConnection, Timer, Transport};
 use enjamb_tests::sim::{SECRET, handshake, header, switch};
 
 /// Keeps what it takes until it is flushed, which it may not be yet.
@@ -78,10 +81,10 @@ impl Transport for Shared {
     }
 }
 
-fn connection(wire: &Arc<std::sync::Mutex<Keeping>>) -> Connection<Shared, Still> {
-    let listener = Arc::new(Listener::new(Secret::new(SECRET)));
+fn connection(wire: &Arc<std::sync::Mutex<Keeping>>) -> ServerConnection<Shared, Still> {
+    let listener = Arc::new(ListenerConfig::new(Secret::new(SECRET)));
     let id = StreamId::from_text("stream1").expect("letters and digits");
-    Connection::new(switch(&["host.example"]), listener, id, Shared(Arc::clone(wire)), Still)
+    ServerConnection::new(switch(&["host.example"]), listener, id, Shared(Arc::clone(wire)), Still)
 }
 
 struct Still;
@@ -89,6 +92,10 @@ struct Still;
 impl Timer for Still {
     fn now(&self) -> Instant {
         Instant::ORIGIN
+    }
+
+    fn unix(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn poll_at(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
@@ -112,24 +119,25 @@ fn what_was_taken_is_brought_out_once_that_goes_on() {
         wire.input.extend_from_slice(header("comp.example", "").as_bytes());
         wire.blocked = true;
     });
-    assert!(connection.poll_notice(&mut cx).is_pending());
+    assert!(connection.poll_event(&mut cx).is_pending());
     assert_eq!(at(&wire), "", "it is blocked");
     set(&|wire| wire.blocked = false);
-    assert!(connection.poll_notice(&mut cx).is_pending());
+    assert!(connection.poll_event(&mut cx).is_pending());
     assert!(at(&wire).contains("id='stream1'"), "{}", at(&wire));
 
     set(&|wire| wire.input.extend_from_slice(handshake("stream1").as_bytes()));
-    let Poll::Ready(Some(Notice::Bound { .. })) = connection.poll_notice(&mut cx) else {
+    let Poll::Ready(Some(ConnectionEvent::Bound { .. })) = connection.poll_event(&mut cx) else {
         panic!("not bound")
     };
-    assert!(connection.poll_notice(&mut cx).is_pending());
+    assert!(connection.poll_event(&mut cx).is_pending());
     assert!(at(&wire).ends_with("<handshake/>"), "{}", at(&wire));
 
     set(&|wire| wire.ended = true);
-    let Poll::Ready(Some(Notice::Ended { end, .. })) = connection.poll_notice(&mut cx) else {
+    let Poll::Ready(Some(ConnectionEvent::Closed { reason: end, .. })) = connection.poll_event(&mut cx)
+    else {
         panic!("no end")
     };
-    assert!(matches!(end, End::ByPeer), "{end}");
+    assert!(matches!(end, CloseReason::ByPeer), "{end}");
     assert!(at(&wire).ends_with("</stream:stream>"), "{}", at(&wire));
 }
 
@@ -150,10 +158,10 @@ fn a_connection_that_breaks_is_unbound_and_says_how_it_broke() {
             wire.input.extend_from_slice(header("comp.example", "").as_bytes());
             wire.input.extend_from_slice(handshake("stream1").as_bytes());
         });
-        let Poll::Ready(Some(Notice::Bound { .. })) = connection.poll_notice(&mut cx) else {
+        let Poll::Ready(Some(ConnectionEvent::Bound { .. })) = connection.poll_event(&mut cx) else {
             panic!("not bound")
         };
-        assert!(connection.poll_notice(&mut cx).is_pending());
+        assert!(connection.poll_event(&mut cx).is_pending());
 
         // There is something to say, and something to read.
         set(&|wire| {
@@ -161,13 +169,16 @@ fn a_connection_that_breaks_is_unbound_and_says_how_it_broke() {
             wire.fault = Some(fault);
         });
         let end = loop {
-            match connection.poll_notice(&mut cx) {
-                Poll::Ready(Some(Notice::Ended { end, .. })) => break end,
-                Poll::Ready(Some(Notice::Refused(_))) => {}
+            match connection.poll_event(&mut cx) {
+                Poll::Ready(Some(ConnectionEvent::Closed { reason: end, .. })) => break end,
+                Poll::Ready(Some(ConnectionEvent::Refused(_))) => {}
                 other => panic!("{fault:?}: {other:?}"),
             }
         };
-        assert!(matches!(end, End::Broken(broken) if broken == kind), "{fault:?}: {end}");
-        assert!(matches!(connection.poll_notice(&mut cx), Poll::Ready(None)), "{fault:?}: it goes on");
+        assert!(
+            matches!(&end, CloseReason::Broken(broken) if *broken == kind.to_string()),
+            "{fault:?}: {end}"
+        );
+        assert!(matches!(connection.poll_event(&mut cx), Poll::Ready(None)), "{fault:?}: it goes on");
     }
 }

@@ -73,6 +73,8 @@ fn loom(preemptions: usize) -> Result<()> {
         "test",
         "-p",
         "enjamb-core",
+        "-p",
+        "enjamb-runtime",
         "--lib",
         "--locked",
         "--target-dir",

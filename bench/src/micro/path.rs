@@ -18,7 +18,9 @@ const HEADER: &str = "<stream:stream xmlns='jabber:component:accept' xmlns:strea
 fn shaking(limits: Arc<Limits>, host: Domain, out: &mut Vec<u8>) -> Option<Handshaking> {
     let acceptor = Acceptor::new(host, StreamId::from_text("1")?, limits, Instant::ORIGIN);
     match acceptor.process(black_box(HEADER.as_bytes()), out) {
-        (_, Accepting::Opened(opened)) => Some(opened.accept(Instant::ORIGIN, Secret::new("s"), out)),
+        (_, Accepting::Opened(opened)) => {
+            Some(opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), out))
+        }
         _ => None,
     }
 }

@@ -6,11 +6,12 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Connection, Listener, Switch, Timer, Transport};
+use enjamb_core::switch::{ListenerConfig, Switch, SwitchConfig};
 use enjamb_core::{Instant, Secret, StreamId};
+use enjamb_runtime::{ServerConnection, SharedSwitch, Timer, Transport};
 
 use super::Case;
 use crate::wire;
@@ -57,6 +58,10 @@ impl Timer for Still {
         Instant::ORIGIN
     }
 
+    fn unix(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn poll_at(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
         Poll::Pending
     }
@@ -64,16 +69,16 @@ impl Timer for Still {
 
 /// A component, as the server has it and from outside.
 struct Peer {
-    connection: Connection<Socket, Still>,
+    connection: ServerConnection<Socket, Still>,
     outside: Rc<Outside>,
 }
 
 impl Peer {
-    fn connect(switch: &Arc<Switch>, listener: &Arc<Listener>, domain: &str) -> Option<Self> {
+    fn connect(switch: &Arc<SharedSwitch>, listener: &Arc<ListenerConfig>, domain: &str) -> Option<Self> {
         let outside = Rc::<Outside>::default();
         let socket = Socket(Rc::clone(&outside));
         let id = StreamId::from_text("1")?;
-        let connection = Connection::new(Arc::clone(switch), Arc::clone(listener), id, socket, Still);
+        let connection = ServerConnection::new(Arc::clone(switch), Arc::clone(listener), id, socket, Still);
         let mut peer = Self { connection, outside };
         let proof = wire::proof(b"1", "s");
         let before = switch.bound();
@@ -96,15 +101,14 @@ impl Peer {
 
     fn poll(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(_)) = self.connection.poll_notice(&mut cx) {}
+        while let Poll::Ready(Some(_)) = self.connection.poll_event(&mut cx) {}
     }
 }
 
 /// One component writes to each of the others in turn, or always to the same, and the receiver writes it out.
 pub(super) fn turns(others: usize, in_turn: bool) -> Option<Case> {
-    let info = HostInfo::new("bench", "1");
-    let switch = Arc::new(Switch::new([Domain::parse("host.example").ok()?], info, String::new, false));
-    let listener = Arc::new(Listener::new(Secret::new("s")));
+    let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("host.example").ok()?])));
+    let listener = Arc::new(ListenerConfig::new(Secret::new("s")));
     let mut sender = Peer::connect(&switch, &listener, "comp.example")?;
     let mut peers = Vec::with_capacity(others);
     for number in 0..others {

@@ -31,8 +31,8 @@ pub enum Accepting {
     Failed(StreamError),
 }
 
-/// A stream header that names a domain, not answered yet. Whoever accepts connections now looks up the
-/// secret, for as long as it likes, and says [`accept`](Self::accept) or [`refuse`](Self::refuse).
+/// A stream header that names a domain, not answered yet. The server now looks up the secret, within the time for the
+/// header, and calls [`accept`](Self::accept) or [`refuse`](Self::refuse).
 pub struct Opened {
     negotiation: Box<Negotiation>,
     header: StreamHeader,
@@ -44,7 +44,7 @@ pub struct Handshaking {
     negotiation: Box<Negotiation>,
     header: StreamHeader,
     domain: Domain,
-    secret: Secret,
+    secrets: Arc<[Secret]>,
 }
 
 /// What became of a [`Handshaking`].
@@ -156,20 +156,41 @@ impl Opened {
         self.header.is_subdomain
     }
 
-    /// Answers with our header; the handshake has to prove `secret`. The time for it begins.
+    /// Answers with our header; the handshake has to prove one of `secrets`. The time for it begins.
     #[must_use]
-    pub fn accept(mut self, now: Instant, secret: Secret, out: &mut Vec<u8>) -> Handshaking {
+    pub fn accept(mut self, now: Instant, secrets: Arc<[Secret]>, out: &mut Vec<u8>) -> Handshaking {
         push_header(out, &self.domain, &self.negotiation.id);
         self.negotiation.deadline = now + self.negotiation.limits.negotiation_step;
         self.negotiation.prologue.release();
         let Self { negotiation, header, domain } = self;
-        Handshaking { negotiation, header, domain, secret }
+        Handshaking { negotiation, header, domain, secrets }
     }
 
     /// Ends the connection with an error, say `host-unknown`.
     pub fn refuse(mut self, error: StreamError, out: &mut Vec<u8>) {
+        self.fail(error, out);
+    }
+
+    fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
         let host = self.negotiation.host.clone();
-        self.negotiation.fail_before_header(&host, error, out);
+        self.negotiation.fail_before_header(&host, error, out)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        self.negotiation.deadline
+    }
+
+    /// Fails the stream if the look-up of the secret takes longer than the header may.
+    ///
+    /// # Errors
+    /// `connection-timeout`, which is in `out` then.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        match self.negotiation.overdue(now, "the server's look-up of the secret") {
+            Some(error) => Err(self.fail(error, out)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -188,7 +209,10 @@ impl Handshaking {
     }
 
     fn check(mut self, text: &str, out: &mut Vec<u8>) -> Shaking {
-        if self.secret.is_proved_by(self.negotiation.id.as_str(), text) {
+        let id = self.negotiation.id.as_str();
+        // Each is compared, so that the time does not tell which one it was.
+        let is_proved = self.secrets.iter().fold(false, |any, secret| secret.is_proved_by(id, text) | any);
+        if is_proved {
             let Self { negotiation, header, domain, .. } = self;
             Shaking::Proved(Proved { negotiation, header, domain })
         } else {
@@ -246,6 +270,23 @@ impl Proved {
     /// Ends the connection with an error, say `conflict`.
     pub fn refuse(mut self, error: StreamError, out: &mut Vec<u8>) {
         self.negotiation.fail(error, out);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        self.negotiation.deadline
+    }
+
+    /// Fails the stream if the decision takes longer than the handshake may.
+    ///
+    /// # Errors
+    /// `connection-timeout`, which is in `out` then.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        match self.negotiation.overdue(now, "the server's decision on the name") {
+            Some(error) => Err(self.negotiation.fail(error, out)),
+            None => Ok(()),
+        }
     }
 }
 

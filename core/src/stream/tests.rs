@@ -24,7 +24,7 @@ fn established(header: &[u8]) -> ServerStream {
     let (used, next) = Acceptor::new(domain("host.example"), id, limits, T).process(header, &mut out);
     assert_eq!(used, header.len());
     let Accepting::Opened(opened) = next else { panic!("not opened: {}", String::from_utf8_lossy(&out)) };
-    let shaking = opened.accept(T, Secret::new("s"), &mut out);
+    let shaking = opened.accept(T, [Secret::new("s")].into(), &mut out);
     let proof = [b"<handshake>", &Secret::new("s").handshake("abc")[..], b"</handshake>"].concat();
     let (used, next) = shaking.process(&proof, &mut out);
     assert_eq!(used, proof.len());
@@ -223,7 +223,7 @@ fn a_component_of_ours_meets_a_server_of_ours() {
     let id = StreamId::from_random(1);
     let (_, next) = Acceptor::new(domain("host.example"), id, limits, T).process(&up, &mut down);
     let Accepting::Opened(opened) = next else { panic!() };
-    let server = opened.accept(T, Secret::new("s"), &mut down);
+    let server = opened.accept(T, [Secret::new("s")].into(), &mut down);
     up.clear();
     let (_, next) = client.process(T, &down, &mut up);
     let Initiating::Reading(client) = next else { panic!() };

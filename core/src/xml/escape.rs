@@ -47,7 +47,7 @@ pub(crate) fn push_value(out: &mut Vec<u8>, value: &str, quote: u8) {
 
 /// Appends ` name='value'`, escaped; in double quotes where the value has more of the others. So a value that was
 /// received is written in at most 6/5 of its length, and nobody gets long answers for short questions.
-pub(crate) fn push_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
+pub fn push_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     push_attribute_of(out, name, &[value]);
 }
 

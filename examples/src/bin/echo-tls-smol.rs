@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use enjamb_async_std::{Domain, Secret, connect_over};
-use enjamb_core::rt::ComponentSettings;
+use enjamb_async_std::on_smol::connect_over;
+use enjamb_async_std::{ComponentSettings, Domain, Secret};
 use futures_rustls::TlsConnector;
 use futures_rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use futures_rustls::rustls::{ClientConfig, RootCertStore};
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tcp.set_nodelay(true)?;
         let tls = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name)?, tcp).await?;
         let settings = ComponentSettings::new(Domain::parse(&domain)?, Secret::new(secret));
-        let echo = connect_over(tls, settings, |task| smol::spawn(task).detach()).await?;
+        let echo = connect_over(tls, settings).await?;
         while let Some(received) = echo.next().await {
             if let Some(back) = received.as_stanza().turned_back() {
                 echo.send(back.to_vec()).await?;

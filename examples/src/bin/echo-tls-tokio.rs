@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use enjamb_core::rt::ComponentSettings;
+use enjamb_runtime::ComponentSettings;
 use enjamb_tokio::{Domain, Secret, connect_over};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

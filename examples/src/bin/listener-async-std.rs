@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use enjamb_core::Secret;
-use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Listener, Switch};
+use enjamb_core::switch::{ListenerConfig, SwitchConfig};
+use enjamb_runtime::SharedSwitch;
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [address, secret] = std::array::from_fn(|n| std::env::args().nth(n + 1).unwrap_or_default());
-    let info = HostInfo::new("listener-async-std", env!("CARGO_PKG_VERSION"));
-    let utc = || humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    let switch = Arc::new(Switch::new([Domain::parse("localhost")?], info, utc, false));
+    let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("localhost")?])));
     let socket = async_std::net::TcpListener::bind(address).await?;
     println!("{}", socket.local_addr()?);
-    match enjamb_async_std::on_async_std::serve(socket, switch, Arc::new(Listener::new(Secret::new(secret))))
-        .await {}
+    match enjamb_async_std::on_async_std::serve(
+        socket,
+        switch,
+        Arc::new(ListenerConfig::new(Secret::new(secret))),
+    )
+    .await {}
 }

@@ -1,172 +1,167 @@
 //! A listener for components on a poll loop written by hand: `listener-poll ADDRESS SECRET`.
 //!
-//! One thread, no runtime: mio says which sockets are ready, and the core's drive loop does the rest. The first half is
-//! an adapter, as docs/adapters.md explains it; the second is the loop.
+//! One thread, no runtime: mio says which sockets are ready, and the core's `Connection` does the rest on a switch that
+//! the loop owns.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::rc::Rc;
-use std::sync::{Arc, LazyLock, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Instant as Clock, SystemTime};
 
+use enjamb_core::connection::{Budget, Connection, Progress};
 use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Connection, Listener, Switch, Timer, Transport};
-use enjamb_core::{Instant, Secret, StreamId};
+use enjamb_core::router::ConnId;
+use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
+use enjamb_core::{Instant, Now, Secret, StreamId};
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Token};
+use mio::{Events, Interest, Poll, Token};
 
-/// A socket that never blocks. mio tells of each edge, so there is nothing to ask for after `WouldBlock`.
-struct Socket(TcpStream);
+const LISTENER: Token = Token(usize::MAX);
 
-impl Transport for Socket {
-    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        unless_it_blocks(|| self.0.read(buffer))
-    }
-
-    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        unless_it_blocks(|| self.0.write(bytes))
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.shutdown(Shutdown::Write))
-    }
+/// A component's connection, its socket, and the input that is not consumed yet.
+struct Link {
+    connection: Connection<LocalSwitch>,
+    socket: TcpStream,
+    input: Vec<u8>,
 }
-
-fn unless_it_blocks(mut attempt: impl FnMut() -> io::Result<usize>) -> Poll<io::Result<usize>> {
-    loop {
-        match attempt() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
-            result => return Poll::Ready(result),
-        }
-    }
-}
-
-/// The clock, and an alarm that the loop looks at.
-struct Alarm(Rc<Cell<Option<Instant>>>);
-
-impl Timer for Alarm {
-    fn now(&self) -> Instant {
-        now()
-    }
-
-    fn poll_at(&mut self, _: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let is_due = at <= now();
-        self.0.set(Some(at).filter(|_| !is_due));
-        if is_due { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-fn now() -> Instant {
-    static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
-    Instant::from_origin(ORIGIN.elapsed())
-}
-
-/// Connections to drive: their sockets are ready, or others have a stanza or room for them.
-#[derive(Default)]
-struct Due(Mutex<Vec<Token>>);
-
-impl Due {
-    fn push(&self, token: Token) {
-        self.0.lock().expect("nobody panics while holding it").push(token);
-    }
-
-    fn take(&self) -> Vec<Token> {
-        std::mem::take(&mut self.0.lock().expect("nobody panics while holding it"))
-    }
-}
-
-/// Rings for one connection.
-struct Bell(Token, Arc<Due>);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.1.push(self.0);
-    }
-}
-
-/// A connection, the time that it waits for, and what wakes it.
-struct Driven {
-    connection: Connection<Socket, Alarm>,
-    alarm: Rc<Cell<Option<Instant>>>,
-    waker: Waker,
-}
-
-const LISTENER: Token = Token(0);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [address, secret] = std::array::from_fn(|n| std::env::args().nth(n + 1).unwrap_or_default());
-    let info = HostInfo::new("listener-poll", env!("CARGO_PKG_VERSION"));
-    let utc = || humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    let switch = Arc::new(Switch::new([Domain::parse("localhost")?], info, utc, false));
-    let listener = Arc::new(Listener::new(Secret::new(secret)));
+    let mut config = SwitchConfig::new([Domain::parse("localhost")?]);
+    config.info = HostInfo::new("listener-poll", env!("CARGO_PKG_VERSION"));
+    let switch = LocalSwitch::new(config);
+    let listener = Arc::new(ListenerConfig::new(Secret::new(secret)));
     let mut socket = TcpListener::bind(address.parse()?)?;
     println!("{}", socket.local_addr()?);
 
-    let mut poll = mio::Poll::new()?;
+    let mut poll = Poll::new()?;
     poll.registry().register(&mut socket, LISTENER, Interest::READABLE)?;
-    let (mut events, due) = (Events::with_capacity(1024), Arc::new(Due::default()));
-    let mut connections: BTreeMap<Token, Driven> = BTreeMap::new();
-    let mut last = LISTENER;
+    let (mut events, origin) = (Events::with_capacity(1024), Clock::now());
+    let mut links: BTreeMap<ConnId, Link> = BTreeMap::new();
     loop {
-        // Whom to drive: those that were woken, those whose socket is ready, those whose time has come.
-        let mut turn = due.take();
-        let next = connections.values().filter_map(|driven| driven.alarm.get()).min();
-        let wait = if turn.is_empty() { next.map(|at| at.since(now())) } else { Some(Duration::ZERO) };
-        poll.poll(&mut events, wait)?;
-        turn.extend(events.iter().map(|event| event.token()));
-        let late = |driven: &Driven| driven.alarm.get().is_some_and(|at| at <= now());
-        turn.extend(connections.iter().filter(|(_, driven)| late(driven)).map(|(token, _)| *token));
-        turn.sort_unstable();
-        turn.dedup();
+        let due = links.values().filter_map(|link| link.connection.poll_timeout()).min();
+        poll.poll(&mut events, due.map(|at| at.since(now(origin).monotonic)))?;
+        let now = now(origin);
 
-        for token in turn {
-            if token == LISTENER {
-                while let Ok((mut stream, _)) = socket.accept() {
-                    last = Token(last.0 + 1);
-                    let both = Interest::READABLE | Interest::WRITABLE;
-                    poll.registry().register(&mut stream, last, both)?;
-                    let driven = take_over(stream, last, &switch, &listener, &due)?;
-                    connections.insert(last, driven);
-                    due.push(last);
-                }
-            } else if connections.get_mut(&token).is_some_and(is_over) {
-                connections.remove(&token);
+        // Those whose socket is ready, and those whose time has come.
+        let mut turn: Vec<ConnId> = Vec::new();
+        for event in &events {
+            if event.token() != LISTENER {
+                turn.push(ConnId(event.token().0 as u64));
+                continue;
+            }
+            while let Ok((mut socket, _)) = socket.accept() {
+                socket.set_nodelay(true)?;
+                let connection = Connection::new(&switch, Arc::clone(&listener), stream_id()?, now);
+                let (id, both) = (connection.id(), Interest::READABLE | Interest::WRITABLE);
+                poll.registry().register(&mut socket, Token(id.0 as usize), both)?;
+                links.insert(id, Link { connection, socket, input: Vec::new() });
+                turn.push(id);
+            }
+        }
+        for (id, link) in &mut links {
+            if link.connection.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+                link.connection.handle_timeout(&switch, now);
+                turn.push(*id);
+            }
+        }
+        // And those that they leave something for.
+        while let Some(id) = turn.pop().or_else(|| switch.poll_wake()) {
+            if links.get_mut(&id).is_some_and(|link| link.drive(&switch, now)) {
+                links.remove(&id);
             }
         }
     }
 }
 
-fn take_over(
-    stream: TcpStream,
-    token: Token,
-    switch: &Arc<Switch>,
-    listener: &Arc<Listener>,
-    due: &Arc<Due>,
-) -> io::Result<Driven> {
-    stream.set_nodelay(true)?;
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let id = StreamId::from_random(u128::from_ne_bytes(random));
-    let alarm = Rc::default();
-    let (switch, listener) = (Arc::clone(switch), Arc::clone(listener));
-    let connection = Connection::new(switch, listener, id, Socket(stream), Alarm(Rc::clone(&alarm)));
-    Ok(Driven { connection, alarm, waker: Arc::new(Bell(token, Arc::clone(due))).into() })
-}
-
-/// Drives a connection as far as it goes; true once it has ended.
-fn is_over(driven: &mut Driven) -> bool {
-    driven.alarm.set(None);
-    let mut cx = Context::from_waker(&driven.waker);
-    loop {
-        match driven.connection.poll_notice(&mut cx) {
-            Poll::Ready(Some(notice)) => eprintln!("{notice:?}"),
-            Poll::Ready(None) => return true,
-            Poll::Pending => return false,
+impl Link {
+    /// Does all that can be done at the moment; true once the connection is over.
+    fn drive(&mut self, switch: &LocalSwitch, now: Now) -> bool {
+        loop {
+            let progress = self.connection.process(switch, now, &self.input, &mut Budget::default());
+            self.input.drain(..progress.consumed());
+            let moved = self.write(switch, now).and_then(|wrote| Ok(wrote | self.read(switch, now)?));
+            if let Err(error) = &moved {
+                self.connection.handle_error(switch, error.kind().to_string());
+            }
+            while let Some(event) = self.connection.poll_event() {
+                eprintln!("{event:?}");
+            }
+            if self.connection.is_closed() {
+                return self.end(switch, now);
+            }
+            if moved.is_ok_and(|moved| !moved) && !matches!(progress, Progress::More(_)) {
+                return false;
+            }
         }
     }
+
+    /// Writes until there is nothing to write or the socket takes no more; says whether it wrote anything.
+    fn write(&mut self, switch: &LocalSwitch, now: Now) -> io::Result<bool> {
+        let mut wrote = false;
+        loop {
+            let pending = self.connection.poll_output(switch, now);
+            if pending.is_empty() {
+                return Ok(wrote);
+            }
+            let n = unless_it_blocks(|| self.socket.write(pending))?.unwrap_or(0);
+            self.connection.wrote(switch, now, n);
+            if n == 0 {
+                return Ok(wrote);
+            }
+            wrote = true;
+        }
+    }
+
+    /// Reads once, as much as may be read; says whether there was anything.
+    fn read(&mut self, switch: &LocalSwitch, now: Now) -> io::Result<bool> {
+        let mut buffer = [0; 16 * 1024];
+        let allowed = self.connection.read_budget(now).min(buffer.len());
+        if allowed == 0 {
+            return Ok(false);
+        }
+        let n = unless_it_blocks(|| self.socket.read(&mut buffer[..allowed]))?;
+        match n {
+            Some(0) => self.connection.handle_eof(switch),
+            Some(n) => self.input.extend_from_slice(&buffer[..n]),
+            None => {}
+        }
+        Ok(n.is_some())
+    }
+
+    /// The last words go out, and what was not sent goes back. A server would give a slow socket some seconds here.
+    fn end(&mut self, switch: &LocalSwitch, now: Now) -> bool {
+        if self.write(switch, now).is_ok() {
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+        self.connection.finish(switch, now);
+        while let Some(event) = self.connection.poll_event() {
+            eprintln!("{event:?}");
+        }
+        true
+    }
+}
+
+/// `None`: nothing can be done without waiting. mio tells of each edge, so nothing is to be asked for then.
+fn unless_it_blocks(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            result => return result.map(Some),
+        }
+    }
+}
+
+fn now(origin: Clock) -> Now {
+    let unix = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Now { monotonic: Instant::from_origin(origin.elapsed()), unix }
+}
+
+fn stream_id() -> io::Result<StreamId> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(StreamId::from_random(u128::from_ne_bytes(random)))
 }

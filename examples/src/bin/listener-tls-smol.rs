@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::Secret;
-use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Listener, Switch};
+use enjamb_core::switch::{ListenerConfig, SwitchConfig};
+use enjamb_runtime::SharedSwitch;
 use futures_rustls::TlsAcceptor;
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use futures_rustls::rustls::ServerConfig;
@@ -22,10 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = config.with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
     let tls = TlsAcceptor::from(Arc::new(config));
 
-    let info = HostInfo::new("listener-tls-smol", env!("CARGO_PKG_VERSION"));
-    let utc = || humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    let switch = Arc::new(Switch::new([Domain::parse("localhost")?], info, utc, false));
-    let listener = Arc::new(Listener::new(Secret::new(secret)));
+    let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("localhost")?])));
+    let listener = Arc::new(ListenerConfig::new(Secret::new(secret)));
     smol::block_on(async {
         let socket = TcpListener::bind(address).await?;
         println!("{}", socket.local_addr()?);
@@ -41,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 };
                 let Ok(stream) = handshake.or(late).await else { return };
                 let Ok(mut connection) = enjamb_async_std::accept(stream, switch, listener) else { return };
-                while connection.next_notice().await.is_some() {}
+                while connection.next_event().await.is_some() {}
             })
             .detach();
         }

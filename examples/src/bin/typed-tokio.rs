@@ -2,8 +2,8 @@
 //! and answers those who ask what it is itself, or whether it is there.
 
 use enjamb_core::jid::Jid;
-use enjamb_core::rt::Request;
 use enjamb_core::xso;
+use enjamb_runtime::Request;
 use enjamb_tokio::{Domain, Secret, connect};
 use xmpp_parsers::disco::{DiscoInfoQuery, DiscoInfoResult, Identity};
 use xmpp_parsers::iq::{Iq, IqHeader, IqPayload};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use enjamb_core::router::access::AccessRule;
 use enjamb_core::router::{ConflictBehaviour, DomainPattern};
-use enjamb_core::sources::SourceLimits;
+use enjamb_runtime::sources::SourceLimits;
 use zeroize::Zeroizing;
 
 use crate::tls::Tls;

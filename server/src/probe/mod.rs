@@ -6,7 +6,7 @@ mod table;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use enjamb_probe::{Case, Count, Fault, Judge, Report, Row, Script, Stage, scripts, streams};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -14,7 +14,6 @@ use serde::Serialize;
 
 pub use options::{ProbeOptions, Writes};
 
-use crate::serve;
 use crate::terminal::complain;
 
 /// Probes the server, prints what it answered, and gives the exit code: 0 where all of it is allowed, 1 where not, 2
@@ -90,7 +89,7 @@ impl Outcome {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             server,
-            time: serve::utc(),
+            time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             component: names.component,
             receiver: names.receiver,
             host: names.host,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use enjamb_core::sources::SourceLimits;
+use enjamb_runtime::sources::SourceLimits;
 
 use crate::{listener, refused};
 

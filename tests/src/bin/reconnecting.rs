@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Backoff, ComponentSettings};
+use enjamb_runtime::{Backoff, ComponentSettings, Reconnecting};
 
 macro_rules! come_back {
-    ($reconnecting:ty, $address:expr, $settings:expr, $backoff:expr) => {
+    ($connector:expr, $address:expr, $settings:expr, $backoff:expr) => {
         async move {
-            let mut component = <$reconnecting>::new($address, $settings, $backoff);
+            let mut component = Reconnecting::new($connector, &$address, $settings, $backoff);
             loop {
                 match component.next().await {
                     Ok(connected) => while connected.next().await.is_some() {},
@@ -30,16 +30,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &*runtime {
         "tokio" => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(come_back!(enjamb_tokio::Reconnecting<String>, address, settings, backoff))
+            runtime.block_on(come_back!(enjamb_tokio::Tokio, address, settings, backoff))
         }
-        "smol" => {
-            type Reconnecting = enjamb_async_std::on_smol::Reconnecting<String>;
-            smol::block_on(come_back!(Reconnecting, address, settings, backoff))
-        }
-        "async-std" => {
-            type Reconnecting = enjamb_async_std::on_async_std::Reconnecting<String>;
-            async_std::task::block_on(come_back!(Reconnecting, address, settings, backoff))
-        }
+        "smol" => smol::block_on(come_back!(enjamb_async_std::on_smol::Smol, address, settings, backoff)),
+        "async-std" => async_std::task::block_on(come_back!(
+            enjamb_async_std::on_async_std::AsyncStd,
+            address,
+            settings,
+            backoff
+        )),
         other => Err(format!("there is no runtime {other:?}").into()),
     }
 }

@@ -10,10 +10,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use enjamb_core::Instant;
-use enjamb_core::rt::Timer;
+use enjamb_runtime::Timer;
 
 use super::random::Random;
 use super::wire::Pipe;
+use crate::local_server::BEGIN;
 
 /// Polls in a row without a byte moved, an alarm or anything else to show for them: that is a busy loop.
 const IDLE_POLLS: u64 = 200;
@@ -96,6 +97,10 @@ impl SimTimer {
 impl Timer for SimTimer {
     fn now(&self) -> Instant {
         Instant::from_origin(self.clock.now())
+    }
+
+    fn unix(&self) -> Duration {
+        BEGIN + self.now().since_origin()
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {

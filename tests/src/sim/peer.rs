@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use enjamb_core::rt::Transport;
+use enjamb_runtime::Transport;
 
 use super::executor::Clock;
 use super::received::Stream;

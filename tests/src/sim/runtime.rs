@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use enjamb_core::rt::{ComponentConnection, Connection};
+use enjamb_runtime::{ComponentConnection, ServerConnection};
 
 use super::executor::{Clock, Executor, SimTimer};
 use super::random::Random;
@@ -71,7 +71,7 @@ impl Runtime for Simulated {
         SimTimer::new(&self.0.clock, Duration::ZERO)
     }
 
-    fn spawn_server(&self, connection: Connection<SimTransport, Late<SimTimer>>, log: Log) {
+    fn spawn_server(&self, connection: ServerConnection<SimTransport, Late<SimTimer>>, log: Log) {
         self.start(crate::suite::keep_notices(connection, log));
     }
 

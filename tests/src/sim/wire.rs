@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use enjamb_core::rt::Transport;
+use enjamb_runtime::Transport;
 
 use super::executor::{Clock, Event};
 use super::random::Random;

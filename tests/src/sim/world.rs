@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::StreamId;
+use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{Component, ComponentSettings, Connection, Count, End, Listener, Notice, Switch};
+use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
+use enjamb_runtime::{Component, ComponentSettings, ServerConnection, SharedSwitch};
 use sha1::{Digest, Sha1};
 
 use super::executor::{Executor, SimTimer, TaskId};
@@ -25,10 +27,11 @@ pub const SECRET: &str = "s3cr3t";
 /// # Panics
 /// One is no domain.
 #[must_use]
-pub fn switch(hosts: &[&str]) -> Arc<Switch> {
+pub fn switch(hosts: &[&str]) -> Arc<SharedSwitch> {
     let hosts = hosts.iter().map(|host| Domain::parse(host).expect("a domain"));
-    let info = HostInfo::new("simulated", "1");
-    Arc::new(Switch::new(hosts.collect::<Vec<_>>(), info, || "2026-11-22T18:00:00Z".into(), false))
+    let mut config = SwitchConfig::new(hosts);
+    config.info = HostInfo::new("simulated", "1");
+    Arc::new(SharedSwitch::new(config))
 }
 
 /// A component's header; `more` are attributes.
@@ -56,7 +59,7 @@ pub struct Link {
     /// The server's task.
     pub task: TaskId,
     /// What the server logged of it.
-    pub notices: Rc<RefCell<Vec<Notice>>>,
+    pub notices: Rc<RefCell<Vec<ConnectionEvent>>>,
 }
 
 impl Link {
@@ -65,10 +68,10 @@ impl Link {
     /// # Panics
     /// It ended twice.
     #[must_use]
-    pub fn end(&self) -> Option<(End, u64)> {
+    pub fn end(&self) -> Option<(CloseReason, u64)> {
         let notices = self.notices.borrow();
         let mut ends = notices.iter().filter_map(|notice| match notice {
-            Notice::Ended { end, unsent, .. } => Some((end.clone(), *unsent)),
+            ConnectionEvent::Closed { reason: end, unsent, .. } => Some((end.clone(), *unsent)),
             _ => None,
         });
         let end = ends.next();
@@ -85,9 +88,9 @@ pub struct World {
     /// What the next connections are like.
     pub wire: Wire,
     /// Where the server's connections meet.
-    pub switch: Arc<Switch>,
+    pub switch: Arc<SharedSwitch>,
     /// What the next connections come to.
-    pub listener: Listener,
+    pub listener: ListenerConfig,
     ids: u128,
 }
 
@@ -101,7 +104,7 @@ impl World {
             random,
             wire: Wire::default(),
             switch: switch(hosts),
-            listener: Listener::new(enjamb_core::Secret::new(SECRET)),
+            listener: ListenerConfig::new(enjamb_core::Secret::new(SECRET)),
             ids: 0,
         }
     }
@@ -163,18 +166,18 @@ impl World {
     }
 
     /// The server's end of a connection, and the other end.
-    fn serve(&mut self) -> (SimTransport, TaskId, Rc<RefCell<Vec<Notice>>>) {
+    fn serve(&mut self) -> (SimTransport, TaskId, Rc<RefCell<Vec<ConnectionEvent>>>) {
         let clock = Rc::clone(&self.executor.clock);
         let (ours, theirs) = SimTransport::pair(&clock, &self.wire, &mut self.random);
         self.ids += 1;
         let id = StreamId::from_random(self.ids << 64 | u128::from(self.random.number()));
         let timer = SimTimer::new(&clock, self.wire.late);
         let listener = Arc::new(self.listener.clone());
-        let mut connection = Connection::new(Arc::clone(&self.switch), listener, id, ours, timer);
+        let mut connection = ServerConnection::new(Arc::clone(&self.switch), listener, id, ours, timer);
         let notices = Rc::new(RefCell::new(Vec::new()));
         let log = Rc::clone(&notices);
         let task = self.executor.spawn(async move {
-            while let Some(notice) = connection.next_notice().await {
+            while let Some(notice) = connection.next_event().await {
                 log.borrow_mut().push(notice);
             }
         });
@@ -254,21 +257,21 @@ impl World {
 
     /// A counter of the switch.
     #[must_use]
-    pub fn count(&self, count: Count) -> u64 {
-        self.switch.counters().get(count)
+    pub fn count(&self, count: Metric) -> u64 {
+        self.switch.metrics().get(count)
     }
 
     /// All the stanzas that were taken from components, however they ended.
     #[must_use]
     pub fn taken(&self) -> u64 {
         [
-            Count::Delivered,
-            Count::Answered,
-            Count::Bounced,
-            Count::Refused,
-            Count::DroppedRefused,
-            Count::DroppedUndeliverable,
-            Count::DroppedByHost,
+            Metric::Delivered,
+            Metric::Answered,
+            Metric::Bounced,
+            Metric::Refused,
+            Metric::DroppedRefused,
+            Metric::DroppedUndeliverable,
+            Metric::DroppedByHost,
         ]
         .into_iter()
         .map(|count| self.count(count))
@@ -278,7 +281,7 @@ impl World {
     /// Delivered stanzas that were never sent.
     #[must_use]
     pub fn unsent(&self) -> u64 {
-        [Count::UnsentBounced, Count::UnsentDropped, Count::UnsentReplaced]
+        [Metric::UnsentBounced, Metric::UnsentDropped, Metric::UnsentReplaced]
             .into_iter()
             .map(|count| self.count(count))
             .sum()

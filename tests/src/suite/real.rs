@@ -4,7 +4,7 @@ use std::future::Future;
 
 use enjamb_async_std::on_async_std::ClosingTcp;
 use enjamb_async_std::{AsyncIoTimer, FuturesIo};
-use enjamb_core::rt::{ComponentConnection, Connection};
+use enjamb_runtime::{ComponentConnection, ServerConnection};
 use enjamb_tokio::{TokioIo, TokioTimer};
 
 use super::runtime::{Late, Log, Runtime, keep_notices};
@@ -40,7 +40,7 @@ impl<const THREADS: bool> Runtime for Tokio<THREADS> {
         TokioTimer::default()
     }
 
-    fn spawn_server(&self, connection: Connection<Self::Stream, Late<TokioTimer>>, log: Log) {
+    fn spawn_server(&self, connection: ServerConnection<Self::Stream, Late<TokioTimer>>, log: Log) {
         tokio::spawn(keep_notices(connection, log));
     }
 
@@ -73,7 +73,7 @@ impl Runtime for Smol {
         AsyncIoTimer::default()
     }
 
-    fn spawn_server(&self, connection: Connection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
+    fn spawn_server(&self, connection: ServerConnection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
         smol::spawn(keep_notices(connection, log)).detach();
     }
 
@@ -106,7 +106,7 @@ impl Runtime for AsyncStd {
         AsyncIoTimer::default()
     }
 
-    fn spawn_server(&self, connection: Connection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
+    fn spawn_server(&self, connection: ServerConnection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
         drop(async_std::task::spawn(keep_notices(connection, log)));
     }
 

@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use enjamb_core::Instant;
-use enjamb_core::rt::{ComponentConnection, Connection, Notice, Timer, Transport};
+use enjamb_core::connection::ConnectionEvent;
+use enjamb_runtime::{ComponentConnection, ServerConnection, Timer, Transport};
 
 /// How long a script may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the server logged of one connection.
-pub type Log = Arc<Mutex<Vec<Notice>>>;
+pub type Log = Arc<Mutex<Vec<ConnectionEvent>>>;
 
 /// A timer that rings so much later than it is set, as a busy machine's does.
 pub struct Late<C>(pub C, pub Duration);
@@ -21,6 +22,10 @@ pub struct Late<C>(pub C, pub Duration);
 impl<C: Timer> Timer for Late<C> {
     fn now(&self) -> Instant {
         self.0.now()
+    }
+
+    fn unix(&self) -> Duration {
+        self.0.unix()
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
@@ -42,7 +47,7 @@ pub trait Runtime: Clone + Default + 'static {
     /// A clock and an alarm that is not set.
     fn timer(&self) -> Self::Timer;
     /// Drives a server's connection in a task of its own.
-    fn spawn_server(&self, connection: Connection<Self::Stream, Late<Self::Timer>>, log: Log);
+    fn spawn_server(&self, connection: ServerConnection<Self::Stream, Late<Self::Timer>>, log: Log);
     /// Drives a component's connection in a task of its own.
     fn spawn_component(&self, connection: ComponentConnection<Self::Stream, Late<Self::Timer>>);
 
@@ -70,8 +75,8 @@ pub trait Runtime: Clone + Default + 'static {
 }
 
 /// Keeps what a connection has to say, to its end.
-pub(crate) async fn keep_notices<T: Transport, C: Timer>(mut connection: Connection<T, C>, log: Log) {
-    while let Some(notice) = connection.next_notice().await {
+pub(crate) async fn keep_notices<T: Transport, C: Timer>(mut connection: ServerConnection<T, C>, log: Log) {
+    while let Some(notice) = connection.next_event().await {
         log.lock().expect("nobody panics while holding it").push(notice);
     }
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use enjamb_core::OwnedStanza;
 use enjamb_core::jid::Jid;
 use enjamb_core::router::{ConflictBehaviour, Terms};
-use enjamb_core::rt::{Backoff, Component, ConnectError, Received, Reconnect, Request, RequestError, Timer};
+use enjamb_core::switch::Switch;
+use enjamb_runtime::{Backoff, Component, ConnectError, Reconnect, Request, RequestError, Timer};
 use futures_util::{SinkExt, StreamExt, stream};
 
 use super::runtime::Runtime;
@@ -70,7 +72,7 @@ pub async fn both_write<R: Runtime>(runtime: R) -> Vec<String> {
 /// One peer reads nothing: what is sent to it bounces in the end, and nobody else waits for it longer than that.
 pub async fn stall<R: Runtime>(runtime: R) -> Vec<String> {
     let mut stage = Stage::new(runtime);
-    stage.listener.outbox_mark = 64 * 1024;
+    stage.listener.queue_mark = 64 * 1024;
     stage.listener.stall = Duration::from_millis(200);
     let ((a, _), (b, _)) = (stage.component("a.example").await, stage.component("b.example").await);
     let (deaf, _log) = stage.peer("deaf.example").await;
@@ -317,7 +319,7 @@ pub async fn combine<R: Runtime>(runtime: R) -> Vec<String> {
     let mut sink = a.clone();
     let numbered = |n: usize| Ok(format!("<message to='a.example' id='{n}'><body>{n}</body></message>"));
     let mut numbers = stream::iter((0..1000).map(numbered));
-    let is_next = |(n, stanza): &(usize, Received)| {
+    let is_next = |(n, stanza): &(usize, OwnedStanza)| {
         let is_next = stanza.as_stanza().id().as_deref() == Some(&*n.to_string());
         std::future::ready(is_next)
     };

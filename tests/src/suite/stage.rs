@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::Domain;
-use enjamb_core::rt::{
-    Component, ComponentConnection, ComponentSettings, ConnectError, Connection, End, Listener, Notice,
-    Switch, Transport,
-};
+use enjamb_core::switch::ListenerConfig;
 use enjamb_core::{Limits, Secret, Stanza, StreamId};
+use enjamb_runtime::{
+    Component, ComponentConnection, ComponentSettings, ConnectError, ServerConnection, SharedSwitch,
+    Transport,
+};
 
 use super::runtime::{Late, Log, Runtime};
 use crate::sim::{SECRET, handshake, header, switch};
@@ -16,8 +18,8 @@ use crate::sim::{SECRET, handshake, header, switch};
 /// Where a script plays.
 pub(super) struct Stage<R: Runtime> {
     pub(super) runtime: R,
-    pub(super) switch: Arc<Switch>,
-    pub(super) listener: Listener,
+    pub(super) switch: Arc<SharedSwitch>,
+    pub(super) listener: ListenerConfig,
     /// How late the next connections' alarms are.
     pub(super) late: Duration,
     connections: u32,
@@ -28,7 +30,7 @@ pub(super) type Driven<R> = ComponentConnection<<R as Runtime>::Stream, Late<<R 
 
 impl<R: Runtime> Stage<R> {
     pub(super) fn new(runtime: R) -> Self {
-        let listener = Listener::new(Secret::new(SECRET));
+        let listener = ListenerConfig::new(Secret::new(SECRET));
         Self { runtime, switch: switch(&["host.example"]), listener, late: Duration::ZERO, connections: 0 }
     }
 
@@ -42,7 +44,7 @@ impl<R: Runtime> Stage<R> {
         self.connections += 1;
         let id = StreamId::from_text(&format!("stream{}", self.connections)).expect("letters and digits");
         let (switch, listener) = (Arc::clone(&self.switch), Arc::new(self.listener.clone()));
-        let connection = Connection::new(switch, listener, id, ours, self.timer());
+        let connection = ServerConnection::new(switch, listener, id, ours, self.timer());
         let log = Log::default();
         self.runtime.spawn_server(connection, Arc::clone(&log));
         (theirs, log)
@@ -90,7 +92,9 @@ impl<R: Runtime> Stage<R> {
         loop {
             let ended =
                 log.lock().expect("nobody panics while holding it").iter().find_map(|notice| match notice {
-                    Notice::Ended { end, unsent, .. } => Some(format!("{}, {unsent} unsent", kind_of(end))),
+                    ConnectionEvent::Closed { reason: end, unsent, .. } => {
+                        Some(format!("{}, {unsent} unsent", kind_of(end)))
+                    }
                     _ => None,
                 });
             match ended {
@@ -115,11 +119,11 @@ pub(super) fn quick_limits() -> Limits {
 }
 
 /// An end, in words that are the same whatever broke it.
-pub(super) fn kind_of(end: &End) -> String {
+pub(super) fn kind_of(end: &CloseReason) -> String {
     match end {
-        End::ByPeer => "by peer".into(),
-        End::ByUs => "by us".into(),
-        End::Error(error) => error.condition.to_string(),
+        CloseReason::ByPeer => "by peer".into(),
+        CloseReason::ByUs => "by us".into(),
+        CloseReason::Error(error) => error.condition.to_string(),
         _ => "broken".into(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use enjamb_async_std::on_async_std::ClosingTcp;
 use enjamb_async_std::{AsyncIoTimer, FuturesIo};
-use enjamb_core::rt::{ComponentConnection, Connection};
+use enjamb_runtime::{ComponentConnection, ServerConnection};
 use enjamb_tokio::{TokioIo, TokioTimer};
 use smol::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -52,7 +52,7 @@ impl<const THREADS: bool> Runtime for TokioTls<THREADS> {
         TokioTimer::default()
     }
 
-    fn spawn_server(&self, connection: Connection<Self::Stream, Late<TokioTimer>>, log: Log) {
+    fn spawn_server(&self, connection: ServerConnection<Self::Stream, Late<TokioTimer>>, log: Log) {
         tokio::spawn(keep_notices(connection, log));
     }
 
@@ -94,7 +94,7 @@ impl Runtime for SmolTls {
         AsyncIoTimer::default()
     }
 
-    fn spawn_server(&self, connection: Connection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
+    fn spawn_server(&self, connection: ServerConnection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
         smol::spawn(keep_notices(connection, log)).detach();
     }
 
@@ -123,7 +123,7 @@ impl Runtime for AsyncStdTls {
         AsyncIoTimer::default()
     }
 
-    fn spawn_server(&self, connection: Connection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
+    fn spawn_server(&self, connection: ServerConnection<Self::Stream, Late<AsyncIoTimer>>, log: Log) {
         drop(async_std::task::spawn(keep_notices(connection, log)));
     }
 

@@ -4,9 +4,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use enjamb_core::rt::{Component, ComponentConnection, ComponentSettings};
 use enjamb_core::{Secret, StreamId};
-use enjamb_tests::mini_server::domain;
+use enjamb_runtime::{Component, ComponentConnection, ComponentSettings};
+use enjamb_tests::local_server::domain;
 
 use crate::counting::allocations;
 use crate::wire::{Clock, Far, Near};

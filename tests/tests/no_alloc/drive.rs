@@ -10,9 +10,10 @@ use std::time::Duration;
 use enjamb_core::host::HostInfo;
 use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
 use enjamb_core::router::{DomainPattern, Terms};
-use enjamb_core::rt::{Connection, Count, Listener, Switch};
+use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_core::{Secret, StreamId};
-use enjamb_tests::mini_server::domain;
+use enjamb_runtime::{ServerConnection, SharedSwitch};
+use enjamb_tests::local_server::domain;
 
 use crate::counting::allocations;
 use crate::paths::{BOUNDED, FREE, Goes, closed, handshake, header};
@@ -24,9 +25,9 @@ const BATCH: usize = 40;
 const ROUNDS: usize = 5;
 
 struct World {
-    switch: Arc<Switch>,
+    switch: Arc<SharedSwitch>,
     clock: Clock,
-    connections: Vec<Connection<Near, Clock>>,
+    connections: Vec<ServerConnection<Near, Clock>>,
     /// Set where a connection is to be polled again.
     woken: Arc<Woken>,
     waker: Waker,
@@ -34,8 +35,8 @@ struct World {
     ends: Vec<Rc<Far>>,
 }
 
-fn listener(terms: Terms) -> Listener {
-    let mut listener = Listener::new(Secret::new("s"));
+fn listener(terms: Terms) -> ListenerConfig {
+    let mut listener = ListenerConfig::new(Secret::new("s"));
     listener.terms = Arc::new(terms);
     listener
 }
@@ -66,19 +67,26 @@ impl World {
     }
 
     fn empty() -> Self {
-        let (info, utc) = (HostInfo::new("Enjamb", "1"), || "2026-11-22T18:00:00Z".into());
-        let switch = Switch::new([domain("host.example")], info, utc, false);
+        let mut config = SwitchConfig::new([domain("host.example")]);
+        config.info = HostInfo::new("Enjamb", "1");
+        let switch = SharedSwitch::new(config);
         let woken = Arc::<Woken>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let (switch, clock) = (Arc::new(switch), Clock::default());
         Self { switch, clock, connections: Vec::new(), woken, waker, ends: Vec::new() }
     }
 
-    fn connect(&mut self, header: &str, listener: Listener) {
+    fn connect(&mut self, header: &str, listener: ListenerConfig) {
         let far = Far::new();
         let (switch, id) = (Arc::clone(&self.switch), StreamId::from_text("1").unwrap());
         let near = Near(Rc::clone(&far));
-        self.connections.push(Connection::new(switch, Arc::new(listener), id, near, self.clock.clone()));
+        self.connections.push(ServerConnection::new(
+            switch,
+            Arc::new(listener),
+            id,
+            near,
+            self.clock.clone(),
+        ));
         far.send([header, &handshake("1")].concat().as_bytes());
         self.ends.push(far);
         let bound = self.switch.bound();
@@ -93,7 +101,7 @@ impl World {
         self.woken.0.store(true, Ordering::Relaxed);
         while self.woken.0.swap(false, Ordering::Relaxed) {
             for connection in &mut self.connections {
-                while let Poll::Ready(Some(_)) = connection.poll_notice(&mut cx) {}
+                while let Poll::Ready(Some(_)) = connection.poll_event(&mut cx) {}
             }
         }
     }
@@ -135,8 +143,8 @@ impl World {
         assert_eq!(stanzas, wanted, "{stanza} has to go {goes:?}");
     }
 
-    fn counted(&self, count: Count) -> u64 {
-        self.switch.counters().get(count)
+    fn counted(&self, count: Metric) -> u64 {
+        self.switch.metrics().get(count)
     }
 }
 
@@ -270,7 +278,7 @@ fn a_prefix_that_does_not_speak_for_a_name_costs_nothing() {
 fn stuck(mark: usize) -> World {
     let mut world = World::new();
     let mut narrow = listener(Terms::default());
-    narrow.outbox_mark = mark;
+    narrow.queue_mark = mark;
     world.connect(&header("narrow.example"), narrow);
     world.ends[4].is_stuck.set(true);
     world
@@ -344,10 +352,10 @@ fn end_with_unsent(stanzas: usize) -> usize {
     world.ends[4].is_stuck.set(true);
     world.ends[0].send(TO_NARROW.repeat(stanzas).as_bytes());
     world.drive();
-    let before = world.counted(Count::UnsentBounced);
+    let before = world.counted(Metric::UnsentBounced);
     world.ends[0].send(TO_NARROW.as_bytes());
     let count = allocations(|| world.drive());
-    assert_eq!(world.counted(Count::UnsentBounced) - before, stanzas as u64);
+    assert_eq!(world.counted(Metric::UnsentBounced) - before, stanzas as u64);
     count
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use enjamb_core::host::{self, HostFacts, HostInfo};
+use enjamb_core::host::{self, HostDirectory, HostInfo};
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{Claim, ConnId, DomainPattern, Route, Router, Terms};
 use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
 use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
-use enjamb_tests::mini_server::domain;
+use enjamb_tests::local_server::domain;
 
 use crate::counting::allocations;
 use crate::paths::{BOUNDED, FREE, Goes, closed, handshake, header};
@@ -23,7 +23,7 @@ struct Server {
 
 struct Facts;
 
-impl HostFacts for Facts {
+impl HostDirectory for Facts {
     fn items(&self, _: &str) -> Vec<Domain> {
         vec![domain("comp.example")]
     }
@@ -40,7 +40,7 @@ impl Server {
         let acceptor = Acceptor::new(domain("host.example"), id, limits, Instant::ORIGIN);
         let (_, next) = acceptor.process(header("comp.example").as_bytes(), &mut out);
         let Accepting::Opened(opened) = next else { panic!("it is a header") };
-        let shaking = opened.accept(Instant::ORIGIN, Secret::new("s"), &mut out);
+        let shaking = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), &mut out);
         let (_, next) = shaking.process(handshake("1").as_bytes(), &mut out);
         let Shaking::Proved(proved) = next else { panic!("it is the secret") };
         let stream = proved.bind(Instant::ORIGIN, true, &mut out);

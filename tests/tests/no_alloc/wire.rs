@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use enjamb_core::Instant;
-use enjamb_core::rt::{Timer, Transport};
+use enjamb_runtime::{Timer, Transport};
 
 /// The other end.
 #[derive(Default)]
@@ -86,6 +87,10 @@ impl Default for Clock {
 impl Timer for Clock {
     fn now(&self) -> Instant {
         self.0.get()
+    }
+
+    fn unix(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn poll_at(&mut self, _: &mut Context<'_>, at: Instant) -> Poll<()> {

@@ -330,7 +330,7 @@ fn handed_on(header: &str, stanza: &str) -> String {
         panic!("{}", String::from_utf8_lossy(&out))
     };
     let proof = [b"<handshake>", &Secret::new("s").handshake("abc")[..], b"</handshake>"].concat();
-    let (_, shaking) = opened.accept(T, Secret::new("s"), &mut out).process(&proof, &mut out);
+    let (_, shaking) = opened.accept(T, [Secret::new("s")].into(), &mut out).process(&proof, &mut out);
     let crate::stream::Shaking::Proved(proved) = shaking else { panic!("not proved") };
     let mut server = proved.bind(T, true, &mut out);
     let step = server.process(T, stanza.as_bytes(), &mut out).unwrap();

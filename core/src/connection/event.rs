@@ -1,0 +1,109 @@
+//! What a connection tells: events for the log, and questions to whoever drives it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::error::StreamError;
+use crate::jid::Domain;
+use crate::router::{Change, Claim, ConnId};
+use crate::stream::Refused;
+
+/// What happened on a connection. No event holds a secret, or the content of a stanza.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConnectionEvent {
+    /// The component claims these names, and the listener has no secret of its own: look up theirs and call
+    /// [`Connection::secrets`](super::Connection::secrets). The time for the handshake runs meanwhile.
+    SecretsNeeded {
+        /// What it claims.
+        claim: Claim,
+    },
+    /// The component proved the secret and is bound; stanzas flow.
+    Bound {
+        /// Its domain, or with `is_subdomain` its prefix.
+        domain: Domain,
+        /// It is bound under every host.
+        is_subdomain: bool,
+        /// Connections that it replaced (`kick_old`).
+        replaced: Vec<ConnId>,
+        /// Names that others got or lost over it.
+        changes: Vec<Change>,
+    },
+    /// An element that it sent was refused.
+    Refused(Refused),
+    /// That many more were refused without an event of their own: a log needs no line for each.
+    MoreRefused(u64),
+    /// The connection is over. This is the last event.
+    Closed {
+        /// Its domain, if it got as far.
+        domain: Option<Domain>,
+        /// Why.
+        reason: CloseReason,
+        /// Stanzas for it that were not sent.
+        unsent: u64,
+        /// Names that others got over it.
+        changes: Vec<Change>,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The other side closed the stream, or its side of the connection.
+    ByPeer,
+    /// This side closed the stream in good order.
+    ByUs,
+    /// A stream error, which the other side was told.
+    Error(StreamError),
+    /// The connection broke; these are the operating system's words for it.
+    Broken(String),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByPeer => f.write_str("closed by the other side"),
+            Self::ByUs => f.write_str("closed"),
+            Self::Error(error) => error.fmt(f),
+            Self::Broken(words) => write!(f, "the connection broke: {words}"),
+        }
+    }
+}
+
+/// Events that were not taken yet, first come first.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    queued: Vec<ConnectionEvent>,
+    /// Elements refused without an event of their own.
+    more_refused: u32,
+}
+
+/// Refused elements that get an event of their own before the events are taken.
+const MAX_QUEUED: usize = 8;
+
+impl Events {
+    pub(super) fn push(&mut self, event: ConnectionEvent) {
+        self.queued.push(event);
+    }
+
+    pub(super) fn push_refused(&mut self, refused: Refused) {
+        if self.queued.len() < MAX_QUEUED {
+            self.push(ConnectionEvent::Refused(refused));
+        } else {
+            self.more_refused = self.more_refused.saturating_add(1);
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Option<ConnectionEvent> {
+        if self.more_refused > 0 && !matches!(self.queued.first(), Some(ConnectionEvent::Refused(_))) {
+            return Some(ConnectionEvent::MoreRefused(core::mem::take(&mut self.more_refused).into()));
+        }
+        (!self.queued.is_empty()).then(|| self.queued.remove(0))
+    }
+
+    pub(super) fn release(&mut self) {
+        self.queued.shrink_to(0);
+    }
+}

@@ -1,0 +1,385 @@
+//! One component's connection to a server: bytes and time in, bytes and events out.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `mod` | [`Connection`]: what to call, and when |
+//! | `session` | the connection on its switch, without its input and output |
+//! | `negotiate` | from the first byte to the bound component |
+//! | `deliver` | what becomes of one stanza |
+//! | `routes` | the routes of the last few stanzas |
+//! | `event` | [`ConnectionEvent`], [`CloseReason`] |
+//! | `budget` | how much work is done at once |
+//!
+//! A server without a runtime, with a listener and two components, is the example `listener-poll` of the repository.
+
+mod budget;
+mod deliver;
+mod event;
+mod negotiate;
+mod routes;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::mem;
+use core::time::Duration;
+
+pub use budget::Budget;
+pub use event::{CloseReason, ConnectionEvent};
+use negotiate::Phase;
+use session::Session;
+
+use crate::error::{Cause, StreamError};
+use crate::handshake::{Secret, StreamId};
+use crate::limits::Limits;
+use crate::queue::{FREE, Output};
+use crate::router::ConnId;
+use crate::switch::{ListenerConfig, PortInfo, Switch, bounce_unsent};
+use crate::time::{Instant, Now};
+
+/// Own output, such as errors, over which nothing is read.
+const OWN_MARK: usize = 64 * 1024;
+
+/// One component's connection to a server.
+///
+/// It does all of XEP-0114's server side: negotiation, binding on the [`Switch`], delivery to other ports, limits,
+/// keepalive, the end. It has no socket and no clock. Whoever drives it calls
+///
+/// | when | what |
+/// | --- | --- |
+/// | bytes came | [`process`](Self::process), with all input that is not consumed yet |
+/// | the switch woke it, or after any other call | [`poll_output`](Self::poll_output), and [`wrote`](Self::wrote) |
+/// | before it reads | [`read_budget`](Self::read_budget) |
+/// | the time of [`poll_timeout`](Self::poll_timeout) has come | [`handle_timeout`](Self::handle_timeout), then `process` |
+/// | the input ended, the connection broke | [`handle_eof`](Self::handle_eof), [`handle_error`](Self::handle_error) |
+/// | at any time | [`poll_event`](Self::poll_event) |
+///
+/// Once [`is_closed`](Self::is_closed), the rest of the output is written and [`finish`](Self::finish) is called: it
+/// answers what could not be sent. A connection that is dropped before leaves its place behind.
+///
+/// All calls take the switch that the connection was made on, and times of one clock that never runs backwards.
+pub struct Connection<S: Switch> {
+    session: Session<S>,
+    output: Output,
+    intake: Intake,
+    /// Bytes of the input that were not consumed.
+    kept: usize,
+    /// Some of them are counted as a partial stanza's.
+    is_counted: bool,
+    /// Reading goes on.
+    reading: bool,
+    /// Reading waits for the shaper, and for nothing else.
+    wants_tokens: bool,
+}
+
+/// What is known of the input that was not consumed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    /// There is nothing in it without more.
+    NeedsInput,
+    /// There may be events in it.
+    Unexamined,
+    /// Its first stanza waits for room, the negotiation for an answer, or the next event until output is written.
+    Blocked,
+}
+
+/// What [`Connection::process`] did. Each has the number of bytes consumed: drop them from the front of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The budget is spent: call again, with the same input if no more came.
+    More(usize),
+    /// Call again when more input came.
+    NeedInput(usize),
+    /// Call again, with the same input, when the connection is woken, its time has come, or output was written.
+    Blocked(usize),
+}
+
+impl Progress {
+    /// The number of bytes consumed.
+    #[must_use]
+    pub fn consumed(self) -> usize {
+        let (Self::More(consumed) | Self::NeedInput(consumed) | Self::Blocked(consumed)) = self;
+        consumed
+    }
+}
+
+impl<S: Switch> Connection<S> {
+    /// Takes over a connection that came in. `id` is fresh and random: at least 128 bits of it, drawn by the caller
+    /// (RFC 6120, 4.7.3).
+    #[must_use]
+    pub fn new(switch: &S, listener: Arc<ListenerConfig>, id: StreamId, now: Now) -> Self {
+        let (port, phase) = negotiate::begin(switch, listener, id, now);
+        Self {
+            session: Session::new(port, phase),
+            output: Output::default(),
+            intake: Intake::NeedsInput,
+            kept: 0,
+            is_counted: false,
+            reading: true,
+            wants_tokens: false,
+        }
+    }
+
+    /// The connection's port on the switch.
+    #[must_use]
+    pub fn id(&self) -> ConnId {
+        self.session.port.as_ref().id
+    }
+
+    /// The same, as the switch refers to it.
+    #[must_use]
+    pub fn port(&self) -> &S::Port {
+        &self.session.port
+    }
+
+    /// What the connection may cost.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.listener().limits
+    }
+
+    /// The settings of its listener.
+    #[must_use]
+    pub fn listener(&self) -> &Arc<ListenerConfig> {
+        self.session.listener()
+    }
+
+    /// Takes events from `input`, which begins with the first byte that was not consumed yet and only grows at its
+    /// end. Stanzas go to other ports, and answers to the output. How the input is cut into calls makes no difference.
+    #[must_use = "it says how many bytes to drop from the input"]
+    pub fn process(&mut self, switch: &S, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
+        if let Some(shaper) = &mut self.session.shaper {
+            shaper.take(input.len() - self.kept);
+        }
+        let Self { session, output, intake, .. } = self;
+        let mut consumed = 0;
+        *intake = Intake::Unexamined;
+        while *intake == Intake::Unexamined && !budget.is_spent() {
+            if output.own() > OWN_MARK {
+                *intake = Intake::Blocked;
+                break;
+            }
+            budget.spend(1);
+            let before = output.own();
+            let (taken, next) = output.append(|out| session.step(switch, now, &input[consumed..], out));
+            budget.spend_output(output.own() - before);
+            consumed += taken;
+            *intake = next;
+        }
+        if let Some(delivery) = &mut session.delivery {
+            delivery.end_batch(switch);
+        }
+        self.kept = input.len() - consumed;
+        match self.intake {
+            Intake::Unexamined => Progress::More(consumed),
+            Intake::Blocked => Progress::Blocked(consumed),
+            Intake::NeedsInput => {
+                self.count_partial(switch);
+                Progress::NeedInput(consumed)
+            }
+        }
+    }
+
+    /// Counts what is kept of a partial stanza. What one read may leave is nobody else's business.
+    fn count_partial(&mut self, switch: &S) {
+        let bytes = if self.kept > FREE { self.kept } else { 0 };
+        if bytes == 0 && !self.is_counted {
+            return;
+        }
+        self.is_counted = bytes > 0;
+        if switch.queue(&self.session.port, |queue| queue.note_partial(bytes))
+            || self.session.closed.is_some()
+        {
+            return;
+        }
+        let error = StreamError::from(Cause::PoolEmpty { free: FREE });
+        if let Phase::Open(stream) = &mut self.session.phase {
+            self.output.append(|out| stream.fail(error.clone(), out));
+        }
+        self.session.close(switch, CloseReason::Error(error));
+    }
+
+    /// Takes what other ports left, and the switch's order to end; returns the bytes to write. Call it whenever the
+    /// switch woke the connection, and until nothing is left to write.
+    pub fn poll_output(&mut self, switch: &S, now: Now) -> &[u8] {
+        if self.session.closed.is_none() {
+            let Self { session: Session { port, .. }, output, .. } = self;
+            let (order, waiting) = switch.queue(port, |queue| {
+                let waiting = queue.collect(output, &port.as_ref().listener);
+                (queue.take_order(), waiting)
+            });
+            switch.wake_all(waiting);
+            if let Some(cause) = order {
+                self.obey(switch, now, cause);
+            }
+        }
+        self.output.pending()
+    }
+
+    /// Notes that the first `n` bytes of the output were written; 0: the transport takes none at the moment.
+    pub fn wrote(&mut self, switch: &S, now: Now, n: usize) {
+        if n == 0 {
+            switch.queue(&self.session.port, |queue| queue.note_in_flight(&self.output, true));
+            return;
+        }
+        self.output.advance(n);
+        if let Phase::Open(stream) = &mut self.session.phase {
+            stream.wrote(now.monotonic);
+        }
+    }
+
+    /// Ends the connection for a reason that came from the switch.
+    fn obey(&mut self, switch: &S, now: Now, cause: Cause) {
+        let queued = switch.queue(&self.session.port, |queue| queue.close());
+        let mut unsent = 0;
+        if matches!(cause, Cause::Shutdown) {
+            // What was taken is still sent.
+            self.output.join(&queued);
+        } else {
+            unsent += bounce_unsent(switch, now.monotonic, Some(&cause), self.output.unsent());
+            unsent += bounce_unsent(switch, now.monotonic, Some(&cause), queued.unsent_after(0, None));
+            self.output.cut();
+        }
+        let error = StreamError::from(cause);
+        self.session.close(switch, CloseReason::Error(error.clone()));
+        if let Some(closed) = &mut self.session.closed {
+            closed.unsent += unsent;
+        }
+        let phase = mem::replace(&mut self.session.phase, Phase::Ended);
+        self.output.append(|out| phase.refuse(error, out));
+    }
+
+    /// How many bytes may be read now. 0: none, until the time of [`poll_timeout`](Self::poll_timeout), a wake-up, or
+    /// until output was written. Time in which this is 0 does not count against a stanza that has begun.
+    pub fn read_budget(&mut self, now: Now) -> usize {
+        let may_read =
+            self.intake == Intake::NeedsInput && self.may_answer() && self.session.closed.is_none();
+        let budget = if may_read { self.tokens(now.monotonic) } else { 0 };
+        self.wants_tokens = may_read && budget == 0;
+        if self.reading != (budget > 0) {
+            self.reading = budget > 0;
+            if let Phase::Open(stream) = &mut self.session.phase {
+                stream.set_reading(now.monotonic, self.reading);
+            }
+        }
+        budget
+    }
+
+    fn tokens(&mut self, now: Instant) -> usize {
+        match &mut self.session.shaper {
+            // What comes behind the handshake in the same read is not shaped any more.
+            None if !self.session.bound => self.limits().negotiation,
+            None => usize::MAX,
+            Some(shaper) => match (shaper.allowance(now), shaper.poll_timeout()) {
+                (_, Some(_)) => 0,
+                (allowance, None) => allowance,
+            },
+        }
+    }
+
+    /// Whether there is room for what the stream may have to say.
+    fn may_answer(&self) -> bool {
+        self.output.own() <= OWN_MARK
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if at all; never once it is closed. It may change with every
+    /// other call.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_closed() {
+            return None;
+        }
+        let retry_at = self.session.retry_at.filter(|_| self.intake == Intake::Blocked && self.may_answer());
+        let tokens_at = self.session.shaper.as_ref().filter(|_| self.wants_tokens);
+        let tokens_at = tokens_at.and_then(|shaper| shaper.poll_timeout());
+        [self.session.phase.poll_timeout(), retry_at, tokens_at].into_iter().flatten().min()
+    }
+
+    /// Does what is due: a keepalive, or the end of a stream that is late. `process` and `read_budget` do the rest.
+    pub fn handle_timeout(&mut self, switch: &S, now: Now) {
+        let Self { session: Session { phase, .. }, output, .. } = self;
+        let result = output.append(|out| phase.handle_timeout(now.monotonic, out));
+        if let Err(error) = result {
+            self.session.close(switch, CloseReason::Error(error));
+        }
+    }
+
+    /// The input has ended.
+    pub fn handle_eof(&mut self, switch: &S) {
+        if let Phase::Open(stream) = &mut self.session.phase {
+            self.output.append(|out| stream.close(out));
+        }
+        self.session.close(switch, CloseReason::ByPeer);
+    }
+
+    /// The connection broke: nothing more can be written. `words` are the operating system's.
+    pub fn handle_error(&mut self, switch: &S, words: String) {
+        self.session.close(switch, CloseReason::Broken(words));
+    }
+
+    /// Whether the stream is over. What is left of the output is still to be written.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.session.closed.is_some()
+    }
+
+    /// Nothing more will be written. Stanzas for the component that were not sent are answered, or counted, and the
+    /// last event is there to be taken. A connection that is not closed yet counts as closed by the other side.
+    pub fn finish(&mut self, switch: &S, now: Now) {
+        self.session.close(switch, CloseReason::ByPeer);
+        let Some(closed) = self.session.closed.as_mut().filter(|closed| !closed.finished) else { return };
+        closed.finished = true;
+        // An order that it did not live to obey, if it broke.
+        let (order, queued) = switch.queue(&self.session.port, |queue| (queue.take_order(), queue.close()));
+        let now = now.monotonic;
+        let mut unsent = closed.unsent;
+        unsent += bounce_unsent(switch, now, order.as_ref(), self.output.unsent());
+        unsent += bounce_unsent(switch, now, order.as_ref(), queued.unsent_after(0, None));
+        switch.remove_port(&self.session.port);
+        let (reason, changes) = (closed.reason.clone(), mem::take(&mut closed.changes));
+        let domain = self.session.domain.take();
+        self.session.events.push(ConnectionEvent::Closed { domain, reason, unsent, changes });
+    }
+
+    /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded): the handshake has to prove one of these. None: it can
+    /// prove nothing, so that nobody learns which names have a secret. Call [`process`](Self::process) then. Does
+    /// nothing if the connection has not asked, or has ended meanwhile.
+    pub fn secrets(&mut self, now: Now, secrets: impl Into<Arc<[Secret]>>) {
+        let Self { session, output, .. } = self;
+        if output.append(|out| session.secrets(now, secrets.into(), out)) {
+            self.intake = Intake::Unexamined;
+        }
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ConnectionEvent> {
+        self.session.events.take()
+    }
+
+    /// Gives memory back that the connection does not need while nothing happens. Call it once idle for
+    /// [`hibernate_after`](ListenerConfig::hibernate_after).
+    pub fn release(&mut self, switch: &S) {
+        switch.queue(&self.session.port, |queue| queue.release());
+        self.output.release();
+        self.session.events.release();
+        // Empty between batches, but for routes that are soon found again.
+        self.session.delivery = None;
+        if let Phase::Open(stream) = &mut self.session.phase {
+            stream.release();
+        }
+    }
+
+    /// How long nothing has to happen before memory is given back.
+    #[must_use]
+    pub fn hibernate_after(&self) -> Duration {
+        self.listener().hibernate_after
+    }
+}
+
+impl<S: Switch> AsRef<PortInfo> for Connection<S> {
+    fn as_ref(&self) -> &PortInfo {
+        self.session.port.as_ref()
+    }
+}

@@ -1,0 +1,224 @@
+//! From a connection's first byte to the bound component.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Intake;
+use super::event::{CloseReason, ConnectionEvent};
+use super::session::Session;
+use crate::error::{Cause, StreamError};
+use crate::handshake::{Secret, StreamId};
+use crate::jid::Domain;
+use crate::router::{Bound, Claim, Conflict};
+use crate::shaper::Shaper;
+use crate::stream::{Accepting, Acceptor, Handshaking, Opened, Proved, ServerStream, Shaking};
+use crate::switch::{Bind, ListenerConfig, Switch, connect};
+use crate::time::{Instant, Now};
+
+/// How far a connection is.
+pub(super) enum Phase {
+    /// The stream header is awaited.
+    Accepting(Acceptor),
+    // Boxed so that a connection stays small, and taking the phase out for an event costs nothing.
+    /// The secret is looked up.
+    Opened(Box<Opened>),
+    /// The handshake is awaited.
+    Handshaking(Box<Handshaking>),
+    /// The secret is proved, and the switch has not decided who holds the names.
+    Binding(Box<Binding>),
+    /// Stanzas flow.
+    Open(Box<ServerStream>),
+    Ended,
+}
+
+pub(super) struct Binding {
+    proved: Proved,
+    ask_at: Instant,
+}
+
+impl Phase {
+    /// Ends the stream with an error.
+    pub(super) fn refuse(self, error: StreamError, out: &mut Vec<u8>) {
+        match self {
+            Self::Accepting(acceptor) => acceptor.refuse(error, out),
+            Self::Opened(opened) => opened.refuse(error, out),
+            Self::Handshaking(handshaking) => handshaking.refuse(error, out),
+            Self::Binding(binding) => binding.proved.refuse(error, out),
+            Self::Open(mut stream) => stream.fail(error, out),
+            Self::Ended => {}
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Accepting(acceptor) => Some(acceptor.poll_timeout()),
+            Self::Opened(opened) => Some(opened.poll_timeout()),
+            Self::Handshaking(handshaking) => Some(handshaking.poll_timeout()),
+            Self::Binding(binding) => Some(binding.proved.poll_timeout().min(binding.ask_at)),
+            Self::Open(stream) => stream.poll_timeout(),
+            Self::Ended => None,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        match self {
+            Self::Accepting(acceptor) => acceptor.handle_timeout(now, out),
+            Self::Opened(opened) => opened.handle_timeout(now, out),
+            Self::Handshaking(handshaking) => handshaking.handle_timeout(now, out),
+            Self::Binding(binding) => binding.proved.handle_timeout(now, out),
+            Self::Open(stream) => stream.handle_timeout(now, out),
+            Self::Ended => Ok(()),
+        }
+    }
+}
+
+/// Makes the port and the first phase of a connection.
+pub(super) fn begin<S: Switch>(
+    switch: &S,
+    listener: Arc<ListenerConfig>,
+    id: StreamId,
+    now: Now,
+) -> (S::Port, Phase) {
+    let limits = Arc::clone(&listener.limits);
+    let host = switch.read(|directory| directory.first_host().cloned());
+    let host = host.unwrap_or_else(|| Domain::parse("localhost").expect("it is a domain name"));
+    let port = connect(switch, listener);
+    (port, Phase::Accepting(Acceptor::new(host, id, limits, now.monotonic)))
+}
+
+fn claim_of(domain: &Domain, is_subdomain: bool) -> Claim {
+    if is_subdomain { Claim::Prefix(domain.clone()) } else { Claim::Domain(domain.clone()) }
+}
+
+impl<S: Switch> Session<S> {
+    /// Takes one step of the negotiation.
+    pub(super) fn negotiate(
+        &mut self,
+        switch: &S,
+        now: Now,
+        phase: Phase,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> (usize, Intake) {
+        match phase {
+            Phase::Accepting(acceptor) => {
+                let (consumed, next) = acceptor.process(input, out);
+                match next {
+                    Accepting::Reading(acceptor) => {
+                        self.phase = Phase::Accepting(acceptor);
+                        return (consumed, Intake::NeedsInput);
+                    }
+                    Accepting::Opened(opened) => self.opened(switch, now, opened, out),
+                    Accepting::Failed(error) => self.close(switch, CloseReason::Error(error)),
+                }
+                (consumed, Intake::Unexamined)
+            }
+            Phase::Handshaking(handshaking) => {
+                let (consumed, next) = handshaking.process(input, out);
+                match next {
+                    Shaking::Reading(handshaking) => {
+                        self.phase = Phase::Handshaking(Box::new(handshaking));
+                        return (consumed, Intake::NeedsInput);
+                    }
+                    Shaking::Proved(proved) => self.bind(switch, now, proved, out),
+                    Shaking::Closed => self.close(switch, CloseReason::ByPeer),
+                    Shaking::Failed(error) => self.close(switch, CloseReason::Error(error)),
+                }
+                let is_pending = matches!(self.phase, Phase::Binding(_));
+                (consumed, if is_pending { Intake::Blocked } else { Intake::Unexamined })
+            }
+            Phase::Binding(binding) => {
+                self.bind(switch, now, binding.proved, out);
+                let is_pending = matches!(self.phase, Phase::Binding(_));
+                (0, if is_pending { Intake::Blocked } else { Intake::Unexamined })
+            }
+            waiting => {
+                self.phase = waiting;
+                (0, Intake::Blocked)
+            }
+        }
+    }
+
+    /// The header is there: refuses the name, or asks for the handshake.
+    fn opened(&mut self, switch: &S, now: Now, opened: Opened, out: &mut Vec<u8>) {
+        self.domain = Some(opened.domain().clone());
+        if let Some(cause) = self.refusal(switch, &opened) {
+            let error = StreamError::from(cause);
+            opened.refuse(error.clone(), out);
+            self.close(switch, CloseReason::Error(error));
+        } else if let Some(secret) = self.listener().secret.clone() {
+            let handshaking = opened.accept(now.monotonic, [secret].into(), out);
+            self.phase = Phase::Handshaking(Box::new(handshaking));
+        } else {
+            let claim = claim_of(opened.domain(), opened.is_subdomain());
+            self.events.push(ConnectionEvent::SecretsNeeded { claim });
+            self.phase = Phase::Opened(Box::new(opened));
+        }
+    }
+
+    /// Goes on to the handshake with these secrets; false if the connection has not asked for them.
+    pub(super) fn secrets(&mut self, now: Now, secrets: Arc<[Secret]>, out: &mut Vec<u8>) -> bool {
+        match core::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Opened(opened) if self.closed.is_none() => {
+                self.phase = Phase::Handshaking(Box::new(opened.accept(now.monotonic, secrets, out)));
+                true
+            }
+            other => {
+                self.phase = other;
+                false
+            }
+        }
+    }
+
+    /// Says why no component of that name may connect here, if so.
+    fn refusal(&self, switch: &S, opened: &Opened) -> Option<Cause> {
+        let claim = claim_of(opened.domain(), opened.is_subdomain());
+        let (names, host) =
+            switch.read(|directory| (directory.router.names_of(&claim), directory.first_host().cloned()));
+        // A prefix that makes a name with no host would be bound as nothing, and pass any list of domains.
+        if let Some(host) = host.filter(|_| names.is_empty())
+            && let Err(error) = Domain::under(opened.domain(), &host)
+        {
+            let asked = format!("{}.{host}", opened.domain()).chars().take(80).collect();
+            return Some(Cause::BadDomain { asked, error });
+        }
+        let domain = || opened.domain().as_str().into();
+        (!self.listener().allows(&names)).then(|| Cause::DomainNotListed { domain: domain() })
+    }
+
+    /// The secret is proved: binds the names, or refuses them.
+    fn bind(&mut self, switch: &S, now: Now, proved: Proved, out: &mut Vec<u8>) {
+        let claim = claim_of(proved.domain(), proved.is_subdomain());
+        match switch.bind(&self.port, &claim, now) {
+            Bind::Bound(bound) => self.bound(now, proved, bound, out),
+            Bind::Rejected(conflict) => {
+                let error = StreamError::from(match conflict {
+                    Conflict::HostOfOurs(host) => Cause::OwnHost { domain: host.as_str().into() },
+                    Conflict::Taken { name, .. } => Cause::DomainTaken { domain: name.as_str().into() },
+                    Conflict::AlreadyBound(_) => Cause::Other("the connection is bound already"),
+                });
+                proved.refuse(error.clone(), out);
+                self.close(switch, CloseReason::Error(error));
+            }
+            Bind::Pending { until } => {
+                self.phase = Phase::Binding(Box::new(Binding { proved, ask_at: until }));
+            }
+        }
+    }
+
+    fn bound(&mut self, now: Now, proved: Proved, bound: Bound, out: &mut Vec<u8>) {
+        self.bound = true;
+        self.events.push(ConnectionEvent::Bound {
+            domain: proved.domain().clone(),
+            is_subdomain: proved.is_subdomain(),
+            replaced: bound.replaced,
+            changes: bound.changes,
+        });
+        let listener = self.listener();
+        let (rate, check_from) = (listener.rate, listener.terms.check_from);
+        self.shaper = rate.map(|rate| Box::new(Shaper::new(rate, now.monotonic)));
+        self.phase = Phase::Open(Box::new(proved.bind(now.monotonic, check_from, out)));
+    }
+}

@@ -1,0 +1,133 @@
+//! What a connection is on its switch: its port, how far its stream is, and what it delivers.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::Intake;
+use super::deliver::{Delivery, DeliveryContext, Outcome};
+use super::event::{CloseReason, Events};
+use super::negotiate::Phase;
+use crate::jid::Domain;
+use crate::router::Change;
+use crate::shaper::Shaper;
+use crate::stream::{Event, Refused, ServerStream, Step};
+use crate::switch::{ListenerConfig, Metric, Switch, unbind};
+use crate::time::{Instant, Now};
+
+/// A connection without its input and output.
+pub(super) struct Session<S: Switch> {
+    pub(super) port: S::Port,
+    pub(super) phase: Phase,
+    /// The next stanza waits for room until then.
+    pub(super) retry_at: Option<Instant>,
+    // Boxed, as most connections have none of it, or are idle.
+    pub(super) shaper: Option<Box<Shaper>>,
+    pub(super) delivery: Option<Box<Delivery<S::Port>>>,
+    pub(super) events: Events,
+    /// It was bound, at some time.
+    pub(super) bound: bool,
+    pub(super) domain: Option<Domain>,
+    pub(super) closed: Option<Box<Closed>>,
+}
+
+/// How it ended, the names that others got over it, and stanzas for it that were not sent.
+pub(super) struct Closed {
+    pub(super) reason: CloseReason,
+    pub(super) changes: Vec<Change>,
+    pub(super) unsent: u64,
+    pub(super) finished: bool,
+}
+
+impl<S: Switch> Session<S> {
+    pub(super) fn new(port: S::Port, phase: Phase) -> Self {
+        Self {
+            port,
+            phase,
+            retry_at: None,
+            shaper: None,
+            delivery: None,
+            events: Events::default(),
+            bound: false,
+            domain: None,
+            closed: None,
+        }
+    }
+
+    pub(super) fn listener(&self) -> &Arc<ListenerConfig> {
+        &self.port.as_ref().listener
+    }
+
+    /// Takes at most one event from `input`.
+    pub(super) fn step(&mut self, switch: &S, now: Now, input: &[u8], out: &mut Vec<u8>) -> (usize, Intake) {
+        match mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Open(mut stream) => {
+                let taken = self.open_step(switch, now, &mut stream, input, out);
+                self.phase = Phase::Open(stream);
+                taken
+            }
+            Phase::Ended => (input.len(), Intake::NeedsInput),
+            negotiating => self.negotiate(switch, now, negotiating, input, out),
+        }
+    }
+
+    fn open_step(
+        &mut self,
+        switch: &S,
+        now: Now,
+        stream: &mut ServerStream,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> (usize, Intake) {
+        // Looked at where it is: a stanza is too large to be moved about for each that passes.
+        let consumed = match &stream.process(now.monotonic, input, out) {
+            Ok(Step { consumed, event: None }) => return (*consumed, Intake::NeedsInput),
+            Ok(Step { consumed, event: Some(Event::Stanza(stanza)) }) => {
+                let context = DeliveryContext { switch, now, source: self.port.as_ref() };
+                let delivery = self.delivery.get_or_insert_default();
+                match delivery.deliver(&context, stream, stanza, out) {
+                    Outcome::Done => self.retry_at = None,
+                    Outcome::Refused(refused) => {
+                        self.retry_at = None;
+                        self.refused(switch, refused);
+                    }
+                    Outcome::Blocked { until } => {
+                        self.retry_at = Some(until);
+                        return (consumed - stream.put_back(), Intake::Blocked);
+                    }
+                }
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(Event::Refused(refused)) }) => {
+                self.refused(switch, refused.clone());
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(Event::Closed) }) => {
+                self.close(switch, CloseReason::ByPeer);
+                *consumed
+            }
+            Err(error) => {
+                self.close(switch, CloseReason::Error(error.clone()));
+                return (input.len(), Intake::NeedsInput);
+            }
+        };
+        (consumed, Intake::Unexamined)
+    }
+
+    fn refused(&mut self, switch: &S, refused: Refused) {
+        let metric = if refused.answered { Metric::Refused } else { Metric::DroppedRefused };
+        switch.metrics().add(metric, 1);
+        self.events.push_refused(refused);
+    }
+
+    pub(super) fn close(&mut self, switch: &S, reason: CloseReason) {
+        if self.closed.is_none() {
+            if !self.bound && matches!(reason, CloseReason::Error(_)) {
+                switch.metrics().add(Metric::FailedNegotiations, 1);
+            }
+            let changes = unbind(switch, &self.port);
+            self.closed = Some(Box::new(Closed { reason, changes, unsent: 0, finished: false }));
+        }
+    }
+}

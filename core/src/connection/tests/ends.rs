@@ -1,0 +1,185 @@
+//! What becomes of a stanza whose receiver, or whose sender, ends meanwhile, and what is said of it.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+
+use super::{NOW, bound, connected, listener, send, switch, with, written};
+use crate::connection::{CloseReason, ConnectionEvent, Progress};
+use crate::error::Cause;
+use crate::limits::Limits;
+use crate::router::{ConflictBehaviour, Terms};
+use crate::switch::{LocalSwitch, Metric, Switch, SwitchConfig, bounce_unsent};
+
+const MESSAGE: &str = "<message to='b.example' id='1'/>";
+
+fn counts<const N: usize>(switch: &LocalSwitch, metrics: [Metric; N]) -> [u64; N] {
+    metrics.map(|metric| switch.metrics().get(metric))
+}
+
+/// Between the end of a connection and the loss of its name the switch still finds it.
+#[test]
+fn closed_receiver_that_is_still_bound_is_away() {
+    let switch = switch();
+    let mut sender = bound(&switch, listener(), "to='a.example'");
+    let mut receiver = bound(&switch, listener(), "to='b.example'");
+    switch.queue(receiver.port(), |queue| queue.set_open(false));
+    let (_, said) = send(&switch, &mut sender, MESSAGE);
+    assert!(
+        said.contains("<remote-server-timeout ") && said.contains("'b.example' is not connected"),
+        "{said}"
+    );
+    assert_eq!(counts(&switch, [Metric::Bounced, Metric::Delivered]), [1, 0]);
+    switch.queue(receiver.port(), |queue| queue.set_open(true));
+    assert_eq!(send(&switch, &mut sender, MESSAGE).1, "");
+    assert_eq!(counts(&switch, [Metric::Bounced, Metric::Delivered]), [1, 1]);
+    assert_eq!(switch.poll_wake(), Some(receiver.id()));
+    assert_eq!(switch.poll_wake(), None);
+    assert!(written(&switch, &mut receiver).starts_with("<message from='a.example' to='b.example'"));
+}
+
+/// As it is delivered it has a `from`, and may be longer than it was.
+#[test]
+fn stanza_longer_than_its_receiver_takes_bounces() {
+    let switch = switch();
+    let mut sender = bound(&switch, listener(), "to='a.example'");
+    let mut small = listener();
+    small.limits = Arc::new(Limits { stanza: 40, ..Limits::default() });
+    let mut receiver = bound(&switch, small, "to='b.example'");
+    let (_, said) = send(&switch, &mut sender, MESSAGE);
+    assert!(said.contains("<error type='modify'><policy-violation "), "{said}");
+    assert!(said.contains("the component takes stanzas up to 40 bytes, and this one is longer"), "{said}");
+    assert_eq!(written(&switch, &mut receiver), "");
+}
+
+#[test]
+fn unsent_stanza_returns_to_its_sender_or_is_counted() {
+    let switch = switch();
+    let message = &b"<message from='a.example' to='b.example' id='1'/>"[..];
+    let unsent = |stanza| bounce_unsent(&switch, NOW.monotonic, None, [stanza].into_iter());
+    let counted = || counts(&switch, [Metric::UnsentBounced, Metric::UnsentDropped]);
+    let mut full = listener();
+    full.queue_mark = 1;
+    let mut sender = bound(&switch, full, "to='a.example'");
+
+    assert_eq!(unsent(message), 1);
+    assert_eq!(counted(), [1, 0]);
+    let bounced = written(&switch, &mut sender);
+    assert!(
+        bounced.starts_with("<message from='b.example' to='a.example' id='1' type='error'>"),
+        "{bounced}"
+    );
+    assert!(bounced.contains("the component's connection ended before this could be sent"), "{bounced}");
+
+    // Its own connection has ended, too.
+    switch.queue(sender.port(), |queue| queue.set_open(false));
+    assert_eq!(unsent(message), 1);
+    assert_eq!(counted(), [1, 1]);
+    // It has room for one and no more.
+    switch.queue(sender.port(), |queue| queue.set_open(true));
+    assert_eq!(unsent(message) + unsent(message), 2);
+    assert_eq!(counted(), [2, 2]);
+    // Nobody is there, or nothing may answer, or there is nobody to answer.
+    for dropped in [
+        &b"<message from='c.example' to='b.example'/>"[..],
+        b"<message from='a.example' to='b.example' type='error'/>",
+        b"<presence from='a.example' to='b.example' type='unavailable'/>",
+        b"<message to='b.example'/>",
+        b"<message from='a.example' to='b.example'",
+    ] {
+        assert_eq!(unsent(dropped), 1);
+    }
+    assert_eq!(counted(), [2, 7]);
+    let replaced = bounce_unsent(&switch, NOW.monotonic, Some(&Cause::Replaced), [message].into_iter());
+    assert_eq!((replaced, counted()), (1, [2, 7]));
+    assert_eq!(counts(&switch, [Metric::UnsentReplaced]), [1]);
+}
+
+/// An order to end comes with the next look at the output, what the old one has read by then goes on, and what it had not
+/// written returns.
+#[test]
+fn replaced_connection_returns_what_it_did_not_send() {
+    let switch = switch();
+    let mut sender = bound(&switch, listener(), "to='a.example'");
+    let mut old = bound(&switch, listener(), "to='b.example'");
+    send(&switch, &mut sender, MESSAGE);
+    let kick = with(Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() });
+    let mut new = bound(&switch, kick, "to='b.example'");
+    let (_, said) = send(&switch, &mut old, "");
+    assert!(said.contains("<conflict ") && said.ends_with("</stream:stream>"), "{said}");
+    assert!(old.is_closed());
+    old.finish(&switch, NOW);
+    old.finish(&switch, NOW);
+    let events: alloc::vec::Vec<_> = core::iter::from_fn(|| old.poll_event()).collect();
+    assert!(
+        matches!(&events[..], [ConnectionEvent::Bound { .. }, ConnectionEvent::Closed { unsent: 1, .. }]),
+        "{events:?}"
+    );
+    let back = written(&switch, &mut sender);
+    assert!(back.contains("<recipient-unavailable "), "{back}");
+    send(&switch, &mut sender, MESSAGE);
+    assert_eq!(written(&switch, &mut new), "<message from='a.example' to='b.example' id='1'/>");
+}
+
+/// Those that wait for room in a queue are woken when it drains, and when its port ends.
+#[test]
+fn waiting_sender_is_woken_by_room_and_by_the_end() {
+    for ends in [false, true] {
+        let switch = switch();
+        let mut sender = bound(&switch, listener(), "to='a.example'");
+        let mut receiver =
+            bound(&switch, crate::switch::ListenerConfig { queue_mark: 1, ..listener() }, "to='b.example'");
+        assert_eq!(send(&switch, &mut sender, MESSAGE).0, Progress::NeedInput(MESSAGE.len()));
+        assert_eq!(send(&switch, &mut sender, MESSAGE).0, Progress::Blocked(0));
+        assert_eq!(sender.read_budget(NOW), 0);
+        assert_eq!(sender.poll_timeout(), Some(NOW.monotonic + listener().stall));
+        assert_eq!((switch.poll_wake(), switch.poll_wake()), (Some(receiver.id()), None));
+        if ends {
+            receiver.handle_eof(&switch);
+        } else {
+            written(&switch, &mut receiver);
+        }
+        assert_eq!((switch.poll_wake(), switch.poll_wake()), (Some(sender.id()), None));
+        let (progress, said) = send(&switch, &mut sender, MESSAGE);
+        assert_eq!(progress, Progress::NeedInput(MESSAGE.len()));
+        assert_eq!(said.contains("<remote-server-not-found "), ends, "{said}");
+    }
+}
+
+#[test]
+fn switch_without_a_host_speaks_as_localhost() {
+    let switch = LocalSwitch::new(SwitchConfig::new([]));
+    let mut connection = connected(&switch, listener());
+    let (_, said) = send(&switch, &mut connection, "<a>");
+    assert!(said.contains(" from='localhost' ") && said.contains("<invalid-namespace "), "{said}");
+}
+
+#[test]
+fn each_reason_has_its_words() {
+    for (reason, words) in [
+        (CloseReason::ByPeer, "closed by the other side"),
+        (CloseReason::ByUs, "closed"),
+        (CloseReason::Error(Cause::Shutdown.into()), "system-shutdown: the server is shutting down"),
+        (CloseReason::Broken("connection reset".into()), "the connection broke: connection reset"),
+    ] {
+        assert_eq!(reason.to_string(), words);
+    }
+}
+
+#[test]
+fn debug_output_holds_no_secret_and_no_content() {
+    let switch = switch();
+    let _bound = bound(&switch, listener(), "to='a.example'");
+    assert_eq!(
+        format!("{switch:?}"),
+        "LocalSwitch { directory: Directory { connections: 1, bound: 1, .. }, .. }"
+    );
+}
+
+#[test]
+fn every_metric_has_a_name_of_its_own() {
+    let names: BTreeSet<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+    assert_eq!(names.len(), Metric::ALL.len());
+    assert!(names.iter().all(|name| name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))));
+}

@@ -1,0 +1,86 @@
+//! Whole connections on a switch for one thread.
+
+mod ends;
+mod negotiation;
+mod routes;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use super::{Budget, Connection, Progress};
+use crate::handshake::{Secret, StreamId};
+use crate::jid::Domain;
+use crate::router::Terms;
+use crate::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
+use crate::time::{Instant, Now};
+
+type Local = Connection<LocalSwitch>;
+
+pub(super) const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::from_secs(1_795_370_400) };
+
+fn after(seconds: u64) -> Now {
+    let span = Duration::from_secs(seconds);
+    Now { monotonic: NOW.monotonic + span, unix: NOW.unix + span }
+}
+
+fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+fn switch() -> LocalSwitch {
+    LocalSwitch::new(SwitchConfig::new([domain("host.example")]))
+}
+
+fn listener() -> ListenerConfig {
+    ListenerConfig::new(Secret::new("s"))
+}
+
+fn with(terms: Terms) -> ListenerConfig {
+    ListenerConfig { terms: Arc::new(terms), ..listener() }
+}
+
+fn connected(switch: &LocalSwitch, listener: ListenerConfig) -> Local {
+    Connection::new(switch, Arc::new(listener), StreamId::from_text("1").unwrap(), NOW)
+}
+
+/// A connection whose header has these attributes, up to the end of its handshake.
+fn bound(switch: &LocalSwitch, listener: ListenerConfig, attributes: &str) -> Local {
+    let mut connection = connected(switch, listener);
+    send(switch, &mut connection, &header(attributes));
+    let said = send(switch, &mut connection, &handshake("s"));
+    assert!(said.1.ends_with("<handshake/>"), "{said:?}");
+    connection
+}
+
+fn header(attributes: &str) -> String {
+    format!(
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' {attributes}>"
+    )
+}
+
+fn handshake(secret: &str) -> String {
+    let proof = Secret::new(secret).handshake("1");
+    format!("<handshake>{}</handshake>", core::str::from_utf8(&proof).unwrap())
+}
+
+/// Gives bytes to a connection; returns what it made of them and all that it has to write then.
+fn send(switch: &LocalSwitch, connection: &mut Local, bytes: &str) -> (Progress, String) {
+    let progress = connection.process(switch, NOW, bytes.as_bytes(), &mut Budget::default());
+    (progress, written(switch, connection))
+}
+
+/// Takes all that a connection has to write.
+fn written(switch: &LocalSwitch, connection: &mut Local) -> String {
+    let mut written = String::new();
+    loop {
+        let pending = connection.poll_output(switch, NOW);
+        if pending.is_empty() {
+            return written;
+        }
+        let n = pending.len();
+        written.push_str(core::str::from_utf8(pending).unwrap());
+        connection.wrote(switch, NOW, n);
+    }
+}

@@ -1,0 +1,233 @@
+//! Stanzas on their way to one port: what others left for it, what is being written, and the memory both may take.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `mod` | [`Queue`]: where other ports leave stanzas for one port |
+//! | `output` | what a port took from its queue and writes, its own words behind it |
+//! | `pool` | how many bytes may wait in all queues together, and of partial stanzas |
+
+mod output;
+mod pool;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+pub(crate) use output::{Batch, Output};
+pub(crate) use pool::{FREE, Pool};
+
+use crate::error::Cause;
+use crate::router::ConnId;
+use crate::stanza_error::StanzaError;
+use crate::switch::ListenerConfig;
+use crate::time::Instant;
+use pool::PoolLease;
+
+/// One port's queue. It is bounded by bytes, its own and those of all queues, and by stanzas if the listener says so.
+///
+/// A [`Switch`](crate::switch::Switch) keeps it and hands it out; only the core looks inside.
+#[derive(Debug)]
+pub struct Queue {
+    stanzas: Batch,
+    /// Only a bound port takes stanzas.
+    open: bool,
+    /// What the port took from here and has not written yet.
+    in_flight: InFlight,
+    lease: PoolLease,
+    /// For what the port has read of a stanza that is not whole.
+    partial: PoolLease,
+    /// The socket takes no bytes at the moment.
+    socket_full: bool,
+    /// Since when stanzas were refused because it is full, until it has drained to half the mark.
+    full_since: Option<Instant>,
+    /// Ports that wait for room.
+    waiting: Vec<ConnId>,
+    /// The port has been, or is about to be, woken for what is in here.
+    notified: bool,
+    /// The port is to end for this reason. Boxed, as nearly none has one.
+    order: Option<Box<Cause>>,
+}
+
+#[derive(Debug, Default)]
+struct InFlight {
+    bytes: usize,
+    stanzas: usize,
+    /// The memory that they take: a batch is given back whole, once its end is written.
+    memory: usize,
+}
+
+/// What became of a stanza that was offered to a queue.
+#[derive(Debug)]
+pub(crate) enum Offer {
+    /// It is in; `wake` says that the port has to be woken once the batch is done.
+    Taken { wake: bool },
+    /// There is no room. The source is woken once there is; offer again then, and at that time at the latest.
+    Full { until: Instant },
+    /// The port is not bound any more: look up the way again.
+    Closed,
+    /// It is not taken: bounce it with this error. `wake` says that the port has to be woken at once, to end.
+    Rejected { error: StanzaError<'static>, wake: bool },
+}
+
+impl Queue {
+    pub(crate) fn new(pool: Arc<Pool>, partial: Arc<Pool>) -> Self {
+        Self {
+            stanzas: Batch::default(),
+            open: false,
+            in_flight: InFlight::default(),
+            lease: PoolLease::new(pool),
+            partial: PoolLease::new(partial),
+            socket_full: false,
+            full_since: None,
+            waiting: Vec::new(),
+            notified: false,
+            order: None,
+        }
+    }
+
+    pub(crate) fn set_open(&mut self, open: bool) {
+        self.open = open;
+    }
+
+    /// Offers a stanza that `write` appends, on behalf of `source`, which is woken once there is room.
+    pub(crate) fn offer(
+        &mut self,
+        now: Instant,
+        listener: &ListenerConfig,
+        source: Option<ConnId>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Offer {
+        if !self.open {
+            return Offer::Closed;
+        }
+        let queued = self.stanzas.ends.len() + self.in_flight.stanzas;
+        if let Some(max) = listener.max_queue.filter(|max| self.socket_full && queued >= max.get()) {
+            self.open = false;
+            self.order_end(Cause::LongQueue { limit: max.get() });
+            return Offer::Rejected { error: StanzaError::recipient_gone(), wake: true };
+        }
+        if self.stanzas.bytes.len() + self.in_flight.bytes >= listener.queue_mark {
+            let until = *self.full_since.get_or_insert(now) + listener.stall;
+            if until <= now {
+                return rejected(StanzaError::queue_full());
+            }
+            self.wait_for_room(source);
+            return Offer::Full { until };
+        }
+        // A receiver that was given up on has to make room first: no stanza overtakes one that bounced.
+        if self.full_since.is_some_and(|since| since + listener.stall <= now) {
+            return rejected(StanzaError::queue_full());
+        }
+        let before = self.stanzas.bytes.len();
+        write(&mut self.stanzas.bytes);
+        if self.stanzas.bytes.len() - before > listener.limits.stanza {
+            self.stanzas.bytes.truncate(before);
+            // It may have been several times as long as what was received.
+            self.stanzas.bytes.shrink_to(listener.queue_mark);
+            return rejected(StanzaError::too_long(listener.limits.stanza));
+        }
+        if !self.lease.grow(self.stanzas.bytes.len() + self.in_flight.memory) {
+            self.stanzas.bytes.truncate(before);
+            return rejected(StanzaError::pool_empty());
+        }
+        self.stanzas.ends.push(self.stanzas.bytes.len() as u32);
+        let wake = !self.notified && !self.socket_full;
+        self.notified |= wake;
+        Offer::Taken { wake }
+    }
+
+    fn wait_for_room(&mut self, source: Option<ConnId>) {
+        self.waiting.extend(source.filter(|source| !self.waiting.contains(source)));
+    }
+
+    /// Orders the port to end; the first order counts.
+    pub(crate) fn order_end(&mut self, cause: Cause) {
+        self.order.get_or_insert_with(|| Box::new(cause));
+    }
+
+    pub(crate) fn take_order(&mut self) -> Option<Cause> {
+        self.order.take().map(|order| *order)
+    }
+
+    /// The port looks in: what is here moves to `output`, if that is empty, and the port is woken for the next stanza.
+    /// Returns the ports that may go on.
+    pub(crate) fn collect(&mut self, output: &mut Output, listener: &ListenerConfig) -> Vec<ConnId> {
+        self.notified = false;
+        if output.is_empty() && !self.stanzas.is_empty() {
+            mem::swap(&mut self.stanzas, &mut output.batch);
+        }
+        self.note_in_flight(output, false);
+        self.take_waiting_if_drained(listener)
+    }
+
+    /// Notes how much of what the port took is not out.
+    pub(crate) fn note_in_flight(&mut self, output: &Output, socket_full: bool) {
+        self.in_flight =
+            InFlight { bytes: output.pending().len(), stanzas: output.waiting(), memory: output.memory() };
+        self.lease.shrink(self.stanzas.bytes.len() + self.in_flight.memory);
+        self.socket_full = socket_full;
+    }
+
+    /// Notes how much the port has read of a stanza that is not whole. Says whether it may hold that.
+    pub(crate) fn note_partial(&mut self, bytes: usize) -> bool {
+        self.partial.shrink(bytes);
+        self.partial.grow(bytes)
+    }
+
+    fn take_waiting_if_drained(&mut self, listener: &ListenerConfig) -> Vec<ConnId> {
+        let queued = self.stanzas.bytes.len() + self.in_flight.bytes;
+        if self.full_since.is_none() || queued > listener.queue_mark / 2 {
+            return Vec::new();
+        }
+        self.full_since = None;
+        self.take_waiting()
+    }
+
+    /// The ports that wait for room, if there will never be any.
+    pub(crate) fn take_waiting(&mut self) -> Vec<ConnId> {
+        mem::take(&mut self.waiting)
+    }
+
+    /// The port is over: gives the stanzas that it did not take.
+    pub(crate) fn close(&mut self) -> Batch {
+        self.open = false;
+        // What is bounced now needs room in the queues of others.
+        self.lease.shrink(0);
+        self.partial.shrink(0);
+        mem::take(&mut self.stanzas)
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.stanzas.release();
+        self.waiting.shrink_to(0);
+    }
+}
+
+fn rejected(error: StanzaError<'static>) -> Offer {
+    Offer::Rejected { error, wake: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroUsize;
+
+    use super::*;
+    use crate::handshake::Secret;
+
+    #[test]
+    fn overflow_during_shutdown_keeps_the_first_reason() {
+        let mut listener = ListenerConfig::new(Secret::new("s"));
+        listener.max_queue = NonZeroUsize::new(1);
+        let mut queue = Queue {
+            open: true,
+            socket_full: true,
+            in_flight: InFlight { stanzas: 1, ..InFlight::default() },
+            ..Queue::new(Arc::new(Pool::new(usize::MAX)), Arc::new(Pool::new(usize::MAX)))
+        };
+        queue.order_end(Cause::Shutdown);
+        let offer = queue.offer(Instant::ORIGIN, &listener, None, |_| ());
+        assert!(matches!(offer, Offer::Rejected { wake: true, .. }), "{offer:?}");
+        assert_eq!(queue.take_order(), Some(Cause::Shutdown));
+    }
+}

@@ -1,0 +1,100 @@
+//! What a switch and its listeners are set to.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::num::{NonZeroU64, NonZeroUsize};
+use core::time::Duration;
+
+use crate::handshake::Secret;
+use crate::host::HostInfo;
+use crate::jid::Domain;
+use crate::limits::Limits;
+use crate::router::{DomainPattern, Terms};
+
+/// The settings of one switch. Make it with [`SwitchConfig::new`] and change what has to differ.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SwitchConfig {
+    /// The hosts of the server. The first names it in answers that no other name fits.
+    pub hosts: Vec<Domain>,
+    /// What a host says of the software (XEP-0092, XEP-0030).
+    pub info: HostInfo,
+    /// Whether disco#items lists hidden components as well.
+    pub list_hidden: bool,
+    /// Bytes that may wait in all queues together, beside 64 KiB in each: 256 MiB. Over it, a stanza for a component
+    /// for which more than 64 KiB wait bounces at once with `resource-constraint`. As much again may be kept of
+    /// partial stanzas; over it, the stream of a component that goes on with one of more than 64 KiB ends with
+    /// `resource-constraint`.
+    pub max_queued: usize,
+}
+
+impl SwitchConfig {
+    /// A switch for these hosts, with defaults for the rest.
+    #[must_use]
+    pub fn new(hosts: impl IntoIterator<Item = Domain>) -> Self {
+        Self {
+            hosts: hosts.into_iter().collect(),
+            info: HostInfo::default(),
+            list_hidden: false,
+            max_queued: 256 << 20,
+        }
+    }
+}
+
+/// The settings of one listener: what it grants to its components, and what it asks of them. Make it with
+/// [`ListenerConfig::new`] and change what has to differ.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListenerConfig {
+    /// What the handshake has to prove. `None`: each connection asks for it by
+    /// [`SecretsNeeded`](crate::connection::ConnectionEvent::SecretsNeeded).
+    pub secret: Option<Secret>,
+    /// What its components are bound on: access, hidden, `from` check, conflict behaviour.
+    pub terms: Arc<Terms>,
+    /// What each stream may cost.
+    pub limits: Arc<Limits>,
+    /// The names that may connect. `None`: any name that is not a host of this server.
+    pub domains: Option<Vec<DomainPattern>>,
+    /// Bytes per second taken from each component. `None`: as fast as they come. Nothing is dropped; reading waits.
+    pub rate: Option<NonZeroU64>,
+    /// Stanzas that may wait for a component whose socket takes no bytes; over it the connection ends. `None`:
+    /// only [`queue_mark`](Self::queue_mark) bounds them.
+    pub max_queue: Option<NonZeroUsize>,
+    /// Bytes waiting for a component over which its senders have to wait: 1 MiB.
+    pub queue_mark: usize,
+    /// How long senders wait for a full receiver before their stanzas for it bounce: 5 s.
+    pub stall: Duration,
+    /// Idle time after which a connection gives its buffers back: 1 s, which is also the minimum.
+    pub hibernate_after: Duration,
+}
+
+impl ListenerConfig {
+    /// A listener whose components prove this secret, with defaults for the rest.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        Self { secret: Some(secret), ..Self::with_lookup() }
+    }
+
+    /// A listener whose connections ask for the secret of each name, with defaults for the rest.
+    #[must_use]
+    pub fn with_lookup() -> Self {
+        Self {
+            secret: None,
+            terms: Arc::new(Terms::default()),
+            limits: Arc::new(Limits::default()),
+            domains: None,
+            rate: None,
+            max_queue: None,
+            queue_mark: 1024 * 1024,
+            stall: Duration::from_secs(5),
+            hibernate_after: Duration::from_secs(1),
+        }
+    }
+
+    /// Whether a component may be bound as all of `names`.
+    pub(crate) fn allows(&self, names: &[Domain]) -> bool {
+        self.domains.as_ref().is_none_or(|patterns| {
+            names.iter().all(|name| patterns.iter().any(|pattern| pattern.matches(name.as_str())))
+        })
+    }
+}

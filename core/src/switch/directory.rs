@@ -1,0 +1,42 @@
+//! The ports of a switch, and their names.
+
+use alloc::collections::BTreeMap;
+use core::fmt;
+
+use crate::jid::Domain;
+use crate::router::{ConnId, Router};
+
+/// The ports of a switch, and their names. A [`Switch`](super::Switch) keeps it; only the core looks inside.
+pub struct Directory<P> {
+    pub(crate) router: Router,
+    pub(crate) ports: BTreeMap<ConnId, P>,
+    next: u64,
+    pub(super) shutting_down: bool,
+}
+
+impl<P> Directory<P> {
+    pub(super) fn new(hosts: impl IntoIterator<Item = Domain>) -> Self {
+        Self { router: Router::new(hosts), ports: BTreeMap::new(), next: 0, shutting_down: false }
+    }
+
+    /// An id that no port has had.
+    pub(super) fn next_id(&mut self) -> ConnId {
+        let id = ConnId(self.next);
+        self.next += 1;
+        id
+    }
+
+    /// Names the server if no other name fits: the first host.
+    pub(crate) fn first_host(&self) -> Option<&Domain> {
+        self.router.hosts().next()
+    }
+}
+
+impl<P> fmt::Debug for Directory<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory")
+            .field("connections", &self.ports.len())
+            .field("bound", &self.router.bound())
+            .finish_non_exhaustive()
+    }
+}

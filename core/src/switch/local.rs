@@ -1,0 +1,108 @@
+//! A switch for one thread.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use core::cell::RefCell;
+use core::fmt;
+
+use super::{Directory, PortInfo, Switch, SwitchConfig, SwitchShared};
+use crate::queue::Queue;
+use crate::router::ConnId;
+
+/// A switch that one thread owns: for a loop of your own, a simulation, a test, or a build without `std`.
+///
+/// A connection may leave something for others whenever it is used. [`poll_wake`](Self::poll_wake) then says which:
+/// call [`poll_output`](crate::connection::Connection::poll_output) and
+/// [`process`](crate::connection::Connection::process) of each.
+pub struct LocalSwitch {
+    shared: SwitchShared,
+    directory: RefCell<Directory<LocalPort>>,
+    queues: RefCell<BTreeMap<ConnId, Entry>>,
+    woken: RefCell<VecDeque<ConnId>>,
+    /// How often the directory was looked at.
+    #[cfg(test)]
+    pub(crate) reads: core::cell::Cell<usize>,
+}
+
+/// A port of a [`LocalSwitch`].
+pub type LocalPort = Arc<PortInfo>;
+
+struct Entry {
+    queue: Queue,
+    /// It is among the woken.
+    woken: bool,
+}
+
+impl LocalSwitch {
+    /// A switch without a connection.
+    #[must_use]
+    pub fn new(config: SwitchConfig) -> Self {
+        let (shared, directory) = config.into_parts();
+        Self {
+            shared,
+            directory: RefCell::new(directory),
+            queues: RefCell::default(),
+            woken: RefCell::default(),
+            #[cfg(test)]
+            reads: core::cell::Cell::new(0),
+        }
+    }
+
+    /// The next connection that others have left something for: stanzas, room, or an order to end. `None`: none.
+    pub fn poll_wake(&self) -> Option<ConnId> {
+        let id = self.woken.borrow_mut().pop_front()?;
+        if let Some(entry) = self.queues.borrow_mut().get_mut(&id) {
+            entry.woken = false;
+        }
+        Some(id)
+    }
+}
+
+impl Switch for LocalSwitch {
+    type Port = LocalPort;
+
+    fn shared(&self) -> &SwitchShared {
+        &self.shared
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&Directory<LocalPort>) -> R) -> R {
+        #[cfg(test)]
+        self.reads.set(self.reads.get() + 1);
+        look(&self.directory.borrow())
+    }
+
+    fn write<R>(&self, change: impl FnOnce(&mut Directory<LocalPort>) -> R) -> R {
+        change(&mut self.directory.borrow_mut())
+    }
+
+    fn add_port(&self, info: PortInfo, queue: Queue) -> LocalPort {
+        self.queues.borrow_mut().insert(info.id, Entry { queue, woken: false });
+        Arc::new(info)
+    }
+
+    fn remove_port(&self, port: &LocalPort) {
+        self.queues.borrow_mut().remove(&port.id);
+    }
+
+    fn queue<R>(&self, port: &LocalPort, use_it: impl FnOnce(&mut Queue) -> R) -> R {
+        match self.queues.borrow_mut().get_mut(&port.id) {
+            Some(entry) => use_it(&mut entry.queue),
+            // It is over, and another port still refers to it.
+            None => use_it(&mut Queue::new(Arc::clone(&self.shared.pool), Arc::clone(&self.shared.partial))),
+        }
+    }
+
+    fn wake(&self, port: &LocalPort) {
+        if let Some(entry) = self.queues.borrow_mut().get_mut(&port.id)
+            && !core::mem::replace(&mut entry.woken, true)
+        {
+            self.woken.borrow_mut().push_back(port.id);
+        }
+    }
+}
+
+impl fmt::Debug for LocalSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSwitch").field("directory", &self.directory.borrow()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,71 @@
+//! Numbers to graph: every stanza taken is in one of them.
+
+use crate::sync::{AtomicU64, Ordering};
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// What is counted. A stanza taken from a component adds to exactly one of `Delivered`, `Answered`,
+        /// `Bounced`, `Refused` and `Dropped…`; one that was put into a queue and never sent adds to `Unsent…` as well.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Metric { $($(#[$doc])* $variant,)* }
+
+        impl Metric {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in snake case, for a metric.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+counts! {
+    /// Stanzas put into a component's queue.
+    Delivered = "delivered",
+    /// Stanzas that a host of ours answered.
+    Answered = "answered",
+    /// Stanzas answered with an error because they could not be delivered.
+    Bounced = "bounced",
+    /// Elements refused with an error: no stanza, a bad address, an improper iq.
+    Refused = "refused",
+    /// Elements that were refused and that no error may answer.
+    DroppedRefused = "dropped_refused",
+    /// Stanzas that could not be delivered and that no error may answer.
+    DroppedUndeliverable = "dropped_undeliverable",
+    /// Stanzas for a host of ours that need no answer.
+    DroppedByHost = "dropped_by_host",
+    /// Delivered stanzas whose connection ended first, answered with an error.
+    UnsentBounced = "unsent_bounced",
+    /// The same, that no error may answer, or whose sender is gone or full.
+    UnsentDropped = "unsent_dropped",
+    /// Stanzas that a connection replaced by kick_old did not get, bounced or dropped.
+    UnsentReplaced = "unsent_replaced",
+    /// Connections accepted.
+    Connections = "connections",
+    /// Handshakes that proved the secret and were bound.
+    Bound = "bound",
+    /// Connections that ended with a stream error before they were bound.
+    FailedNegotiations = "failed_negotiations",
+}
+
+/// The metrics of a switch.
+#[derive(Debug, Default)]
+pub struct Metrics([AtomicU64; Metric::ALL.len()]);
+
+impl Metrics {
+    /// The present value.
+    #[must_use]
+    pub fn get(&self, count: Metric) -> u64 {
+        self.0[count as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, count: Metric, n: u64) {
+        if n > 0 {
+            self.0[count as usize].fetch_add(n, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What every async runtime needs once for XMPP components (XEP-0114): the drive loop around the machines of
+//! [`enjamb_core`], a switch for all threads, and the application's handle to a component.
+//!
+//! On tokio use `enjamb-tokio`; on smol or async-std use `enjamb-async-std`. For another runtime, implement
+//! [`Transport`] (bytes) and [`Timer`] (time), and poll a [`ServerConnection`] or a [`ComponentConnection`];
+//! [`Connector`] (sockets and tasks) adds [`serve`] and [`connect`]. Nothing here knows a runtime: wakers from
+//! [`std::task`] are all it takes.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `transport` | the traits that an adapter implements |
+//! | `driver` | the one loop: write, events, read, time |
+//! | `shared` | [`SharedSwitch`]: the core's switch behind locks |
+//! | `server` | [`ServerConnection`]: a server's connection to one component |
+//! | `serve` | accepts components on a socket |
+//! | `sources` | who may connect: limits by source address |
+//! | `component` | [`Component`]: the application's handle to its connection |
+//! | `connect` | connects a component, once or again and again |
+//! | `backoff` | when a component tries again |
+//! | `sync` | the locks, which loom can replace |
+//!
+//! # Features
+//!
+//! * `futures` (off): [`Component`] is a `Stream` and a `Sink`.
+//! * `xso` (off): stanzas as types of `xmpp-parsers` and as `minidom` elements.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod component;
+mod connect;
+mod driver;
+mod serve;
+mod server;
+mod shared;
+pub mod sources;
+mod sync;
+mod transport;
+
+use std::io;
+
+pub use backoff::{Backoff, Reconnect};
+pub use component::{
+    Component, ComponentConnection, ComponentSettings, ConnectError, Request, RequestError, SendError,
+};
+pub use connect::{Reconnecting, connect, connect_over};
+use enjamb_core::StreamId;
+pub use serve::serve;
+pub use server::ServerConnection;
+pub use shared::{SharedPort, SharedSwitch};
+pub use transport::{Connector, Timer, Transport};
+
+/// Draws a stream id: 128 bits from the operating system.
+///
+/// # Errors
+/// The operating system has no random numbers to give.
+pub fn stream_id() -> io::Result<StreamId> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).map_err(io::Error::other)?;
+    Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(not(loom))]
+    mod budget;
+    // Loom's locks work in loom's tests alone.
+    #[cfg(loom)]
+    #[path = "../../loom/interleavings.rs"]
+    mod interleavings;
+    #[cfg(not(loom))]
+    mod words;
+}

@@ -1,0 +1,88 @@
+//! Accepts components on a socket.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use enjamb_core::connection::ConnectionEvent;
+use enjamb_core::switch::ListenerConfig;
+
+use crate::server::ServerConnection;
+use crate::shared::SharedSwitch;
+use crate::sources::{Permit, SourceLimiter, SourceLimits};
+use crate::stream_id;
+use crate::transport::{Connector, Timer};
+
+/// Before accepting goes on after a failure.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Accepts components on a socket for ever, each in a task of its own, within the limits by source address. Drop the
+/// future to stop accepting; [`Switch::shut_down`](enjamb_core::switch::Switch::shut_down) ends the connections.
+///
+/// A failure concerns one connection, or passes, as a lack of file descriptors does: accepting goes on after a pause. To
+/// log failures and events, accept yourself and poll a [`ServerConnection`]. A listener without a secret of its own lets
+/// nobody in here: its connections ask for secrets by their events.
+pub async fn serve<C: Connector>(
+    connector: C,
+    socket: C::Listener,
+    switch: Arc<SharedSwitch>,
+    listener: Arc<ListenerConfig>,
+    limits: SourceLimits,
+) -> Infallible {
+    let sources = Arc::new(Mutex::new(SourceLimiter::new(limits)));
+    loop {
+        let Ok((stream, peer)) = connector.accept(&socket).await else {
+            pause(C::Timer::default()).await;
+            continue;
+        };
+        let Some(mut admitted) = Admitted::enter(&sources, peer, C::Timer::default()) else { continue };
+        let Ok(id) = stream_id() else { continue };
+        let (switch, listener) = (Arc::clone(&switch), Arc::clone(&listener));
+        let mut connection = ServerConnection::new(switch, listener, id, stream, C::Timer::default());
+        connector.spawn(async move {
+            while let Some(event) = connection.next_event().await {
+                admitted.note(&event);
+            }
+        });
+    }
+}
+
+async fn pause(mut timer: impl Timer) {
+    let at = timer.now() + PAUSE;
+    poll_fn(|cx| timer.poll_at(cx, at)).await;
+}
+
+/// A connection that its source let in, until it is dropped.
+struct Admitted<C> {
+    sources: Arc<Mutex<SourceLimiter>>,
+    permit: Option<Permit>,
+    clock: C,
+}
+
+impl<C: Timer> Admitted<C> {
+    fn enter(sources: &Arc<Mutex<SourceLimiter>>, peer: SocketAddr, clock: C) -> Option<Self> {
+        let permit = lock(sources).enter(clock.now(), peer.ip()).ok()?;
+        Some(Self { sources: Arc::clone(sources), permit: Some(permit), clock })
+    }
+
+    fn note(&mut self, event: &ConnectionEvent) {
+        if let Some(permit) = &mut self.permit {
+            lock(&self.sources).note(self.clock.now(), permit, event);
+        }
+    }
+}
+
+impl<C> Drop for Admitted<C> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            lock(&self.sources).leave(permit);
+        }
+    }
+}
+
+/// No call can leave the table between two states that matter.
+fn lock(sources: &Mutex<SourceLimiter>) -> MutexGuard<'_, SourceLimiter> {
+    sources.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,136 @@
+//! A server's connection to one component, driven on a transport.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
+use enjamb_core::router::ConnId;
+use enjamb_core::switch::ListenerConfig;
+use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
+
+use crate::driver::{Driver, Session};
+use crate::shared::SharedSwitch;
+use crate::transport::{Timer, Transport};
+
+/// A server's connection to one component, to be polled until it ends.
+///
+/// It drives a [`Connection`], which does all of XEP-0114's server side. Dropping it closes the connection and unbinds
+/// the component; what it had not sent is answered with errors, or counted.
+pub struct ServerConnection<T, C: Timer> {
+    driver: Driver<T, C, ServerSession>,
+}
+
+impl<T: Transport, C: Timer> ServerConnection<T, C> {
+    /// Takes over a connection that was accepted. `id` is fresh and random: at least 128 bits of it, such as
+    /// [`stream_id`](crate::stream_id) gives.
+    #[must_use]
+    pub fn new(
+        switch: Arc<SharedSwitch>,
+        listener: Arc<ListenerConfig>,
+        id: StreamId,
+        transport: T,
+        timer: C,
+    ) -> Self {
+        let now = Now { monotonic: timer.now(), unix: timer.unix() };
+        let connection = Connection::new(&*switch, listener, id, now);
+        let session = ServerSession { switch, connection, waker: None };
+        Self { driver: Driver::new(transport, timer, session) }
+    }
+
+    /// The connection's port on the switch, for the log.
+    #[must_use]
+    pub fn id(&self) -> ConnId {
+        self.driver.session.connection.id()
+    }
+
+    /// Answers [`ConnectionEvent::SecretsNeeded`]; see [`Connection::secrets`]. Then poll on.
+    pub fn secrets(&mut self, secrets: impl Into<Arc<[Secret]>>) {
+        let now = self.driver.now();
+        self.driver.session.connection.secrets(now, secrets);
+    }
+
+    /// Drives the connection until there is an event; `None` once it is closed.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ConnectionEvent>> {
+        self.driver.poll_event(cx)
+    }
+
+    /// [`poll_event`](Self::poll_event) as a future.
+    pub async fn next_event(&mut self) -> Option<ConnectionEvent> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+}
+
+struct ServerSession {
+    switch: Arc<SharedSwitch>,
+    connection: Connection<SharedSwitch>,
+    /// The one that is registered at the switch.
+    waker: Option<Waker>,
+}
+
+impl Session for ServerSession {
+    fn register(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.connection.port().register(cx.waker());
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
+        self.connection.process(&*self.switch, now, input, budget)
+    }
+
+    fn poll_output(&mut self, now: Now) -> &[u8] {
+        self.connection.poll_output(&*self.switch, now)
+    }
+
+    fn wrote(&mut self, now: Now, n: usize) {
+        self.connection.wrote(&*self.switch, now, n);
+    }
+
+    fn read_budget(&mut self, now: Now) -> usize {
+        self.connection.read_budget(now)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.connection.handle_timeout(&*self.switch, now);
+    }
+
+    fn handle_eof(&mut self) {
+        self.connection.handle_eof(&*self.switch);
+    }
+
+    fn handle_error(&mut self, kind: io::ErrorKind) {
+        self.connection.handle_error(&*self.switch, kind.to_string());
+    }
+
+    fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    fn finish(&mut self, now: Now) {
+        self.connection.finish(&*self.switch, now);
+    }
+
+    fn poll_event(&mut self) -> Option<ConnectionEvent> {
+        self.connection.poll_event()
+    }
+
+    fn limits(&self) -> &Limits {
+        self.connection.limits()
+    }
+
+    fn hibernate_after(&self) -> Duration {
+        self.connection.hibernate_after()
+    }
+
+    fn release(&mut self) {
+        self.connection.release(&self.switch);
+    }
+}

@@ -1,0 +1,101 @@
+//! A switch for all threads: the state of the core's switch behind locks. It decides nothing.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::task::Waker;
+
+use enjamb_core::queue::Queue;
+use enjamb_core::switch::{Directory, PortInfo, Switch, SwitchConfig, SwitchShared};
+
+use crate::sync::{Mutex, RwLock};
+
+/// What the connections of one server share. Keep it in an [`Arc`]; every method may be called from any thread.
+///
+/// The order of locks is directory, then queue; never two queues at once, and none over a wake-up.
+pub struct SharedSwitch {
+    shared: SwitchShared,
+    directory: RwLock<Directory<SharedPort>>,
+}
+
+/// A port of a [`SharedSwitch`].
+#[derive(Clone)]
+pub struct SharedPort(Arc<Place>);
+
+struct Place {
+    info: PortInfo,
+    queue: Mutex<Queue>,
+    /// Of the task that drives the port's connection.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl SharedSwitch {
+    /// A switch without a connection.
+    #[must_use]
+    pub fn new(config: SwitchConfig) -> Self {
+        let (shared, directory) = config.into_parts();
+        Self { shared, directory: RwLock::new(directory) }
+    }
+}
+
+impl SharedPort {
+    /// Has this task woken from now on. To be called before the task looks at the port.
+    pub(crate) fn register(&self, waker: &Waker) {
+        *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+}
+
+// A panic elsewhere can't leave a queue or the directory between two states that matter: poison is ignored.
+impl Switch for SharedSwitch {
+    type Port = SharedPort;
+
+    fn shared(&self) -> &SwitchShared {
+        &self.shared
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&Directory<SharedPort>) -> R) -> R {
+        look(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<R>(&self, change: impl FnOnce(&mut Directory<SharedPort>) -> R) -> R {
+        change(&mut self.directory.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add_port(&self, info: PortInfo, queue: Queue) -> SharedPort {
+        SharedPort(Arc::new(Place { info, queue: Mutex::new(queue), waker: Mutex::new(None) }))
+    }
+
+    fn remove_port(&self, port: &SharedPort) {
+        *port.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn queue<R>(&self, port: &SharedPort, use_it: impl FnOnce(&mut Queue) -> R) -> R {
+        use_it(&mut port.0.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn wake(&self, port: &SharedPort) {
+        let waker = port.0.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl AsRef<PortInfo> for SharedPort {
+    fn as_ref(&self) -> &PortInfo {
+        &self.0.info
+    }
+}
+
+impl fmt::Debug for SharedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedPort").field(&self.0.info.id()).finish()
+    }
+}
+
+impl fmt::Debug for SharedSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read(|directory| {
+            f.debug_struct("SharedSwitch").field("directory", directory).finish_non_exhaustive()
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! A server without sockets: the core's connections on a switch for one thread, fed with bytes and with the time.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
+use enjamb_core::jid::{Domain, Jid};
+use enjamb_core::router::ConnId;
+use enjamb_core::switch::{ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
+use enjamb_core::{Instant, Now, Secret, StreamId};
+
+/// The wall clock's time when a server begins: 2026-11-22T18:00:00Z.
+pub const BEGIN: Duration = Duration::from_secs(1_795_370_400);
+
+/// The server; set the listener before the first connection is made.
+pub struct LocalServer {
+    /// Who is bound to what.
+    pub switch: LocalSwitch,
+    /// What every connection comes to.
+    pub listener: ListenerConfig,
+    now: Instant,
+    links: BTreeMap<ConnId, Link>,
+}
+
+struct Link {
+    connection: Connection<LocalSwitch>,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    events: Vec<ConnectionEvent>,
+}
+
+impl LocalServer {
+    /// A server of these hosts.
+    #[must_use]
+    pub fn new(hosts: &[&str], secret: &str) -> Self {
+        Self {
+            switch: LocalSwitch::new(SwitchConfig::new(hosts.iter().map(|host| domain(host)))),
+            listener: ListenerConfig::new(Secret::new(secret)),
+            now: Instant::ORIGIN,
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        Now { monotonic: self.now, unix: BEGIN + self.now.since_origin() }
+    }
+
+    /// A connection comes in, and is given this stream id.
+    ///
+    /// # Panics
+    /// No stream may have that id.
+    pub fn connect(&mut self, id: &str) -> ConnId {
+        let id = StreamId::from_text(id).expect("tests use ids that a stream may have");
+        let connection = Connection::new(&self.switch, Arc::new(self.listener.clone()), id, self.now());
+        let conn = connection.id();
+        let link = Link { connection, input: Vec::new(), out: Vec::new(), events: Vec::new() };
+        self.links.insert(conn, link);
+        self.drive(conn);
+        conn
+    }
+
+    /// A read on a connection gave these bytes.
+    pub fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.input.extend_from_slice(bytes);
+            self.drive(conn);
+        }
+    }
+
+    /// The peer shut its side down.
+    pub fn receive_eof(&mut self, conn: ConnId) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.connection.handle_eof(&self.switch);
+            self.drive(conn);
+        }
+    }
+
+    /// Time passes; what falls due happens at its own time.
+    pub fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some((at, conn)) = self.next_timeout().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            let now = self.now();
+            if let Some(link) = self.links.get_mut(&conn) {
+                link.connection.handle_timeout(&self.switch, now);
+            }
+            self.drive(conn);
+        }
+        self.now = end;
+    }
+
+    /// Ends all streams: the server stops.
+    pub fn shut_down(&mut self) {
+        self.switch.shut_down();
+        self.drive_woken();
+    }
+
+    /// What was sent on a connection since the last call.
+    pub fn take_out(&mut self, conn: ConnId) -> Vec<u8> {
+        self.links.get_mut(&conn).map(|link| mem::take(&mut link.out)).unwrap_or_default()
+    }
+
+    /// What happened on a connection so far.
+    #[must_use]
+    pub fn events(&self, conn: ConnId) -> &[ConnectionEvent] {
+        self.links.get(&conn).map_or(&[], |link| &link.events)
+    }
+
+    /// The stream is over, and the connection is to be closed.
+    #[must_use]
+    pub fn has_ended(&self, conn: ConnId) -> bool {
+        self.links.get(&conn).is_none_or(|link| link.connection.is_closed())
+    }
+
+    /// The stream is authenticated and lives.
+    #[must_use]
+    pub fn is_open(&self, conn: ConnId) -> bool {
+        let is_bound = |event: &ConnectionEvent| matches!(event, ConnectionEvent::Bound { .. });
+        !self.has_ended(conn) && self.events(conn).iter().any(is_bound)
+    }
+
+    /// The counters, in the order of [`Metric::ALL`].
+    #[must_use]
+    pub fn metrics(&self) -> Vec<u64> {
+        Metric::ALL.iter().map(|metric| self.switch.metrics().get(*metric)).collect()
+    }
+
+    /// Lets a connection do all that it can, and those that it left something for.
+    fn drive(&mut self, conn: ConnId) {
+        self.drive_one(conn);
+        self.drive_woken();
+    }
+
+    fn drive_woken(&mut self) {
+        while let Some(conn) = self.switch.poll_wake() {
+            self.drive_one(conn);
+        }
+    }
+
+    fn drive_one(&mut self, conn: ConnId) {
+        let now = self.now();
+        let Self { switch, links, .. } = self;
+        let Some(link) = links.get_mut(&conn) else { return };
+        loop {
+            link.write(switch, now);
+            let Link { connection, input, .. } = link;
+            if connection.is_closed() {
+                connection.finish(switch, now);
+                break;
+            }
+            let progress = connection.process(switch, now, input, &mut Budget::default());
+            input.drain(..progress.consumed());
+            if !matches!(progress, Progress::More(_)) && !connection.is_closed() {
+                link.write(switch, now);
+                break;
+            }
+        }
+        // As a driver asks before each read.
+        link.connection.read_budget(now);
+        link.events.extend(std::iter::from_fn(|| link.connection.poll_event()));
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, ConnId)> {
+        let timeout = |(conn, link): (&ConnId, &Link)| Some((link.connection.poll_timeout()?, *conn));
+        self.links.iter().filter_map(timeout).min()
+    }
+}
+
+impl Link {
+    /// Writes all that there is to write.
+    fn write(&mut self, switch: &LocalSwitch, now: Now) {
+        loop {
+            let pending = self.connection.poll_output(switch, now);
+            let n = pending.len();
+            if n == 0 {
+                return;
+            }
+            self.out.extend_from_slice(pending);
+            self.connection.wrote(switch, now, n);
+        }
+    }
+}
+
+/// A domain that a test wrote.
+///
+/// # Panics
+/// It is not a domain.
+#[must_use]
+pub fn domain(name: &str) -> Domain {
+    Domain::parse(name).expect("tests write valid domains")
+}
+
+/// An address that a test wrote.
+///
+/// # Panics
+/// It is not an address.
+#[must_use]
+pub fn jid(text: &str) -> Jid<'_> {
+    Jid::parse(text).expect("tests write valid addresses")
+}
