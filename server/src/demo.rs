@@ -12,8 +12,9 @@ use enjamb_core::rt::{Component, Listener, Switch};
 use enjamb_core::{Kind, Secret};
 use tokio::net::TcpListener;
 
+use crate::clock::utc;
+use crate::secret;
 use crate::terminal::{complain, say};
-use crate::{secret, serve};
 
 /// Runs the demonstration.
 #[must_use]
@@ -34,7 +35,7 @@ async fn show() -> Result<()> {
     let screen = Screen { colour: std::io::stdout().is_terminal() };
     let secret = secret::generate()?;
     let info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
-    let switch = Arc::new(Switch::new([Domain::parse("localhost")?], info, serve::utc, false));
+    let switch = Arc::new(Switch::new([Domain::parse("localhost")?], info, utc, false));
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = socket.local_addr()?;
     let listener = Arc::new(Listener::new(Secret::new(secret.as_str())));

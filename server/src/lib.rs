@@ -5,12 +5,14 @@
 
 pub mod check;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod demo;
 mod door;
 mod entry;
 mod listen;
 pub mod log;
+mod printable;
 pub mod probe;
 mod secret;
 pub mod serve;

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::cli::ServeOptions;
+use crate::clock::utc;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
 use crate::terminal::{complain, say};
@@ -28,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 #[must_use]
 pub fn run(options: &ServeOptions) -> ExitCode {
     // Dropped last: whatever ends the server is said before.
-    let _log = match log::start(options) {
+    let _log = match log::start(&options.log, options.log_format) {
         Ok(log) => log,
         Err(message) => {
             complain(format_args!("enjamb: {message}"));
@@ -167,10 +168,6 @@ fn switch_for(config: &Config) -> Switch {
     }
     switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
     switch
-}
-
-pub(crate) fn utc() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 /// What somebody who has just started the server for the first time needs.
