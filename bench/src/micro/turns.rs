@@ -12,7 +12,7 @@ use enjamb_core::jid::Domain;
 use enjamb_core::rt::{Connection, Listener, Switch, Timer, Transport};
 use enjamb_core::{Instant, Secret, StreamId};
 
-use super::Case;
+use super::case::Case;
 use crate::wire;
 
 /// The socket of a connection, from outside.
