@@ -12,7 +12,8 @@ use enjamb_core::jid::Domain;
 use enjamb_core::rt::{Component, ComponentSettings, Connection, Count, End, Listener, Notice, Switch};
 use sha1::{Digest, Sha1};
 
-use super::executor::{Executor, SimTimer, TaskId};
+use super::clock::SimTimer;
+use super::executor::{Executor, TaskId};
 use super::peer::Peer;
 use super::random::Random;
 use super::wire::{SimTransport, Wire};
