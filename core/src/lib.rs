@@ -110,7 +110,6 @@
 //! | [`host`] | what a host answers itself: service discovery, ping, version, time |
 //! | [`jid`] | addresses, their domain in canonical form |
 //! | [`shaper`] | how fast a component may send |
-//! | [`proxy`] | who a connection is from that comes through a proxy |
 //! | [`sources`] | who may connect: limits by source address |
 //! | [`rt`] | the one drive loop for all runtimes, and the switch that connections deliver through |
 //!
@@ -136,7 +135,6 @@ pub mod host;
 pub mod jid;
 mod limits;
 mod namespaces;
-pub mod proxy;
 pub mod router;
 #[cfg(feature = "std")]
 pub mod rt;

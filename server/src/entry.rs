@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use enjamb_core::Limits;
-use enjamb_core::proxy::{self, Parsed, ProxyError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,6 +17,7 @@ use tracing::field::debug;
 
 use crate::config;
 use crate::printable::printable;
+use crate::proxy::{self, Parsed, ProxyError};
 use crate::tls::Tls;
 
 /// What a connection has to pass, and in what time.

@@ -14,6 +14,7 @@ mod listen;
 pub mod log;
 mod printable;
 pub mod probe;
+pub mod proxy;
 mod secret;
 pub mod serve;
 mod terminal;
