@@ -96,9 +96,7 @@ impl Deliverer {
                 Goal::ForeignFrom => return Delivery::Refused(stream.refuse_sender(stanza, out)),
                 Goal::Away => StanzaError::component_away(domain),
                 Goal::Unknown => StanzaError::no_such_domain(domain),
-                Goal::Ruled { port, from_host }
-                    if !port.listener.terms.access.allows(from, |_| *from_host) =>
-                {
+                Goal::Ruled { port, from_host } if !port.listener.terms.access.allows(from, *from_host) => {
                     StanzaError::access_denied(domain)
                 }
                 Goal::Open(port) | Goal::Ruled { port, .. } => match batch.offer(place, port, stanza) {

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use super::ends::{bound, domain, listener, switch};
 use super::streams::{T, stanza, stream_of};
 use crate::jid::Jid;
-use crate::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
-use crate::router::{Claim, ConflictBehaviour, DomainPattern, Route, Terms};
+use crate::router::{Access, Claim, ConflictBehaviour, DomainPattern, Route, Terms};
 use crate::rt::deliver::{Deliverer, Delivery, Place};
 use crate::rt::switch::Port;
 use crate::rt::ways::MOST;
@@ -111,12 +110,8 @@ fn with(terms: Terms) -> Listener {
 
 /// A listener whose components take stanzas from `friend`, wherever, and from whoever is of a host of ours.
 fn ruled() -> Listener {
-    let friend = Condition { part: Part::User, test: Test::Equals("friend".into()) };
-    let acl = vec![
-        Pattern { scope: Scope::All, conditions: vec![friend] },
-        Pattern { scope: Scope::AnyHostedDomain, conditions: Vec::new() },
-    ];
-    let access = Arc::new(AccessRule { clauses: vec![Clause { acl, verdict: Verdict::Allow }] });
+    let rule = |sender: &Jid<'_>, is_host: bool| is_host || sender.local() == Some("friend");
+    let access = Access::Rule(Arc::new(rule));
     with(Terms { access, ..Terms::default() })
 }
 
@@ -237,7 +232,7 @@ fn who_comes_goes_or_is_replaced_is_seen_at_once() {
     assert_eq!(send(), Delivered);
     assert!(got(&third) && !got(&second));
     // Its rule goes with it.
-    let nobody = Terms { access: Arc::new(AccessRule::nobody()), ..kick };
+    let nobody = Terms { access: Access::Rule(Arc::new(|_: &Jid<'_>, _: bool| false)), ..kick };
     let fourth = bound(&switch, with(nobody), "b.example");
     assert_eq!(send(), DENIED);
     assert!(!got(&fourth) && !got(&third));
