@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use crate::arguments::{rate, seconds};
 use crate::latency::Flood;
 use crate::load::{self, Target};
 use crate::pace::Pace;
 use crate::payload::Payload;
+use crate::progress::progress;
 use crate::shape::Topology;
 use crate::{compare, connections, latency, table};
 
@@ -133,28 +134,6 @@ pub(crate) struct RunOptions {
     /// Load a server that is not on this machine's loopback: see to it that it is yours.
     #[arg(long)]
     not_loopback: bool,
-}
-
-/// A number of seconds that ends.
-pub(crate) fn seconds(text: &str) -> Result<f64, String> {
-    within(text, 0.05, 3600.0)
-}
-
-/// Stanzas a second.
-pub(crate) fn rate(text: &str) -> Result<f64, String> {
-    within(text, 1.0, 1e7)
-}
-
-fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
-    if (least..=most).contains(&number) { Ok(number) } else { Err(format!("it has to be {least} to {most}")) }
-}
-
-/// The bar of everything that takes its time; on no terminal it shows nothing.
-pub(crate) fn progress(steps: u64) -> io::Result<ProgressBar> {
-    let template = "{bar:40} {percent:>3} % {elapsed_precise}, {eta_precise} left: {msg}";
-    let style = ProgressStyle::with_template(template).map_err(io::Error::other)?;
-    Ok(ProgressBar::new(steps).with_style(style))
 }
 
 impl RunOptions {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use enjamb_foreign::Kind;
 
-use crate::compare::Figures;
+use crate::figures::Figures;
 use crate::fit::{exponent, spread};
 use crate::micro;
 use crate::plan::AMONG;

@@ -1,10 +1,12 @@
 //! `enjamb-bench`: loads servers for XEP-0114, is the null servers that they are compared with, and counts what the
 //! core costs by itself. A program of its own, so that the server stays without what only measuring needs.
 
+mod arguments;
 mod cli;
 mod compare;
 mod connections;
 mod cut;
+mod figures;
 mod fit;
 mod goals;
 mod instructions;
@@ -19,6 +21,7 @@ mod plan;
 mod plots;
 mod process;
 mod profile;
+mod progress;
 mod report;
 mod servers;
 mod shape;

@@ -2,7 +2,7 @@
 
 use enjamb_foreign::Kind;
 
-use crate::compare::Figures;
+use crate::figures::Figures;
 use crate::fit::spread;
 use crate::micro;
 use crate::plan::{AMONG, RATE};

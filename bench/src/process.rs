@@ -1,6 +1,7 @@
 //! What a process costs, as Linux counts it.
 
 use std::ops::Range;
+use std::process::Command;
 use std::thread::available_parallelism;
 use std::{fs, io};
 
@@ -21,6 +22,12 @@ pub(crate) fn rss_kib(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().map_err(|_| io::Error::other("no VmRSS"))
+}
+
+/// What a program writes to standard output, trimmed; empty if it does not start.
+pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default()
 }
 
 /// A process that runs on some cores only while this lives.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
 use std::fs;
-use std::process::Command;
 
-use crate::compare::Figures;
+use crate::figures::Figures;
 use crate::fit::spread;
 use crate::plan::{AMONG, FLOOD, IN_TURN, IN_TURN_OUTSTANDING, PROFILED, RATE, ROUNDS};
+use crate::process::output;
 use crate::servers::Contestant;
 use crate::table::number;
 use crate::{goals, micro, profile};
@@ -82,11 +82,6 @@ pub(crate) fn write(figures: &Figures, drawn: &[(String, String)]) -> String {
     page += &time(figures);
     page += &gaps(figures);
     page + include_str!("../notes.md")
-}
-
-pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default()
 }
 
 fn head(figures: &Figures) -> String {

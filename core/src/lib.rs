@@ -114,7 +114,6 @@
 //! | [`host`] | what a host answers itself: service discovery, ping, version, time |
 //! | [`jid`] | addresses, their domain in canonical form |
 //! | [`shaper`] | how fast a component may send |
-//! | [`proxy`] | who a connection is from that comes through a proxy |
 //!
 //! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
 //! log; [`StanzaError`] answers a single stanza.
@@ -136,7 +135,6 @@ pub mod host;
 pub mod jid;
 mod limits;
 mod namespaces;
-pub mod proxy;
 pub mod queue;
 pub mod router;
 pub mod shaper;

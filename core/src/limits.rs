@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::xml::scope::MOST_PREFIXES;
+/// Max prefixes that a stream header may declare: a stanza marks those it uses in 32 bits.
+pub(crate) const MOST_PREFIXES: usize = 32;
 
 /// What one stream may cost. Start from [`Limits::default`] and change what has to differ.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::conditions;
+use crate::jid::JidError;
 use crate::namespaces as ns;
 use crate::stanza::Stanza;
-use crate::stream::Refusal;
 use crate::xml::escape::{push_attribute, push_attribute_of, push_shown, push_text};
 use crate::xml::rewrite;
 
@@ -127,6 +127,35 @@ pub enum ErrorText<'a> {
     /// The element can't be routed.
     #[error("{0}")]
     Refused(&'a Refusal),
+}
+
+/// Why an element can't be routed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is no iq, message or presence of the component protocol.
+    #[error("the element is no iq, message or presence in jabber:component:accept")]
+    NoStanza,
+    /// It has no `to` (XEP-0114, section 3).
+    #[error("a stanza must have a 'to'")]
+    NoTo,
+    /// Its `to` is no address.
+    #[error("the 'to' is no address: {0}")]
+    BadTo(JidError),
+    /// It has no `from`, and the component has several names.
+    #[error("a stanza of a subdomain component must have a 'from'")]
+    NoFrom,
+    /// Its `from` is no address.
+    #[error("the 'from' is no address: {0}")]
+    BadFrom(JidError),
+    /// Its `from` is of a domain that is not the component's.
+    #[error("the 'from' is not of the component's own domain")]
+    ForeignFrom,
+    /// An iq without an id, of no known type, or a request without exactly one child (RFC 6120, 8.2.3).
+    #[error(
+        "an iq needs an id, one of the types get, set, result and error, and exactly one child in a get or set"
+    )]
+    ImproperIq,
 }
 
 impl<'a> StanzaError<'a> {

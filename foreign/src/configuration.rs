@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::{fs, io};
 
-use crate::{Kind, Settings};
+use crate::settings::{Kind, Settings};
 
 pub(crate) const JABBERD2: &str = "router.xml";
 pub(crate) const EJABBERD: &str = "config.yml";

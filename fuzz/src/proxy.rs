@@ -1,6 +1,6 @@
 //! PROXY headers: read as a server reads them, none is read too far.
 
-use enjamb_core::proxy::{Parsed, V1_LIMIT, V2_LIMIT, parse};
+use enjamb_server::proxy::{Parsed, V1_LIMIT, V2_LIMIT, parse};
 
 /// A reader that takes no more than it is told to, comes to what the whole gives, and never takes a byte of what is
 /// behind the header.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
-use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
 use enjamb_core::router::{ConflictBehaviour, DomainPattern, Terms};
 use enjamb_core::switch::ListenerConfig;
+use enjamb_server::access::{Clause, Condition, JidField, Matcher, Pattern, Rule, Scope, Verdict};
 
 use crate::many::Many;
 
@@ -138,13 +138,14 @@ pub(crate) fn of<T>(table: &[T], index: u8) -> &T {
 
 impl Grant {
     pub(crate) fn listener(&self) -> Arc<ListenerConfig> {
-        let pattern = |scope, conditions| AccessRule {
+        let pattern = |scope, conditions| Rule {
             clauses: vec![Clause { acl: vec![Pattern { scope, conditions }], verdict: Verdict::Allow }],
         };
         let access = match self.access {
-            Access::All => AccessRule::everyone(),
+            Access::All => Rule::everyone(),
             Access::OnlyA => {
-                pattern(Scope::All, vec![Condition { part: Part::Server, test: Test::Equals("a".into()) }])
+                let matcher = Matcher::Equals("a".into());
+                pattern(Scope::All, vec![Condition { field: JidField::Server, matcher }])
             }
             Access::Hosted => pattern(Scope::AnyHostedDomain, Vec::new()),
         };
@@ -152,7 +153,7 @@ impl Grant {
         listener.terms = Arc::new(Terms {
             hidden: self.hidden,
             check_from: self.check_from,
-            access: Arc::new(access),
+            access: access.into(),
             conflict: if self.kick_old { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect },
         });
         listener.domains = self.listed.map(patterns);

@@ -8,19 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::replaced;
 use crate::wire::{digest, header};
-use crate::{Names, Observed, Verdict};
-
-/// How far the negotiation has come when a case's bytes are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// They are the first on the connection.
-    PreOpen,
-    /// The headers are exchanged.
-    PreAuth,
-    /// The handshake is done.
-    Authed,
-}
+use crate::{Names, Observed, Phase, Verdict};
 
 /// How hard a rule is, in RFC 2119's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

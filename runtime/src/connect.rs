@@ -90,11 +90,9 @@ async fn connect_any<C: Connector>(connector: &C, addresses: Vec<SocketAddr>) ->
             }
             // A failure, or a silence of 250 ms, begins the next attempt.
             let now = attempts.timer.now();
-            if attempts.running.is_empty() || next_at <= now {
-                if attempts.begin() {
-                    next_at = now + STAGGER;
-                    continue;
-                }
+            if (attempts.running.is_empty() || next_at <= now) && attempts.begin() {
+                next_at = now + STAGGER;
+                continue;
             }
             if attempts.waiting.as_slice().is_empty() || attempts.timer.poll_at(cx, next_at).is_pending() {
                 return Poll::Pending;

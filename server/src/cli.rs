@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+use crate::log::LogFormat;
 use crate::probe::ProbeOptions;
 
 /// A server for XMPP components (XEP-0114): gateways, bots and services connect to it with a shared secret and
@@ -50,14 +51,4 @@ pub struct ServeOptions {
     /// How to log.
     #[arg(long, value_enum, default_value_t, env = "ENJAMB_LOG_FORMAT")]
     pub log_format: LogFormat,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object a line, for machines.
-    Json,
 }

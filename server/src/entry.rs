@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use enjamb_core::Limits;
-use enjamb_core::proxy::{self, Parsed, ProxyError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,6 +16,8 @@ use tracing::debug;
 use tracing::field::debug;
 
 use crate::config;
+use crate::printable::printable;
+use crate::proxy::{self, Parsed, ProxyError};
 use crate::tls::Tls;
 
 /// What a connection has to pass, and in what time.
@@ -173,13 +174,13 @@ fn tls(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         Error::NoCertificatesPresented => f.write_str("it has no certificate, and `verify_mode` wants one"),
         Error::InvalidCertificate(error) => {
-            write!(f, "its certificate is refused: {}", config::printable(&error.to_string()))
+            write!(f, "its certificate is refused: {}", printable(&error.to_string()))
         }
         Error::AlertReceived(
             AlertDescription::UnknownCA
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateExpired,
         ) => write!(f, "it does not accept our certificate: {error}"),
-        _ => write!(f, "its TLS handshake failed: {}", config::printable(&error.to_string())),
+        _ => write!(f, "its TLS handshake failed: {}", printable(&error.to_string())),
     }
 }

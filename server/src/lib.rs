@@ -3,15 +3,19 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod access;
 pub mod check;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod demo;
 mod door;
 mod entry;
 mod listen;
 pub mod log;
+mod printable;
 pub mod probe;
+pub mod proxy;
 mod secret;
 pub mod serve;
 mod terminal;

@@ -53,7 +53,7 @@ fn core_settings(settings: &config::Listener) -> ListenerConfig {
     listener.terms = Arc::new(Terms {
         hidden: settings.hidden_components,
         check_from: settings.check_from,
-        access: Arc::clone(&settings.access),
+        access: settings.access.clone(),
         conflict: settings.conflict_behaviour,
     });
     listener.limits = Arc::new(limits);

@@ -14,30 +14,32 @@ use enjamb_runtime::sources::Denied;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{LogFormat, ServeOptions};
 use crate::config::Listener;
 use crate::entry::Refusal;
 use crate::tls::{Fault, Tls};
 
 mod bounds;
+mod format;
 mod unread;
 
 use bounds::{Components, PerMinute, Shared};
+pub use format::LogFormat;
 pub use unread::Log;
 
-/// Starts logging to standard error; what it gives has to live as long as anything is logged.
+/// Starts logging to standard error the lines that `filter` lets through. The [`Log`] has to live as long as anything is
+/// logged.
 ///
 /// # Errors
-/// What is wrong with the level.
-pub fn start(options: &ServeOptions) -> Result<Log, String> {
-    let filter = EnvFilter::try_new(&options.log).map_err(|error| {
-        format!("--log '{}' is no level or directive: {error}; try 'info' or 'debug'", options.log)
+/// `filter` is not a level or a directive.
+pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        format!("--log '{filter}' is no level or directive: {error}; try 'info' or 'debug'")
     })?;
-    let (queue, log) = unread::start(options.log_format);
+    let (queue, log) = unread::start(format);
     // That a line can't be written would be told on standard error, too.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue).log_internal_errors(false);
-    match options.log_format {
+    match format {
         LogFormat::Human => {
             let colour = io::stderr().is_terminal();
             builder.with_target(false).with_ansi(colour).init();

@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 #[must_use]
 pub fn run(options: &ServeOptions) -> ExitCode {
     // Dropped last: whatever ends the server is said before.
-    let _log = match log::start(options) {
+    let _log = match log::start(&options.log, options.log_format) {
         Ok(log) => log,
         Err(message) => {
             complain(format_args!("enjamb: {message}"));

@@ -20,6 +20,8 @@ use tokio_rustls::rustls::{
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
+use crate::printable::printable;
+
 /// The largest file that is read, in bytes: 16 MiB. Lists of revoked certificates may be long.
 const FILE_LIMIT: u64 = 16 << 20;
 
@@ -321,5 +323,5 @@ fn out_of_time(certificate: &CertificateDer<'_>, now: SystemTime) -> Option<Stri
 }
 
 fn shown(path: &Path) -> String {
-    crate::config::printable(&path.display().to_string())
+    printable(&path.display().to_string())
 }

@@ -5,9 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::jid::Domain;
-use enjamb_core::router::Terms;
-use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
+use enjamb_core::jid::{Domain, Jid};
+use enjamb_core::router::{Access, Terms};
 use enjamb_core::switch::{ListenerConfig, SwitchConfig};
 use enjamb_core::{Kind, Secret};
 use enjamb_runtime::SharedSwitch;
@@ -175,16 +174,6 @@ fn the_server_takes_no_secret_on_its_command_line() {
     );
 }
 
-/// A rule that allows every sender and breaks at one.
-fn breaks_for(sender: &'static str) -> AccessRule {
-    let test = Test::Custom(Arc::new(move |server| {
-        assert_ne!(server, sender, "the rule is broken, as this test wants it");
-        true
-    }));
-    let pattern = Pattern { scope: Scope::All, conditions: vec![Condition { part: Part::Server, test }] };
-    AccessRule { clauses: vec![Clause { acl: vec![pattern], verdict: Verdict::Allow }] }
-}
-
 /// An access rule of the application's own panics, inside the sender's task.
 #[test]
 fn a_task_that_panics_ends_only_its_own_stream() {
@@ -195,7 +184,11 @@ fn a_task_that_panics_ends_only_its_own_stream() {
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let mut listener = ListenerConfig::new(Secret::new(SECRET));
-        listener.terms = Arc::new(Terms { access: Arc::new(breaks_for("c.example")), ..Terms::default() });
+        let rule = |sender: &Jid<'_>, _: bool| {
+            assert_ne!(sender.domain(), "c.example", "the rule is broken, as this test wants it");
+            true
+        };
+        listener.terms = Arc::new(Terms { access: Access::Rule(Arc::new(rule)), ..Terms::default() });
         tokio::spawn(enjamb_tokio::serve(socket, switch, Arc::new(listener)));
         let connect = |name: &'static str| {
             enjamb_tokio::connect(address, Domain::parse(name).unwrap(), Secret::new(SECRET))

@@ -1,8 +1,7 @@
 //! The same scripts give the same transcripts on every runtime: tokio in both flavours, async-std, smol and the
 //! simulator; and on all but the last over TLS, of which the core is told nothing.
 
-use enjamb_tests::sim::Simulated;
-use enjamb_tests::suite::{AsyncStd, AsyncStdTls, Smol, SmolTls, Tokio, TokioTls, play, scripts};
+use enjamb_tests::suite::{AsyncStd, AsyncStdTls, Simulated, Smol, SmolTls, Tokio, TokioTls, play, scripts};
 
 macro_rules! on_every_runtime {
     ($($runtime:ident: $type:ty,)*) => {$(

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::connection::CloseReason;
-use enjamb_core::jid::Domain;
-use enjamb_core::router::{ConflictBehaviour, Terms};
+use enjamb_core::jid::{Domain, Jid};
+use enjamb_core::router::{Access, ConflictBehaviour, Terms};
 use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Wire, World};
 
@@ -161,13 +161,13 @@ fn a_prefix_follows_the_hosts_while_others_send_to_it() {
 
 #[test]
 fn access_is_asked_of_the_sender_and_hidden_ones_are_reachable_and_not_listed() {
-    use enjamb_core::router::access::AccessRule;
+    let nobody = |_: &Jid<'_>, _: bool| false;
     let mut world = World::new(5, &["host.example"]);
     let open = world.bind("open.host.example");
     let terms = Terms { hidden: true, ..Terms::default() };
     world.listener.terms = Arc::new(terms.clone());
     let hidden = world.bind("hidden.host.example");
-    world.listener.terms = Arc::new(Terms { access: Arc::new(AccessRule::nobody()), ..terms });
+    world.listener.terms = Arc::new(Terms { access: Access::Rule(Arc::new(nobody)), ..terms });
     let shut = world.bind("shut.host.example");
     open.peer.send(message("hidden.host.example", 1) + &message("shut.host.example", 2));
     shut.peer.send(message("open.host.example", 3));

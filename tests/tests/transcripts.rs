@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::Limits;
-use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
-use enjamb_core::router::{ConflictBehaviour, ConnId, DomainPattern, Terms};
+use enjamb_core::jid::Jid;
+use enjamb_core::router::{Access, ConflictBehaviour, ConnId, DomainPattern, Terms};
 use enjamb_core::switch::Switch;
 use enjamb_tests::corpus::proof;
 use enjamb_tests::local_server::LocalServer;
@@ -52,7 +52,7 @@ impl Stage {
                 Some("kick_old") => ConflictBehaviour::KickOld,
                 _ => ConflictBehaviour::Disconnect,
             },
-            access: Arc::new(setting("deny").map_or_else(AccessRule::everyone, denies)),
+            access: setting("deny").map_or(Access::Everyone, denies),
             ..Terms::default()
         });
         let ids = setting("ids").into_iter().flat_map(|ids| ids.split(' ')).map(Into::into).collect();
@@ -118,16 +118,9 @@ impl Stage {
 }
 
 /// Everybody may send but users of this server.
-fn denies(server: &str) -> AccessRule {
-    let exact = Condition { part: Part::Server, test: Test::Equals(server.into()) };
-    let denied = Pattern { scope: Scope::All, conditions: vec![exact] };
-    let anyone = Pattern { scope: Scope::All, conditions: Vec::new() };
-    AccessRule {
-        clauses: vec![
-            Clause { acl: vec![denied], verdict: Verdict::Deny },
-            Clause { acl: vec![anyone], verdict: Verdict::Allow },
-        ],
-    }
+fn denies(server: &str) -> Access {
+    let server = server.to_owned();
+    Access::Rule(Arc::new(move |sender: &Jid<'_>, _: bool| sender.domain() != server))
 }
 
 fn unescape(text: &str) -> Vec<u8> {

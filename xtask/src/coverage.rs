@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::fuzz::root;
-use crate::{Result, reached};
+use crate::reached;
+use crate::workspace::{Result, root};
 
 /// LLVM's tools on PyPI, of the release that rustc's own LLVM is of: others do not read its profiles. Where rustup's component
 /// `llvm-tools` is installed, that is taken.

@@ -11,17 +11,12 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use crate::Result;
 use crate::report::{self, Figures};
+use crate::workspace::{Result, root};
 
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1";
-
-/// The repository.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_path_buf()
-}
 
 /// The targets, or those of them that are asked for.
 fn targets(asked: &[String]) -> Result<Vec<String>> {

@@ -6,14 +6,14 @@ mod coverage;
 mod fuzz;
 mod reached;
 mod report;
+mod workspace;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-/// What goes wrong is told and ends the program.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+use workspace::{Result, root};
 
 #[derive(Parser)]
 #[command(about = "What a developer of Enjamb runs", bin_name = "cargo xtask")]
@@ -69,7 +69,7 @@ enum Fuzz {
 /// Runs the tests that loom judges, built with its locks.
 fn loom(preemptions: usize) -> Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(fuzz::root()).args([
+    cargo.current_dir(root()).args([
         "test",
         "-p",
         "enjamb-core",

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::Result;
-use crate::fuzz::root;
+use crate::workspace::{Result, root};
 
 /// Functions that only the compiler runs, to work out a table: no test reaches them. By file, and how each begins.
 const IN_COMPILER: [(&str, &str); 2] = [

@@ -6,8 +6,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Result;
-use crate::fuzz::root;
+use crate::workspace::{Result, root};
 
 /// What one run of one target came to.
 #[derive(Debug, Default, PartialEq)]

@@ -1,11 +1,14 @@
 //! What the core costs by itself: cases that a clock (`benches/micro.rs`) or an instruction count (`enjamb-bench
 //! instructions`) goes round with.
 
+mod case;
 mod parsers;
 mod path;
 mod routes;
 mod stanzas;
 mod turns;
+
+pub use case::Case;
 
 /// Our own cases: their budget is in `instructions.toml`.
 const PATH: [&str; 14] = [
@@ -81,25 +84,6 @@ pub fn says(case: &str) -> &'static str {
         _ if case.starts_with("route-") => "a look-up alone, among so many domains",
         _ if OTHERS.contains(&case) => "our scan's bytes into events, which go nowhere",
         _ => "",
-    }
-}
-
-/// One thing to do again and again.
-pub struct Case {
-    /// Bytes of input of each round.
-    pub bytes: usize,
-    round: Box<dyn FnMut() -> bool>,
-}
-
-impl Case {
-    fn new(bytes: usize, round: impl FnMut() -> bool + 'static) -> Self {
-        Self { bytes, round: Box::new(round) }
-    }
-
-    /// Goes round once. `false`: it was not done as it should be, and a figure would be worth nothing.
-    #[must_use]
-    pub fn exercise(&mut self) -> bool {
-        (self.round)()
     }
 }
 

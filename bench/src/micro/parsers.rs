@@ -8,7 +8,7 @@ use quick_xml::reader::NsReader;
 use rxml::error::EndOrError;
 use rxml::{Event, Parse, Parser};
 
-use super::Case;
+use super::case::Case;
 use crate::wire;
 
 /// rxml reads a stream, stanza by stanza.

@@ -8,7 +8,7 @@ use enjamb_core::router::{Claim, ConnId, Route, Router, Terms};
 use enjamb_core::stream::{Accepting, Acceptor, Event, Handshaking, ServerStream, Shaking};
 use enjamb_core::{ErrorType, Instant, Limits, Secret, StanzaCondition, StanzaError, StreamId};
 
-use super::Case;
+use super::case::Case;
 use crate::wire;
 
 /// A stream header that declares a prefix which a stanza may use.

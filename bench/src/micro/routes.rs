@@ -6,7 +6,7 @@ use std::sync::Arc;
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::{Claim, ConnId, Route, Router, Terms};
 
-use super::Case;
+use super::case::Case;
 
 /// Addresses asked for in turn, so that no two in a row are the same.
 const ASKED: usize = 64;

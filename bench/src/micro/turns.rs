@@ -13,7 +13,7 @@ use enjamb_core::switch::{ListenerConfig, Switch, SwitchConfig};
 use enjamb_core::{Instant, Secret, StreamId};
 use enjamb_runtime::{ServerConnection, SharedSwitch, Timer, Transport};
 
-use super::Case;
+use super::case::Case;
 use crate::wire;
 
 /// The socket of a connection, from outside.

@@ -94,7 +94,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
                 Route::Ruled { port, from_host }
-                    if !port.as_ref().listener.terms.access.allows(from, |_| *from_host) =>
+                    if !port.as_ref().listener.terms.access.allows(from, *from_host) =>
                 {
                     StanzaError::access_denied(domain)
                 }

@@ -103,7 +103,7 @@ impl Events {
         (!self.queued.is_empty()).then(|| self.queued.remove(0))
     }
 
-    pub(super) fn release(&mut self) {
-        self.queued.shrink_to(0);
+    pub(super) fn is_empty(&self) -> bool {
+        self.queued.is_empty() && self.more_refused == 0
     }
 }

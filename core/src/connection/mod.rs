@@ -64,8 +64,8 @@ pub struct Connection<S: Switch> {
     session: Session<S>,
     output: Output,
     intake: Intake,
-    /// Bytes of the input that were not consumed.
-    kept: usize,
+    /// Bytes of the input that were not consumed. At most a stanza's and a read's.
+    kept: u32,
     /// Some of them are counted as a partial stanza's.
     is_counted: bool,
     /// Reading goes on.
@@ -151,7 +151,7 @@ impl<S: Switch> Connection<S> {
     #[must_use = "it says how many bytes to drop from the input"]
     pub fn process(&mut self, switch: &S, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
         if let Some(shaper) = &mut self.session.shaper {
-            shaper.take(input.len() - self.kept);
+            shaper.take(input.len() - self.kept as usize);
         }
         let Self { session, output, intake, .. } = self;
         let mut consumed = 0;
@@ -171,7 +171,7 @@ impl<S: Switch> Connection<S> {
         if let Some(delivery) = &mut session.delivery {
             delivery.end_batch(switch);
         }
-        self.kept = input.len() - consumed;
+        self.kept = (input.len() - consumed) as u32;
         match self.intake {
             Intake::Unexamined => Progress::More(consumed),
             Intake::Blocked => Progress::Blocked(consumed),
@@ -184,7 +184,8 @@ impl<S: Switch> Connection<S> {
 
     /// Counts what is kept of a partial stanza. What one read may leave is nobody else's business.
     fn count_partial(&mut self, switch: &S) {
-        let bytes = if self.kept > FREE { self.kept } else { 0 };
+        let kept = self.kept as usize;
+        let bytes = if kept > FREE { kept } else { 0 };
         if bytes == 0 && !self.is_counted {
             return;
         }
@@ -340,7 +341,12 @@ impl<S: Switch> Connection<S> {
         switch.remove_port(&self.session.port);
         let (reason, changes) = (closed.reason.clone(), mem::take(&mut closed.changes));
         let domain = self.session.domain.take();
-        self.session.events.push(ConnectionEvent::Closed { domain, reason, unsent, changes });
+        self.session.events.get_or_insert_default().push(ConnectionEvent::Closed {
+            domain,
+            reason,
+            unsent,
+            changes,
+        });
     }
 
     /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded): the handshake has to prove one of these. None: it can
@@ -355,7 +361,7 @@ impl<S: Switch> Connection<S> {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<ConnectionEvent> {
-        self.session.events.take()
+        self.session.events.as_mut()?.take()
     }
 
     /// Gives memory back that the connection does not need while nothing happens. Call it once idle for
@@ -363,7 +369,7 @@ impl<S: Switch> Connection<S> {
     pub fn release(&mut self, switch: &S) {
         switch.queue(&self.session.port, |queue| queue.release());
         self.output.release();
-        self.session.events.release();
+        self.session.events.take_if(|events| events.is_empty());
         // Empty between batches, but for routes that are soon found again.
         self.session.delivery = None;
         if let Phase::Open(stream) = &mut self.session.phase {

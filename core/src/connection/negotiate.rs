@@ -153,7 +153,7 @@ impl<S: Switch> Session<S> {
             self.phase = Phase::Handshaking(Box::new(handshaking));
         } else {
             let claim = claim_of(opened.domain(), opened.is_subdomain());
-            self.events.push(ConnectionEvent::SecretsNeeded { claim });
+            self.events.get_or_insert_default().push(ConnectionEvent::SecretsNeeded { claim });
             self.phase = Phase::Opened(Box::new(opened));
         }
     }
@@ -210,7 +210,7 @@ impl<S: Switch> Session<S> {
 
     fn bound(&mut self, now: Now, proved: Proved, bound: Bound, out: &mut Vec<u8>) {
         self.bound = true;
-        self.events.push(ConnectionEvent::Bound {
+        self.events.get_or_insert_default().push(ConnectionEvent::Bound {
             domain: proved.domain().clone(),
             is_subdomain: proved.is_subdomain(),
             replaced: bound.replaced,

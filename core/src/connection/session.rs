@@ -25,7 +25,7 @@ pub(super) struct Session<S: Switch> {
     // Boxed, as most connections have none of it, or are idle.
     pub(super) shaper: Option<Box<Shaper>>,
     pub(super) delivery: Option<Box<Delivery<S::Port>>>,
-    pub(super) events: Events,
+    pub(super) events: Option<Box<Events>>,
     /// It was bound, at some time.
     pub(super) bound: bool,
     pub(super) domain: Option<Domain>,
@@ -48,7 +48,7 @@ impl<S: Switch> Session<S> {
             retry_at: None,
             shaper: None,
             delivery: None,
-            events: Events::default(),
+            events: None,
             bound: false,
             domain: None,
             closed: None,
@@ -118,7 +118,7 @@ impl<S: Switch> Session<S> {
     fn refused(&mut self, switch: &S, refused: Refused) {
         let metric = if refused.answered { Metric::Refused } else { Metric::DroppedRefused };
         switch.metrics().add(metric, 1);
-        self.events.push_refused(refused);
+        self.events.get_or_insert_default().push_refused(refused);
     }
 
     pub(super) fn close(&mut self, switch: &S, reason: CloseReason) {

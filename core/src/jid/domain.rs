@@ -11,7 +11,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use idna::AsciiDenyList;
 use idna::uts46::{ErrorPolicy, Hyphens, ProcessingError, ProcessingSuccess, Uts46};
 
-use super::{JidError, JidPart, MAX_PART};
+use super::error::{JidError, JidPart, MAX_PART};
 
 /// The longest label that DNS carries, in bytes (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;

@@ -1,6 +1,6 @@
 //! The common case of an address, in one pass: ASCII, its domain canonical already.
 
-use super::MAX_PART;
+use super::error::MAX_PART;
 use crate::words;
 
 const LOCAL: u8 = 1;

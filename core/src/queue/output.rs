@@ -40,9 +40,9 @@ impl Batch {
 pub(crate) struct Output {
     /// The stanzas of others come first; what the stream wrote follows.
     pub(crate) batch: Batch,
-    written: usize,
+    written: u32,
     /// Bytes of our own making that are not out yet, at most.
-    own: usize,
+    own: u32,
     /// Where the stream's own words end, if stanzas follow them.
     own_end: Option<u32>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Output {
 impl Output {
     /// What is to be written.
     pub(crate) fn pending(&self) -> &[u8] {
-        &self.batch.bytes[self.written..]
+        &self.batch.bytes[self.written as usize..]
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -63,20 +63,20 @@ impl Output {
     }
 
     pub(crate) fn own(&self) -> usize {
-        self.own
+        self.own as usize
     }
 
     /// Lets the stream append to what goes out.
     pub(crate) fn append<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let before = self.batch.bytes.len();
         let result = write(&mut self.batch.bytes);
-        self.own += self.batch.bytes.len() - before;
+        self.own += (self.batch.bytes.len() - before) as u32;
         result
     }
 
     /// So many bytes are out.
     pub(crate) fn advance(&mut self, n: usize) {
-        self.written += n;
+        self.written += n as u32;
         if self.is_empty() {
             self.batch.clear();
             self.written = 0;
@@ -98,12 +98,12 @@ impl Output {
 
     /// Stanzas of others of which nothing is written.
     pub(crate) fn unsent(&self) -> impl Iterator<Item = &[u8]> {
-        self.batch.unsent_after(self.written, self.own_end)
+        self.batch.unsent_after(self.written as usize, self.own_end)
     }
 
     /// Stanzas of others that are not out whole.
     pub(crate) fn waiting(&self) -> usize {
-        let out = self.batch.ends.partition_point(|&end| end as usize <= self.written);
+        let out = self.batch.ends.partition_point(|&end| end <= self.written);
         self.batch.ends.len() - out
     }
 
@@ -111,11 +111,11 @@ impl Output {
     /// at. What the stream said itself goes with them, unless it is being written: it has no marks to cut at.
     pub(crate) fn cut(&mut self) {
         let ends = &self.batch.ends;
-        if ends.last().is_some_and(|&last| self.written < last as usize) {
-            let next = ends.partition_point(|&end| (end as usize) < self.written);
-            let start = next.checked_sub(1).map_or(0, |before| ends[before] as usize);
-            let keep = if start < self.written { ends[next] as usize } else { self.written };
-            self.batch.bytes.truncate(keep);
+        if ends.last().is_some_and(|&last| self.written < last) {
+            let next = ends.partition_point(|&end| end < self.written);
+            let start = next.checked_sub(1).map_or(0, |before| ends[before]);
+            let keep = if start < self.written { ends[next] } else { self.written };
+            self.batch.bytes.truncate(keep as usize);
             self.own = 0;
         }
         self.batch.ends.clear();

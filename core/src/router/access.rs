@@ -1,363 +1,92 @@
-//! Who may send to a component: MongooseIM's access rules as data.
-//!
-//! A rule is a list of clauses, each an acl with a verdict. An acl is a union of patterns, a pattern a scope and
-//! conditions that must all hold. Values are compared in the form in which addresses are equal: user and server
-//! in lower case, the resource as it is.
+//! Who may send to a component: the question. The embedder brings the rule that answers it.
 
-use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
-pub use super::glob::{Glob, GlobError};
-use crate::jid::{Jid, MAX_PART, canonical_domain};
+use crate::jid::Jid;
 
-/// Decides by the sender's address. The first clause whose acl matches gives its verdict; where none does, the
-/// sender is denied.
-#[derive(Debug, Clone)]
-pub struct AccessRule {
-    /// In the order in which they are tried.
-    pub clauses: Vec<Clause>,
-}
-
-/// One line of an access rule.
-#[derive(Debug, Clone)]
-pub struct Clause {
-    /// Matches where any of its patterns does.
-    pub acl: Vec<Pattern>,
-    /// What holds for a sender that matches.
-    pub verdict: Verdict,
-}
-
-/// What a clause says of a sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It may send.
-    Allow,
-    /// It may not.
-    Deny,
-}
-
-/// Matches where its scope and all its conditions do.
-#[derive(Debug, Clone)]
-pub struct Pattern {
-    /// Whose senders it is about at all.
-    pub scope: Scope,
-    /// All of them must hold; none always holds.
-    pub conditions: Vec<Condition>,
-}
-
-/// Which senders a pattern is about (`match` in MongooseIM's acl).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Scope {
-    /// Every sender.
-    All,
-    /// Senders of the current domain. Who sends to a component has none: it always holds, as in MongooseIM.
+/// Who may send to a component.
+#[derive(Clone, Default)]
+pub enum Access {
+    /// Every sender; none is looked at.
     #[default]
-    CurrentDomain,
-    /// Senders whose domain is a host of ours.
-    AnyHostedDomain,
-    /// No sender.
-    None,
+    Everyone,
+    /// The senders that a rule allows.
+    Rule(Arc<dyn AccessRule>),
 }
 
-/// A demand on one part of the sender's address.
-#[derive(Debug, Clone)]
-pub struct Condition {
-    /// The part it looks at.
-    pub part: Part,
-    /// What it asks of that part.
-    pub test: Test,
+/// Decides by the sender's address whether a stanza may be delivered.
+///
+/// A closure is a rule, too, if the types of its parameters are written out:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use enjamb_core::jid::Jid;
+/// use enjamb_core::router::Access;
+///
+/// let no_spam = |sender: &Jid<'_>, _: bool| sender.domain() != "spam.example";
+/// let access = Access::Rule(Arc::new(no_spam));
+/// assert!(!access.allows(&Jid::parse("a@spam.example")?, false));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait AccessRule: Send + Sync {
+    /// Whether `sender` may send; `sender_is_host` says whether its domain is a host of this server. It is asked for
+    /// each stanza, so it should neither wait nor allocate.
+    fn allows(&self, sender: &Jid<'_>, sender_is_host: bool) -> bool;
 }
 
-/// A part of the sender's address, by its name in MongooseIM's acl.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The local part, in lower case.
-    User,
-    /// The canonical domain.
-    Server,
-    /// The resource, as sent.
-    Resource,
-}
-
-/// What a condition asks of a part.
-#[derive(Clone)]
-pub enum Test {
-    /// Equality in normalised form. A part that the address lacks equals nothing.
-    Equals(String),
-    /// The whole part matches; a part that the address lacks counts as empty. For user and server the pattern
-    /// is taken in lower case, as they are.
-    Glob(Glob),
-    /// A test of the application's own, such as a regular expression; it gets the part in normalised form, empty
-    /// where the address lacks it.
-    Custom(Arc<dyn Fn(&str) -> bool + Send + Sync>),
-}
-
-impl fmt::Debug for Test {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Equals(value) => f.debug_tuple("Equals").field(value).finish(),
-            Self::Glob(glob) => f.debug_tuple("Glob").field(glob).finish(),
-            Self::Custom(_) => f.write_str("Custom(..)"),
-        }
+impl<F: Fn(&Jid<'_>, bool) -> bool + Send + Sync> AccessRule for F {
+    fn allows(&self, sender: &Jid<'_>, sender_is_host: bool) -> bool {
+        self(sender, sender_is_host)
     }
 }
 
-impl AccessRule {
-    /// The rule `all`: every sender is allowed.
-    #[must_use]
-    pub fn everyone() -> Self {
-        let all = Pattern { scope: Scope::All, conditions: Vec::new() };
-        Self { clauses: Vec::from([Clause { acl: Vec::from([all]), verdict: Verdict::Allow }]) }
-    }
-
-    /// The rule `none`: no sender is allowed.
-    #[must_use]
-    pub fn nobody() -> Self {
-        Self { clauses: Vec::new() }
-    }
-
-    /// Whether the first clause already allows every sender, so that none needs to be looked at.
+impl Access {
+    /// Whether every sender is allowed, so that none needs to be looked at.
     #[must_use]
     pub fn is_everyone(&self) -> bool {
-        self.clauses.first().is_some_and(|first| {
-            first.verdict == Verdict::Allow && first.acl.iter().any(Pattern::is_unconditional)
+        matches!(self, Self::Everyone)
+    }
+
+    /// Whether `sender` may send; `sender_is_host` says whether its domain is a host of this server.
+    #[must_use]
+    pub fn allows(&self, sender: &Jid<'_>, sender_is_host: bool) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Rule(rule) => rule.allows(sender, sender_is_host),
+        }
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everyone => "Everyone",
+            Self::Rule(_) => "Rule(..)",
         })
     }
-
-    /// Whether `sender` may send; `is_host` tells whether a canonical domain is a host of ours.
-    pub fn allows(&self, sender: &Jid<'_>, is_host: impl Fn(&str) -> bool) -> bool {
-        let matching = |clause: &&Clause| clause.acl.iter().any(|pattern| pattern.matches(sender, &is_host));
-        self.clauses.iter().find(matching).is_some_and(|clause| clause.verdict == Verdict::Allow)
-    }
-}
-
-impl Default for AccessRule {
-    /// The rule `all`, a listener's default.
-    fn default() -> Self {
-        Self::everyone()
-    }
-}
-
-impl Pattern {
-    fn is_unconditional(&self) -> bool {
-        matches!(self.scope, Scope::All | Scope::CurrentDomain) && self.conditions.is_empty()
-    }
-
-    fn matches(&self, sender: &Jid<'_>, is_host: &impl Fn(&str) -> bool) -> bool {
-        let in_scope = match self.scope {
-            Scope::All | Scope::CurrentDomain => true,
-            Scope::AnyHostedDomain => is_host(sender.domain()),
-            Scope::None => false,
-        };
-        in_scope && self.conditions.iter().all(|condition| condition.holds(sender))
-    }
-}
-
-impl Condition {
-    fn holds(&self, sender: &Jid<'_>) -> bool {
-        match self.part {
-            Part::User => match sender.local() {
-                Some(user) => with_lowercase(user, |user| self.test.holds_of(self.part, Some(user))),
-                None => self.test.holds_of(self.part, None),
-            },
-            Part::Server => self.test.holds_of(self.part, Some(sender.domain())),
-            Part::Resource => self.test.holds_of(self.part, sender.resource()),
-        }
-    }
-}
-
-impl Test {
-    /// `value` is in normalised form.
-    fn holds_of(&self, part: Part, value: Option<&str>) -> bool {
-        match (self, value) {
-            (Self::Equals(_), None) => false,
-            (Self::Equals(expected), Some(value)) => match part {
-                Part::User => expected.chars().flat_map(char::to_lowercase).eq(value.chars()),
-                Part::Server => is_domain(expected, value),
-                Part::Resource => expected == value,
-            },
-            (Self::Glob(glob), value) => match part {
-                Part::User | Part::Server => glob.matches_lowercase(value.unwrap_or_default()),
-                Part::Resource => glob.matches(value.unwrap_or_default()),
-            },
-            (Self::Custom(test), value) => test(value.unwrap_or_default()),
-        }
-    }
-}
-
-/// Is `expected` a spelling of `domain`, which is canonical?
-fn is_domain(expected: &str, domain: &str) -> bool {
-    let name = expected.strip_suffix('.').unwrap_or(expected);
-    let may_be_idna = !name.is_ascii() || name.as_bytes().windows(4).any(|w| w.eq_ignore_ascii_case(b"xn--"));
-    if may_be_idna || name.starts_with('[') {
-        canonical_domain(expected).is_ok_and(|expected| expected == domain)
-    } else {
-        name.eq_ignore_ascii_case(domain)
-    }
-}
-
-/// Hands a local part on in lower case, without an allocation, since a sender may choose how to write it.
-fn with_lowercase(local: &str, use_it: impl FnOnce(&str) -> bool) -> bool {
-    let is_lower = |c: char| if c.is_ascii() { !c.is_ascii_uppercase() } else { c.to_lowercase().eq([c]) };
-    if local.chars().all(is_lower) {
-        return use_it(local);
-    }
-    // No character takes more than half as much again in lower case.
-    let (mut lower, mut length) = ([0; MAX_PART + MAX_PART / 2 + 1], 0);
-    for c in local.chars().flat_map(char::to_lowercase) {
-        let Some(place) = lower.get_mut(length..length + c.len_utf8()) else { return false };
-        length += c.encode_utf8(place).len();
-    }
-    core::str::from_utf8(&lower[..length]).is_ok_and(use_it)
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, vec};
+    use alloc::format;
 
     use super::*;
 
     #[test]
-    fn every_local_part_fits_in_lower_case() {
-        for c in '\0'..=char::MAX {
-            let lower: usize = c.to_lowercase().map(char::len_utf8).sum();
-            assert!(2 * lower <= 3 * c.len_utf8(), "{c:?}");
-        }
-        let longest = "\u{23a}".repeat(MAX_PART / 2) + "A";
-        assert!(with_lowercase(&longest, |lower| lower.chars().count() == longest.chars().count()));
-    }
-
-    #[test]
-    fn a_server_is_found_in_any_spelling_of_its_name() {
-        for (expected, domain, same) in [
-            ("A.Example.", "a.example", true),
-            ("b.example", "a.example", false),
-            ("xn--bcher-kva.example", "bücher.example", true),
-            ("BÜCHER.example", "bücher.example", true),
-            ("[0::1]", "[::1]", true),
-            ("a.example..", "a.example", false),
+    fn rule_sees_the_sender_and_whether_it_is_a_host() {
+        let hosts =
+            Access::Rule(Arc::new(|sender: &Jid<'_>, is_host: bool| is_host && sender.local().is_none()));
+        for (access, sender, is_host, allowed) in [
+            (&hosts, "a.example", true, true),
+            (&hosts, "a.example", false, false),
+            (&hosts, "user@a.example", true, false),
+            (&Access::default(), "user@a.example", false, true),
         ] {
-            assert_eq!(is_domain(expected, domain), same, "{expected}");
+            assert_eq!(access.allows(&Jid::parse(sender).unwrap(), is_host), allowed, "{access:?}, {sender}");
         }
-    }
-
-    fn condition(part: Part, test: Test) -> Condition {
-        Condition { part, test }
-    }
-
-    fn equals(part: Part, value: &str) -> Condition {
-        condition(part, Test::Equals(value.into()))
-    }
-
-    fn glob(part: Part, pattern: &str) -> Condition {
-        condition(part, Test::Glob(Glob::parse(pattern).unwrap()))
-    }
-
-    fn clause(verdict: Verdict, patterns: Vec<Vec<Condition>>) -> Clause {
-        let pattern = |conditions| Pattern { scope: Scope::CurrentDomain, conditions };
-        Clause { acl: patterns.into_iter().map(pattern).collect(), verdict }
-    }
-
-    fn allows(rule: &AccessRule, sender: &str) -> bool {
-        rule.allows(&Jid::parse(sender).unwrap(), |domain| domain == "localhost")
-    }
-
-    fn only(conditions: Vec<Condition>) -> AccessRule {
-        AccessRule { clauses: vec![clause(Verdict::Allow, vec![conditions])] }
-    }
-
-    #[test]
-    fn the_first_clause_that_matches_decides() {
-        // The example of MongooseIM's page: some are blocked, all others may.
-        let rule = AccessRule {
-            clauses: vec![
-                clause(
-                    Verdict::Deny,
-                    vec![
-                        vec![equals(Part::User, "spammer"), equals(Part::Server, "evil.example")],
-                        vec![glob(Part::Server, "*.spam.example")],
-                    ],
-                ),
-                clause(Verdict::Allow, vec![vec![]]),
-            ],
-        };
-        assert!(!allows(&rule, "Spammer@EVIL.example/x"));
-        assert!(!allows(&rule, "anyone@a.spam.example"));
-        assert!(!allows(&rule, "a.Spam.example"));
-        for fine in ["spammer@good.example", "friend@evil.example", "evil.example", "spam.example"] {
-            assert!(allows(&rule, fine), "{fine}");
-        }
-        assert!(!rule.is_everyone());
-    }
-
-    #[test]
-    fn where_no_clause_matches_the_sender_is_denied() {
-        assert!(!allows(&AccessRule::nobody(), "user@localhost"));
-        assert!(!allows(&only(vec![equals(Part::User, "other")]), "user@localhost"));
-        assert!(!AccessRule::nobody().is_everyone());
-    }
-
-    #[test]
-    fn everyone_is_known_as_such() {
-        assert!(AccessRule::everyone().is_everyone());
-        assert!(allows(&AccessRule::default(), "any.example"));
-        assert!(only(vec![]).is_everyone());
-        let mut rule = only(vec![]);
-        rule.clauses[0].verdict = Verdict::Deny;
-        assert!(!rule.is_everyone());
-        rule.clauses[0].verdict = Verdict::Allow;
-        rule.clauses[0].acl[0].scope = Scope::AnyHostedDomain;
-        assert!(!rule.is_everyone());
-    }
-
-    #[test]
-    fn scopes_say_whose_senders_are_meant() {
-        for (scope, host, foreign) in [
-            (Scope::All, true, true),
-            (Scope::CurrentDomain, true, true),
-            (Scope::AnyHostedDomain, true, false),
-            (Scope::None, false, false),
-        ] {
-            let mut rule = only(vec![]);
-            rule.clauses[0].acl[0].scope = scope;
-            assert_eq!(allows(&rule, "user@localhost"), host, "{scope:?}");
-            assert_eq!(allows(&rule, "user@other.example"), foreign, "{scope:?}");
-        }
-        assert_eq!(Scope::default(), Scope::CurrentDomain);
-    }
-
-    #[test]
-    fn values_are_compared_in_normalised_form() {
-        assert!(allows(&only(vec![equals(Part::User, "ÄLice")]), "äliCE@localhost"));
-        assert!(allows(&only(vec![equals(Part::Server, "BÜCHER.example.")]), "xn--bcher-kva.example"));
-        assert!(allows(&only(vec![glob(Part::User, "AL[I-K]*")]), "alICE@localhost"));
-        assert!(allows(&only(vec![equals(Part::Resource, "Res")]), "localhost/Res"));
-        assert!(!allows(&only(vec![equals(Part::Resource, "res")]), "localhost/Res"));
-        assert!(!allows(&only(vec![glob(Part::Resource, "res")]), "localhost/Res"));
-        assert!(!allows(&only(vec![equals(Part::Server, "no domain")]), "localhost"));
-    }
-
-    #[test]
-    fn a_part_that_is_missing_equals_nothing_and_globs_as_empty() {
-        for part in [Part::User, Part::Resource] {
-            assert!(!allows(&only(vec![equals(part, "")]), "localhost"), "{part:?}");
-            assert!(allows(&only(vec![glob(part, "*")]), "localhost"), "{part:?}");
-            assert!(!allows(&only(vec![glob(part, "?*")]), "localhost"), "{part:?}");
-            let empty = Test::Custom(Arc::new(str::is_empty));
-            assert!(allows(&only(vec![condition(part, empty)]), "localhost"), "{part:?}");
-        }
-    }
-
-    #[test]
-    fn a_test_of_the_application_sees_the_normalised_part() {
-        let test = Test::Custom(Arc::new(|user| user.starts_with("al")));
-        assert_eq!(format!("{test:?}"), "Custom(..)");
-        assert_eq!(format!("{:?}", equals(Part::User, "bob").test), "Equals(\"bob\")");
-        assert!(format!("{:?}", glob(Part::User, "?").test).starts_with("Glob(Glob "));
-        let rule = only(vec![condition(Part::User, test)]);
-        assert!(allows(&rule, "ALice@localhost"));
-        assert!(!allows(&rule, "bob@localhost"));
+        assert!(Access::default().is_everyone() && !hosts.is_everyone());
+        assert_eq!(format!("{hosts:?} {:?}", Access::Everyone), "Rule(..) Everyone");
     }
 }

@@ -4,9 +4,8 @@
 //! the hosts hold theirs before any component. Every name that is held stands in one table, so that routing a
 //! stanza takes one look-up.
 
-pub mod access;
+mod access;
 mod bind;
-mod glob;
 #[cfg(test)]
 mod model;
 mod pattern;
@@ -21,7 +20,7 @@ use core::fmt;
 use hashbrown::HashMap;
 
 use crate::jid::{Domain, Jid};
-use access::AccessRule;
+pub use access::{Access, AccessRule};
 pub use bind::{Bound, Change, Conflict, HostTaken};
 pub use pattern::DomainPattern;
 use pattern::Known;
@@ -63,7 +62,7 @@ pub struct Terms {
     /// Stanzas may come from names that the component is bound to only.
     pub check_from: bool,
     /// Who may send to the component.
-    pub access: Arc<AccessRule>,
+    pub access: Access,
     /// What happens when its name is taken.
     pub conflict: ConflictBehaviour,
 }
@@ -74,7 +73,7 @@ impl Default for Terms {
         Self {
             hidden: false,
             check_from: true,
-            access: Arc::new(AccessRule::everyone()),
+            access: Access::Everyone,
             conflict: ConflictBehaviour::Disconnect,
         }
     }
@@ -211,7 +210,7 @@ impl Router {
         match self.route_domain(to.domain()) {
             Destination::Component(conn, terms) => {
                 let access = &terms.access;
-                if access.is_everyone() || access.allows(sender, |domain| self.is_host(domain)) {
+                if access.is_everyone() || access.allows(sender, self.is_host(sender.domain())) {
                     Route::Deliver(conn)
                 } else {
                     Route::Refused

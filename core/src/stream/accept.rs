@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::header::{Early, Prologue, Read, StreamHeader};
 use super::open::Open;
 use super::server::ServerStream;
 use crate::error::{Cause, StreamError, push_trailer};
@@ -13,7 +14,6 @@ use crate::limits::Limits;
 use crate::namespaces as ns;
 use crate::time::Instant;
 use crate::xml::escape::push_attribute;
-use crate::xml::header::{Early, Prologue, Read, StreamHeader};
 
 /// A connection whose stream header is awaited.
 pub struct Acceptor {

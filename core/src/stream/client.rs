@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::Step;
 use super::accept::push_initial_header;
 use super::alive::Alive;
+use super::header::Prologue;
 use super::open::{First, Open};
 use crate::error::{Cause, StreamCondition, StreamError, push_trailer};
 use crate::handshake::Secret;
@@ -15,7 +16,6 @@ use crate::jid::Domain;
 use crate::limits::Limits;
 use crate::stanza::Stanza;
 use crate::time::Instant;
-use crate::xml::header::Prologue;
 use crate::xml::scan::{Head, StreamElement, TopLevel};
 
 /// A component whose server has not accepted it yet.

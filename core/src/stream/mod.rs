@@ -21,6 +21,7 @@
 mod accept;
 mod alive;
 mod client;
+mod header;
 mod open;
 mod server;
 #[cfg(test)]
@@ -28,7 +29,9 @@ mod tests;
 
 pub use accept::{Accepting, Acceptor, Handshaking, Opened, Proved, Shaking};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
-pub use server::{Event, Refusal, Refused, ServerStream};
+pub use server::{Event, Refused, ServerStream};
+
+pub use crate::stanza_error::Refusal;
 
 /// What one call of `process` did.
 #[derive(Debug)]

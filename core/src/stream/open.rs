@@ -6,11 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::header::StreamHeader;
 use crate::error::{Cause, StreamError, push_trailer};
 use crate::limits::Limits;
 use crate::stanza::Rooms;
 use crate::time::Instant;
-use crate::xml::header::StreamHeader;
 use crate::xml::scan::{Head, Progress, Scan, StreamElement};
 use crate::xml::scope::HeaderPrefixes;
 use crate::xml::{XmlError, XmlFault};

@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use super::Step;
 use super::open::{First, Open};
 use crate::error::{Cause, StreamError};
-use crate::jid::{Domain, Jid, JidError};
+use crate::jid::{Domain, Jid};
 use crate::limits::Limits;
 use crate::stanza::{
     AddressFault, Kind, Rooms, Stanza, address, addresses, is_proper, known_type, may_be_answered,
 };
-use crate::stanza_error::{Answer, ErrorText, ErrorType, StanzaCondition, StanzaError, Value};
+use crate::stanza_error::{Answer, ErrorText, ErrorType, Refusal, StanzaCondition, StanzaError, Value};
 use crate::time::Instant;
 use crate::xml::scan::{Head, StreamElement};
 use crate::xml::scope::{HeaderPrefixes, Namespace};
@@ -63,35 +63,6 @@ pub struct Refused {
     pub reason: Refusal,
     /// An error went back; else it was dropped, and is to be counted.
     pub answered: bool,
-}
-
-/// Why an element can't be routed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It is no iq, message or presence of the component protocol.
-    #[error("the element is no iq, message or presence in jabber:component:accept")]
-    NoStanza,
-    /// It has no `to` (XEP-0114, section 3).
-    #[error("a stanza must have a 'to'")]
-    NoTo,
-    /// Its `to` is no address.
-    #[error("the 'to' is no address: {0}")]
-    BadTo(JidError),
-    /// It has no `from`, and the component has several names.
-    #[error("a stanza of a subdomain component must have a 'from'")]
-    NoFrom,
-    /// Its `from` is no address.
-    #[error("the 'from' is no address: {0}")]
-    BadFrom(JidError),
-    /// Its `from` is of a domain that is not the component's.
-    #[error("the 'from' is not of the component's own domain")]
-    ForeignFrom,
-    /// An iq without an id, of no known type, or a request without exactly one child (RFC 6120, 8.2.3).
-    #[error(
-        "an iq needs an id, one of the types get, set, result and error, and exactly one child in a get or set"
-    )]
-    ImproperIq,
 }
 
 impl ServerStream {

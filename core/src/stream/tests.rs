@@ -378,7 +378,7 @@ fn a_stream_that_has_ended_takes_what_comes_and_says_nothing() {
 fn the_time_of_a_stanza_stands_still_while_nothing_is_read() {
     let limits = Limits { keepalive: None, ..Limits::default() };
     let time = limits.stanza_time;
-    let mut open = open::Open::new(crate::xml::header::StreamHeader::default(), Arc::new(limits), T);
+    let mut open = open::Open::new(header::StreamHeader::default(), Arc::new(limits), T);
     let (half, mut out) = (time / 2, Vec::new());
     assert_eq!(open.poll_timeout(), None);
     assert!(open.next(T, b"<a>").is_ok_and(|next| next.1.is_none()));

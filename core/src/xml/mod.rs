@@ -2,7 +2,6 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `header` | reads the XML declaration, `<stream:stream>` and the handshake, through rxml |
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
 //! | `scope` | which prefix stands for which namespace |
 //! | `tag`, `text`, `names` | the scan's parts: start tags, character data, characters |
@@ -17,8 +16,7 @@
 
 pub(crate) mod child;
 pub(crate) mod escape;
-pub(crate) mod header;
-mod names;
+pub(crate) mod names;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod scope;

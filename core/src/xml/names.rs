@@ -37,7 +37,7 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-pub(super) fn is_space(byte: u8) -> bool {
+pub(crate) fn is_space(byte: u8) -> bool {
     CLASS[byte as usize] & SPACE != 0
 }
 
@@ -95,7 +95,7 @@ pub(super) fn check_name_char(c: char, first: bool) -> Result<(), XmlFault> {
 }
 
 /// Is `name`, which some parser took for one, a name to every parser?
-pub(super) fn check_portable_name(name: &str) -> Result<(), XmlFault> {
+pub(crate) fn check_portable_name(name: &str) -> Result<(), XmlFault> {
     let mut chars = name.chars().enumerate().filter(|(_, c)| !c.is_ascii());
     chars.try_for_each(|(index, c)| check_name_char(c, index == 0))
 }

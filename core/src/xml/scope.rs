@@ -14,9 +14,6 @@ pub(crate) type Prefix = (Cow<'static, str>, Cow<'static, str>);
 
 const USUAL: &[Prefix] = &[(Cow::Borrowed("stream"), Cow::Borrowed(ns::STREAMS))];
 
-/// A stream header may declare so many: a stanza marks those it uses in 32 bits.
-pub(crate) const MOST_PREFIXES: usize = 32;
-
 /// Prefixes that a stream header declared. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum HeaderPrefixes {
@@ -133,7 +130,7 @@ pub(super) fn resolve<'a>(
 }
 
 /// Namespaces in XML 1.0, section 3, and what receivers differ on. `prefix` is empty for the default.
-pub(super) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault> {
+pub(crate) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault> {
     if (prefix == b"xml") != (uri == ns::XML.as_bytes()) {
         return Err(XmlFault::NotWellFormed("the prefix xml or its namespace bound to another"));
     }

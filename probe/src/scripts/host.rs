@@ -1,6 +1,6 @@
 //! Scripts about what the server answers itself: errors, and what its host is asked.
 
-use super::{alone, pair};
+use super::cast::{alone, pair};
 use crate::element::{error_of, with_stanza};
 use crate::{Answer, Fault, Group, Level, Script, Stage};
 

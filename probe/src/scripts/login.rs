@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{alone, pair};
+use super::cast::{alone, pair};
 use crate::element::with_stanzas;
 use crate::wire::{Wire, digest, has_handshake, has_header, header, header_in};
 use crate::{Answer, Fault, Group, Level, Script, Stage};

@@ -2,7 +2,7 @@
 
 use roxmltree::Node;
 
-use super::pair;
+use super::cast::pair;
 use crate::element::with_stanzas;
 use crate::{Answer, Fault, Group, Script, Stage};
 

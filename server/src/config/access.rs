@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 
-use enjamb_core::router::access::{AccessRule, Clause, Verdict};
+use enjamb_core::router::Access;
 use toml::de::DeValue;
 
 use super::acl::Acls;
 use super::diagnostic::{Faults, quoted};
 use super::names;
 use super::reader::{Section, Value, array};
+use crate::access::{Clause, Rule, Verdict};
 
 /// The rules that listeners name, by name, and where the first of them does.
 pub(super) type Named<'t> = BTreeMap<&'t str, Range<usize>>;
@@ -24,7 +24,7 @@ struct Written<'t, 'v> {
 
 /// All rules, those that listeners name evaluated.
 pub(super) struct Rules<'t> {
-    rules: BTreeMap<&'t str, Arc<AccessRule>>,
+    rules: BTreeMap<&'t str, Access>,
 }
 
 impl<'t> Rules<'t> {
@@ -64,16 +64,16 @@ impl<'t> Rules<'t> {
                 let verdict = verdict(written.value, listener?, faults)?;
                 Some(Clause { acl, verdict })
             });
-            rules.insert(name, Arc::new(AccessRule { clauses: evaluated.collect() }));
+            rules.insert(name, Access::from(Rule { clauses: evaluated.collect() }));
         }
         Self { rules }
     }
 
     /// The rule that a listener names. In place of one that is not defined (an error), nobody may send.
-    pub(super) fn rule(&self, name: &str, value: &Value<'_>, faults: &mut Faults) -> Arc<AccessRule> {
+    pub(super) fn rule(&self, name: &str, value: &Value<'_>, faults: &mut Faults) -> Access {
         match name {
-            "all" => Arc::new(AccessRule::everyone()),
-            "none" => Arc::new(AccessRule::nobody()),
+            "all" => Access::Everyone,
+            "none" => Rule::nobody().into(),
             _ => self.rules.get(name).cloned().unwrap_or_else(|| {
                 let known = self.rules.keys().copied().chain(["all", "none"]);
                 let help = names::did_you_mean(name, known)
@@ -82,7 +82,7 @@ impl<'t> Rules<'t> {
                     .error(value.span(), format!("no access rule is named {}", quoted(name)))
                     .of_absence()
                     .help(help);
-                Arc::new(AccessRule::nobody())
+                Rule::nobody().into()
             }),
         }
     }

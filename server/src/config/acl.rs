@@ -5,21 +5,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use enjamb_core::jid::Domain;
-use enjamb_core::router::access::{Condition, Glob, Part, Pattern, Scope, Test};
 use regex::{Regex, RegexBuilder};
 
 use super::diagnostic::{Faults, Severity, quoted};
 use super::names;
 use super::reader::{Section, Value, array};
+use crate::access::{Condition, Glob, JidField, Matcher, Pattern, Scope};
 
 /// The memory that one compiled regexp may take, in bytes.
 const REGEXP_SIZE: usize = 1 << 20;
 
 /// Each key of a pattern with the part of the address that it looks at.
-const CONDITIONS: [(&str, &str, &str, Part); 3] = [
-    ("user", "user_regexp", "user_glob", Part::User),
-    ("server", "server_regexp", "server_glob", Part::Server),
-    ("resource", "resource_regexp", "resource_glob", Part::Resource),
+const CONDITIONS: [(&str, &str, &str, JidField); 3] = [
+    ("user", "user_regexp", "user_glob", JidField::User),
+    ("server", "server_regexp", "server_glob", JidField::Server),
+    ("resource", "resource_regexp", "resource_glob", JidField::Resource),
 ];
 
 const SCOPES: [(&str, Scope); 4] = [
@@ -89,22 +89,23 @@ fn pattern(title: &str, value: &Value<'_>, severity: Severity, faults: &mut Faul
             }
         }
     }
-    for (equals, regexp, glob, part) in CONDITIONS {
-        let mut add = |test: Result<Test, String>, value: &Value<'_>, faults: &mut Faults| match test {
-            Ok(test) => conditions.push(Condition { part, test }),
+    for (equals, regexp, glob, field) in CONDITIONS {
+        let mut add = |matcher: Result<Matcher, String>, value: &Value<'_>, faults: &mut Faults| match matcher
+        {
+            Ok(matcher) => conditions.push(Condition { field, matcher }),
             Err(message) => {
                 faults.push(severity, value.span(), message);
             }
         };
         if let Some((text, value)) = section.string(equals, faults) {
-            add(normalised(part, text), value, faults);
+            add(normalised(field, text), value, faults);
         }
         if let Some((text, value)) = section.string(regexp, faults) {
-            add(compiled(part, text), value, faults);
+            add(compiled(field, text), value, faults);
         }
         if let Some((text, value)) = section.string(glob, faults) {
-            let test = Glob::parse(text).map(Test::Glob);
-            add(test.map_err(|error| format!("{} is no glob: {error}", quoted(text))), value, faults);
+            let matcher = Glob::parse(text).map(Matcher::Glob);
+            add(matcher.map_err(|error| format!("{} is no glob: {error}", quoted(text))), value, faults);
         }
     }
     section.finish(&[], faults);
@@ -112,21 +113,21 @@ fn pattern(title: &str, value: &Value<'_>, severity: Severity, faults: &mut Faul
 }
 
 /// The value in the form in which addresses are compared.
-fn normalised(part: Part, text: &str) -> Result<Test, String> {
-    Ok(Test::Equals(match part {
-        Part::User => text.to_lowercase(),
-        Part::Server => {
+fn normalised(field: JidField, text: &str) -> Result<Matcher, String> {
+    Ok(Matcher::Equals(match field {
+        JidField::User => text.to_lowercase(),
+        JidField::Server => {
             let domain = Domain::parse(text);
             domain.map_err(|error| format!("{} is no domain: {error}", quoted(text)))?.as_str().to_owned()
         }
-        Part::Resource => text.to_owned(),
+        JidField::Resource => text.to_owned(),
     }))
 }
 
 /// Users and servers are the same in upper and lower case, so a regexp for them makes no difference either.
-fn compiled(part: Part, text: &str) -> Result<Test, String> {
+fn compiled(field: JidField, text: &str) -> Result<Matcher, String> {
     let regexp: Regex = RegexBuilder::new(text)
-        .case_insensitive(matches!(part, Part::User | Part::Server))
+        .case_insensitive(matches!(field, JidField::User | JidField::Server))
         .size_limit(REGEXP_SIZE)
         .dfa_size_limit(REGEXP_SIZE)
         .build()
@@ -136,5 +137,5 @@ fn compiled(part: Part, text: &str) -> Result<Test, String> {
             let reason = whole.lines().last().unwrap_or_default().trim_start_matches("error: ");
             format!("{} is no regexp that can be used here: {reason}", quoted(text))
         })?;
-    Ok(Test::Custom(Arc::new(move |text: &str| regexp.is_match(text))))
+    Ok(Matcher::Custom(Arc::new(move |text: &str| regexp.is_match(text))))
 }

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use crate::printable::printable;
+
 /// Whether a fault keeps the server from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -179,18 +181,6 @@ impl Source {
         let line_end = self.text[start..end].find(['\n', '\r']).map_or(end, |at| start + at);
         start..line_end
     }
-}
-
-/// The text with control and other invisible characters escaped.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => out.push(c),
-            _ => out.extend(c.escape_debug()),
-        }
-    }
-    out
 }
 
 /// A name from the file as it appears in a message: in backquotes, printable, not endless.

@@ -6,8 +6,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::router::access::AccessRule;
-use enjamb_core::router::{ConflictBehaviour, DomainPattern};
+use enjamb_core::router::{Access, ConflictBehaviour, DomainPattern};
 use enjamb_runtime::sources::SourceLimits;
 use zeroize::Zeroizing;
 
@@ -55,7 +54,7 @@ pub struct Listener {
     /// The shared secret of the handshake.
     pub password: Password,
     /// Who may send to components of this listener.
-    pub access: Arc<AccessRule>,
+    pub access: Access,
     /// The name of that rule, for the log.
     pub access_name: String,
     /// How many bytes a second are read from each component; unlimited when unset.
@@ -103,7 +102,7 @@ impl Listener {
         Self {
             address,
             password,
-            access: Arc::new(AccessRule::everyone()),
+            access: Access::Everyone,
             access_name: "all".to_owned(),
             shaper: None,
             check_from: true,

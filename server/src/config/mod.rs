@@ -25,7 +25,6 @@ use enjamb_core::jid::Domain;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
-pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
 pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
 

@@ -1,5 +1,7 @@
 //! Names: the ones that MongooseIM knows and Enjamb passes over, and the known name nearest to a typing error.
 
+use crate::printable::printable;
+
 /// Keys of `[general]` that belong to other parts of MongooseIM, 5.0 to 6.8.
 pub(super) const GENERAL: &[&str] = &[
     "all_metrics_are_global",
@@ -105,7 +107,7 @@ pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) 
 
 /// "did you mean ..." for [`nearest`].
 pub(super) fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
-    nearest(name, known).map(|near| format!("did you mean `{}`?", super::diagnostic::printable(near)))
+    nearest(name, known).map(|near| format!("did you mean `{}`?", printable(near)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use crate::cli::LogFormat;
+use super::format::LogFormat;
 
 /// Lines that may wait.
 const LINES: usize = 4096;

@@ -1,18 +1,20 @@
 //! `enjamb probe HOST:PORT`: what any server for components answers to hostile streams and conformance cases.
 
 mod options;
+mod outcome;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use enjamb_probe::{Case, Count, Fault, Judge, Report, Row, Script, Stage, scripts, streams};
+use enjamb_probe::{Case, Fault, Judge, Report, Row, Script, Stage, scripts, streams};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use serde::Serialize;
 
 pub use options::{ProbeOptions, Writes};
+
+use outcome::Outcome;
 
 use crate::terminal::complain;
 
@@ -64,40 +66,6 @@ fn code(printed: io::Result<()>) -> ExitCode {
 
 fn print(text: &str) -> io::Result<()> {
     io::stdout().lock().write_all(text.as_bytes())
-}
-
-/// Everything that is said of one run.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    version: &'static str,
-    server: SocketAddr,
-    time: String,
-    component: String,
-    receiver: Option<String>,
-    host: String,
-    summary: Count,
-    #[serde(flatten)]
-    report: Report,
-    /// Why not all cases were played.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stopped: Option<String>,
-}
-
-impl Outcome {
-    fn new(server: SocketAddr, options: &ProbeOptions) -> Self {
-        let names = options.names();
-        Self {
-            version: env!("CARGO_PKG_VERSION"),
-            server,
-            time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            component: names.component,
-            receiver: names.receiver,
-            host: names.host,
-            summary: Count::default(),
-            report: Report::default(),
-            stopped: None,
-        }
-    }
 }
 
 /// One thing to be played.

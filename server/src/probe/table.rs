@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use console::Term;
 use enjamb_probe::{Count, Group, Row, Verdict};
 
-use super::Outcome;
+use super::outcome::Outcome;
 
 /// The width of the tables where standard output is no terminal.
 const WIDTH: u16 = 100;

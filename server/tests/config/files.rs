@@ -88,7 +88,7 @@ fn the_example_of_the_reference_means_what_it_says() {
     assert_eq!(listener.password.expose(), "secret");
     assert_eq!(listener.max_fsm_queue.unwrap().get(), 1000);
     assert_eq!(listener.shaper, NonZeroU64::new(50_000));
-    let allows = |sender| listener.access.allows(&Jid::parse(sender).unwrap(), |_| false);
+    let allows = |sender| listener.access.allows(&Jid::parse(sender).unwrap(), false);
     assert!(!allows("spammer@evil.example"));
     assert!(!allows("anyone@a.spam.example"));
     assert!(allows("friend@evil.example"));

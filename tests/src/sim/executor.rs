@@ -1,126 +1,18 @@
-//! The clock, the alarms and the run queue.
+//! The run queue.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use enjamb_core::Instant;
-use enjamb_runtime::Timer;
-
+use super::clock::Clock;
 use super::random::Random;
-use super::wire::Pipe;
-use crate::local_server::BEGIN;
 
 /// Polls in a row without a byte moved, an alarm or anything else to show for them: that is a busy loop.
 const IDLE_POLLS: u64 = 200;
-
-/// What happens at a time.
-pub(super) enum Event {
-    Wake(Waker),
-    Arrive(Rc<RefCell<Pipe>>),
-}
-
-/// Virtual time, and what it holds in store.
-#[derive(Default)]
-pub(super) struct Clock {
-    now: Cell<Duration>,
-    events: RefCell<BTreeMap<(Duration, u64), Event>>,
-    sequence: Cell<u64>,
-    /// Things that may rightly make a task run.
-    causes: Cell<u64>,
-}
-
-impl Clock {
-    pub(super) fn now(&self) -> Duration {
-        self.now.get()
-    }
-
-    /// Notes that something happened.
-    pub(super) fn cause(&self) {
-        self.causes.set(self.causes.get() + 1);
-    }
-
-    pub(super) fn at(&self, time: Duration, event: Event) -> (Duration, u64) {
-        let key = (time, self.sequence.get());
-        self.sequence.set(key.1 + 1);
-        self.events.borrow_mut().insert(key, event);
-        key
-    }
-
-    fn cancel(&self, key: (Duration, u64)) {
-        self.events.borrow_mut().remove(&key);
-    }
-
-    /// Jumps to the next event that is due by `end`.
-    fn advance(&self, end: Duration) -> bool {
-        let mut events = self.events.borrow_mut();
-        let Some(first) = events.first_entry().filter(|first| first.key().0 <= end) else {
-            self.now.set(end);
-            return false;
-        };
-        self.now.set(first.key().0.max(self.now()));
-        let event = first.remove();
-        drop(events);
-        self.cause();
-        match event {
-            Event::Wake(waker) => waker.wake(),
-            Event::Arrive(pipe) => pipe.borrow_mut().wake_reader(),
-        }
-        true
-    }
-}
-
-/// A task's alarm. It may be late, as a busy machine's is.
-pub struct SimTimer {
-    clock: Rc<Clock>,
-    late: Duration,
-    set: Option<(Instant, (Duration, u64))>,
-}
-
-impl SimTimer {
-    pub(super) fn new(clock: &Rc<Clock>, late: Duration) -> Self {
-        Self { clock: Rc::clone(clock), late, set: None }
-    }
-
-    fn unset(&mut self) {
-        if let Some((_, key)) = self.set.take() {
-            self.clock.cancel(key);
-        }
-    }
-}
-
-impl Timer for SimTimer {
-    fn now(&self) -> Instant {
-        Instant::from_origin(self.clock.now())
-    }
-
-    fn unix(&self) -> Duration {
-        BEGIN + self.now().since_origin()
-    }
-
-    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let rings = at.since_origin().saturating_add(self.late);
-        self.unset();
-        if rings <= self.clock.now() {
-            self.clock.cause();
-            return Poll::Ready(());
-        }
-        let key = self.clock.at(rings, Event::Wake(cx.waker().clone()));
-        self.set = Some((at, key));
-        Poll::Pending
-    }
-}
-
-impl Drop for SimTimer {
-    fn drop(&mut self) {
-        self.unset();
-    }
-}
 
 /// Names a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +50,8 @@ struct Task {
 }
 
 /// Runs tasks on one thread, in an order that the seed determines.
-pub(super) struct Executor {
-    pub(super) clock: Rc<Clock>,
+pub(crate) struct Executor {
+    pub(crate) clock: Rc<Clock>,
     queue: Arc<Queue>,
     tasks: Vec<Option<Task>>,
     random: Random,
@@ -171,7 +63,7 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    pub(super) fn new(random: Random) -> Self {
+    pub(crate) fn new(random: Random) -> Self {
         Self {
             clock: Rc::default(),
             queue: Arc::default(),
@@ -183,7 +75,7 @@ impl Executor {
         }
     }
 
-    pub(super) fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> TaskId {
+    pub(crate) fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> TaskId {
         let id = self.tasks.len();
         let waker = Waker::from(Arc::new(Alarm { id, queue: Arc::clone(&self.queue) }));
         self.tasks.push(Some(Task { future: Box::pin(future), waker, polls: 0 }));
@@ -208,7 +100,7 @@ impl Executor {
     }
 
     /// Runs until `end`.
-    pub(super) fn run_until(&mut self, end: Duration) {
+    pub(crate) fn run_until(&mut self, end: Duration) {
         loop {
             while self.step() {}
             if !self.clock.advance(end) {
@@ -251,7 +143,7 @@ impl Executor {
 
     /// Fails where tasks run and run, and nothing comes of it.
     fn watch(&mut self, id: usize) {
-        let causes = self.clock.causes.get();
+        let causes = self.clock.causes();
         if self.last_cause.1 != causes {
             self.last_cause = (self.polls, causes);
         }

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use enjamb_runtime::Transport;
 
-use super::executor::Clock;
+use super::clock::Clock;
+use super::pipe::Pipe;
 use super::received::Stream;
-use super::wire::{Pipe, SimTransport};
+use super::wire::SimTransport;
 
 struct State {
     transport: Option<SimTransport>,

@@ -1,15 +1,15 @@
 //! A connection: two pipes with room for so many bytes, a latency, and a habit of cutting.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use enjamb_runtime::Transport;
 
-use super::executor::{Clock, Event};
+use super::clock::{Clock, Event};
+use super::pipe::Pipe;
 use super::random::Random;
 
 /// What a connection is like.
@@ -31,46 +31,6 @@ impl Default for Wire {
     }
 }
 
-/// One direction.
-#[derive(Default)]
-pub(super) struct Pipe {
-    capacity: usize,
-    latency: Duration,
-    travelling: VecDeque<(Duration, Vec<u8>)>,
-    readable: VecDeque<u8>,
-    held: usize,
-    shut_at: Option<Duration>,
-    reset: bool,
-    /// The path swallows what is sent: the other side's host is gone.
-    pub(super) dead: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    /// When how many bytes were read.
-    pub(super) reads: Vec<(Duration, usize)>,
-    /// How often it was written to.
-    pub(super) writes: usize,
-}
-
-impl Pipe {
-    pub(super) fn wake_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-
-    fn wake_writer(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            writer.wake();
-        }
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.reset = true;
-        self.wake_reader();
-        self.wake_writer();
-    }
-}
-
 fn broken(kind: io::ErrorKind) -> Poll<io::Result<usize>> {
     Poll::Ready(Err(kind.into()))
 }
@@ -86,7 +46,7 @@ pub struct SimTransport {
 
 impl SimTransport {
     /// Both ends of a connection.
-    pub(super) fn pair(clock: &Rc<Clock>, wire: &Wire, random: &mut Random) -> (Self, Self) {
+    pub(crate) fn pair(clock: &Rc<Clock>, wire: &Wire, random: &mut Random) -> (Self, Self) {
         let pipe = || {
             let (capacity, latency) = (wire.capacity, wire.latency);
             Rc::new(RefCell::new(Pipe { capacity, latency, ..Pipe::default() }))

@@ -14,7 +14,8 @@ use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_runtime::{Component, ComponentSettings, ServerConnection, SharedSwitch};
 use sha1::{Digest, Sha1};
 
-use super::executor::{Executor, SimTimer, TaskId};
+use super::clock::SimTimer;
+use super::executor::{Executor, TaskId};
 use super::peer::Peer;
 use super::random::Random;
 use super::wire::{SimTransport, Wire};

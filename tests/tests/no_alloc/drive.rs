@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use enjamb_core::host::HostInfo;
-use enjamb_core::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
 use enjamb_core::router::{DomainPattern, Terms};
 use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_core::{Secret, StreamId};
 use enjamb_runtime::{ServerConnection, SharedSwitch};
+use enjamb_server::access::{Clause, Condition, JidField, Matcher, Pattern, Rule, Scope, Verdict};
 use enjamb_tests::local_server::domain;
 
 use crate::counting::allocations;
@@ -233,12 +233,12 @@ fn a_host_allocates_a_few_for_its_facts() {
 #[test]
 fn what_is_long_or_odd_costs_a_few() {
     let mut world = World::new();
-    let condition = Condition { part: Part::Server, test: Test::Equals("bücher.example".into()) };
+    let condition = Condition { field: JidField::Server, matcher: Matcher::Equals("bücher.example".into()) };
     let acl = vec![Pattern { scope: Scope::All, conditions: vec![condition] }];
     let deny = Clause { acl, verdict: Verdict::Deny };
     let allow =
         Clause { acl: vec![Pattern { scope: Scope::All, conditions: Vec::new() }], verdict: Verdict::Allow };
-    let access = Arc::new(AccessRule { clauses: vec![deny, allow] });
+    let access = Rule { clauses: vec![deny, allow] }.into();
     world.connect(&header("ruled.example"), listener(Terms { access, ..Terms::default() }));
     let (labels, long) = ("xn--bcher-kva.".repeat(9), "a".repeat(5000));
     for (stanza, goes, most) in [

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use enjamb_core::router::Terms;
-use enjamb_core::router::access::{AccessRule, Clause, Condition, Glob, Part, Pattern, Scope, Test, Verdict};
+use enjamb_server::access::{Clause, Condition, Glob, JidField, Matcher, Pattern, Rule, Scope, Verdict};
 use enjamb_tests::corpus::proof;
 
 /// The header of a component; its prefix `p` is used by a stanza that does not declare it.
@@ -33,20 +33,20 @@ use Goes::{Back, Nowhere, There};
 
 /// Whom the rule of `closed.example` denies: a rule with every kind of condition.
 pub(crate) fn closed() -> Terms {
-    let condition = |part, test| Condition { part, test };
+    let condition = |field, matcher| Condition { field, matcher };
     let conditions = vec![
-        condition(Part::User, Test::Glob(Glob::parse("rome*").expect("it is a glob"))),
-        condition(Part::User, Test::Custom(Arc::new(|user| user == "romeo"))),
-        condition(Part::User, Test::Equals("ROMEO".into())),
-        condition(Part::Server, Test::Equals("Comp.Example.".into())),
-        condition(Part::Resource, Test::Equals("Orchard".into())),
+        condition(JidField::User, Matcher::Glob(Glob::parse("rome*").expect("it is a glob"))),
+        condition(JidField::User, Matcher::Custom(Arc::new(|user| user == "romeo"))),
+        condition(JidField::User, Matcher::Equals("ROMEO".into())),
+        condition(JidField::Server, Matcher::Equals("Comp.Example.".into())),
+        condition(JidField::Resource, Matcher::Equals("Orchard".into())),
     ];
     let acl = |conditions| vec![Pattern { scope: Scope::All, conditions }];
     let clauses = vec![
         Clause { acl: acl(conditions), verdict: Verdict::Deny },
         Clause { acl: acl(Vec::new()), verdict: Verdict::Allow },
     ];
-    Terms { access: Arc::new(AccessRule { clauses }), ..Terms::default() }
+    Terms { access: Rule { clauses }.into(), ..Terms::default() }
 }
 
 /// Paths on which nothing is allocated.

@@ -11,8 +11,7 @@ use super::{Local, NOW, bound, domain, listener, send, switch, with, written};
 use crate::connection::ConnectionEvent;
 use crate::connection::routes::CAPACITY;
 use crate::jid::Jid;
-use crate::router::access::{AccessRule, Clause, Condition, Part, Pattern, Scope, Test, Verdict};
-use crate::router::{ConflictBehaviour, Destination, DomainPattern, Terms};
+use crate::router::{Access, ConflictBehaviour, Destination, DomainPattern, Terms};
 use crate::switch::{ListenerConfig, LocalSwitch, Switch};
 
 /// What became of a stanza.
@@ -84,7 +83,7 @@ impl<'a> Sender<'a> {
         let by_router =
             self.switch.read(|directory| match directory.router.route_domain(receiver.domain()) {
                 Destination::Component(_, terms) => {
-                    let is_host = |domain: &str| directory.router.is_host(domain);
+                    let is_host = directory.router.is_host(sender.domain());
                     if terms.access.allows(&sender, is_host) { Delivered } else { DENIED }
                 }
                 Destination::Host => Answered,
@@ -103,12 +102,8 @@ impl<'a> Sender<'a> {
 
 /// A listener whose components take stanzas from `friend`, wherever, and from whoever is of a host of ours.
 fn ruled() -> ListenerConfig {
-    let friend = Condition { part: Part::User, test: Test::Equals("friend".into()) };
-    let acl = vec![
-        Pattern { scope: Scope::All, conditions: vec![friend] },
-        Pattern { scope: Scope::AnyHostedDomain, conditions: Vec::new() },
-    ];
-    let access = Arc::new(AccessRule { clauses: vec![Clause { acl, verdict: Verdict::Allow }] });
+    let rule = |sender: &Jid<'_>, is_host: bool| is_host || sender.local() == Some("friend");
+    let access = Access::Rule(Arc::new(rule));
     with(Terms { access, ..Terms::default() })
 }
 
@@ -228,7 +223,7 @@ fn newcomers_ends_and_replacements_are_seen_at_once() {
     assert_eq!(written(&switch, &mut third).matches("<iq ").count(), 1);
     assert!(!written(&switch, &mut second).contains("<iq "));
     // Its rule goes with it.
-    let nobody = Terms { access: Arc::new(AccessRule::nobody()), ..kick };
+    let nobody = Terms { access: Access::Rule(Arc::new(|_: &Jid<'_>, _: bool| false)), ..kick };
     let mut fourth = bound(&switch, with(nobody), "to='b.example'");
     assert_eq!(send(), DENIED);
     assert!(!got(&switch, &mut fourth));

@@ -11,12 +11,12 @@ use alloc::vec::Vec;
 use rxml::error::EndOrError;
 use rxml::{Parse, RawEvent, RawParser};
 
-use super::names::check_portable_name;
-use super::scope::{HeaderPrefixes, MOST_PREFIXES, Prefix, check_namespace, header_uri};
-use super::{XmlFault, names};
 use crate::error::{Cause, StreamError};
-use crate::limits::Limits;
+use crate::limits::{Limits, MOST_PREFIXES};
 use crate::namespaces as ns;
+use crate::xml::XmlFault;
+use crate::xml::names::{self, check_portable_name};
+use crate::xml::scope::{HeaderPrefixes, Prefix, check_namespace, header_uri};
 
 /// `<stream:stream>` as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use enjamb_runtime::{ComponentConnection, ServerConnection};
 
-use super::executor::{Clock, Executor, SimTimer};
-use super::random::Random;
-use super::wire::{SimTransport, Wire};
-use crate::suite::{Late, Log, Runtime};
+use super::runtime::{Late, Log, Runtime, keep_notices};
+use crate::sim::{Clock, Executor, Random, SimTimer, SimTransport, Wire};
 
 /// Virtual time, and wires with a latency that cut where chance has it.
 #[derive(Clone)]
@@ -72,7 +70,7 @@ impl Runtime for Simulated {
     }
 
     fn spawn_server(&self, connection: ServerConnection<SimTransport, Late<SimTimer>>, log: Log) {
-        self.start(crate::suite::keep_notices(connection, log));
+        self.start(keep_notices(connection, log));
     }
 
     fn spawn_component(&self, connection: ComponentConnection<SimTransport, Late<SimTimer>>) {

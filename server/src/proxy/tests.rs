@@ -1,5 +1,3 @@
-use alloc::vec::Vec;
-
 use super::*;
 
 /// Reads as a server does, never more than is asked for; gives what came of it and how much was read.
@@ -94,7 +92,7 @@ fn version_1_that_is_malformed_is_refused() {
         "UNKNOWNandmore",
         "TCP4 192.0.2.7 203.0.113.1 \u{ff14} 8888",
     ] {
-        let bytes = alloc::format!("PROXY {line}\r\n").into_bytes();
+        let bytes = format!("PROXY {line}\r\n").into_bytes();
         assert!(matches!(parse(&bytes), Err(ProxyError::Line(_))), "{line}");
         assert!(matches!(read(&bytes).0, Err(ProxyError::Line(_))), "{line}");
     }

@@ -2,7 +2,7 @@
 //! it are the proxy's, before TLS and before the stream. (HAProxy's `proxy-protocol.txt`, of 2020-03-05 and later.)
 //!
 //! ```
-//! use enjamb_core::proxy::{Parsed, parse};
+//! use enjamb_server::proxy::{Parsed, parse};
 //!
 //! let mut source = &b"PROXY TCP4 192.0.2.7 203.0.113.1 45678 8888\r\n<stream:stream ..."[..];
 //! let mut header = Vec::new();
@@ -18,8 +18,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use core::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
+use std::str::FromStr;
 
 use thiserror::Error;
 
@@ -103,7 +104,7 @@ fn v1(bytes: &[u8]) -> Result<Parsed, ProxyError> {
             _ => Ok(Parsed::Needs(room.min(2))),
         };
     };
-    let line = core::str::from_utf8(&head[V1.len()..end]).ok().and_then(|line| line.strip_suffix('\r'));
+    let line = str::from_utf8(&head[V1.len()..end]).ok().and_then(|line| line.strip_suffix('\r'));
     let line = line.ok_or(ProxyError::Line("it does not end with CR LF, or is not ASCII"))?;
     let (family, rest) = line.split_once(' ').unwrap_or((line, ""));
     let from = match family {
@@ -195,7 +196,7 @@ fn check_remarks(header: &[u8], mut remarks: &[u8]) -> Result<(), ProxyError> {
 }
 
 /// CRC32C bit by bit, with zeros where the checksum itself stands: once a connection, and seldom that.
-fn crc32c(bytes: &[u8], itself: core::ops::Range<usize>) -> u32 {
+fn crc32c(bytes: &[u8], itself: Range<usize>) -> u32 {
     let mut crc = u32::MAX;
     for (at, &byte) in bytes.iter().enumerate() {
         crc ^= if itself.contains(&at) { 0 } else { u32::from(byte) };

@@ -1,0 +1,13 @@
+//! Text from files and peers, made fit for a terminal or a log line.
+
+/// The text with control and other invisible characters escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => out.push(c),
+            _ => out.extend(c.escape_debug()),
+        }
+    }
+    out
+}
