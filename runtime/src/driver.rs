@@ -157,7 +157,8 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         let mut is_empty = false;
         while written < WRITE {
             let pending = self.session.poll_output(now);
-            if pending.is_empty() {
+            let length = pending.len();
+            if length == 0 {
                 is_empty = true;
                 break;
             }
@@ -167,6 +168,11 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                     self.session.wrote(now, n);
                     self.unflushed = true;
                     written += n;
+                    // What came meanwhile is for the next turn.
+                    is_empty = n == length;
+                    if is_empty {
+                        break;
+                    }
                     continue;
                 }
                 Poll::Ready(Err(error)) => self.session.handle_error(error.kind()),

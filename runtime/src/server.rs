@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
@@ -36,7 +36,7 @@ impl<T: Transport, C: Timer> ServerConnection<T, C> {
     ) -> Self {
         let now = Now { monotonic: timer.now(), unix: timer.unix() };
         let connection = Connection::new(&*switch, listener, id, now);
-        let session = ServerSession { switch, connection };
+        let session = ServerSession { switch, connection, waker: None };
         Self { driver: Driver::new(transport, timer, session) }
     }
 
@@ -66,11 +66,16 @@ impl<T: Transport, C: Timer> ServerConnection<T, C> {
 struct ServerSession {
     switch: Arc<SharedSwitch>,
     connection: Connection<SharedSwitch>,
+    /// The one that is registered at the switch.
+    waker: Option<Waker>,
 }
 
 impl Session for ServerSession {
     fn register(&mut self, cx: &Context<'_>) {
-        self.connection.port().register(cx.waker());
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.connection.port().register(cx.waker());
+            self.waker = Some(cx.waker().clone());
+        }
     }
 
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress {

@@ -40,10 +40,7 @@ impl SharedSwitch {
 impl SharedPort {
     /// Has this task woken from now on. To be called before the task looks at the port.
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut registered = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        if !registered.as_ref().is_some_and(|registered| registered.will_wake(waker)) {
-            *registered = Some(waker.clone());
-        }
+        *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 }
 
