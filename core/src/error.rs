@@ -20,7 +20,7 @@ pub struct StreamError {
     /// What the peer is told.
     pub condition: StreamCondition,
     /// What the log is told, and the peer as the error's text.
-    pub cause: Cause,
+    pub cause: StreamErrorCause,
 }
 
 macro_rules! conditions {
@@ -112,7 +112,7 @@ conditions! {
 /// control character, so it may be logged and sent as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Cause {
+pub enum StreamErrorCause {
     /// The XML of a first-level element.
     #[error("{0}")]
     Xml(#[from] XmlError),
@@ -244,7 +244,7 @@ pub enum Cause {
 impl StreamError {
     /// An error with the condition that belongs to the cause.
     #[must_use]
-    pub fn new(cause: Cause) -> Self {
+    pub fn new(cause: StreamErrorCause) -> Self {
         Self { condition: condition_of(&cause), cause }
     }
 
@@ -257,7 +257,7 @@ impl StreamError {
         out.extend_from_slice(b"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>");
         push_text(out, &self.cause.to_string());
         out.extend_from_slice(b"</text>");
-        if matches!(self.cause, Cause::BigStanza { .. }) {
+        if matches!(self.cause, StreamErrorCause::BigStanza { .. }) {
             out.extend_from_slice(b"<stanza-too-big xmlns='");
             out.extend_from_slice(ns::ERRORS.as_bytes());
             out.extend_from_slice(b"'/>");
@@ -272,15 +272,15 @@ pub(crate) fn push_trailer(out: &mut Vec<u8>) {
     out.extend_from_slice(b"</stream:stream>");
 }
 
-impl From<Cause> for StreamError {
-    fn from(cause: Cause) -> Self {
+impl From<StreamErrorCause> for StreamError {
+    fn from(cause: StreamErrorCause) -> Self {
         Self::new(cause)
     }
 }
 
 impl From<XmlError> for StreamError {
     fn from(error: XmlError) -> Self {
-        Self::new(Cause::Xml(error))
+        Self::new(StreamErrorCause::Xml(error))
     }
 }
 
@@ -291,27 +291,33 @@ fn peer_says(text: &str) -> String {
     }
 }
 
-fn condition_of(cause: &Cause) -> StreamCondition {
+fn condition_of(cause: &StreamErrorCause) -> StreamCondition {
     match cause {
-        Cause::Xml(error) => xml_condition(error.fault),
-        Cause::EarlyXml(fault) => xml_condition(*fault),
-        Cause::LongHeader { .. }
-        | Cause::LongNegotiation { .. }
-        | Cause::BigStanza { .. }
-        | Cause::ManyPrefixes { .. } => StreamCondition::PolicyViolation,
-        Cause::NoStream | Cause::WrongNamespace => StreamCondition::InvalidNamespace,
-        Cause::NoDomain => StreamCondition::ImproperAddressing,
-        Cause::BadDomain { .. } | Cause::DomainNotListed { .. } => StreamCondition::HostUnknown,
-        Cause::WrongHandshake | Cause::NoHandshake => StreamCondition::NotAuthorized,
-        Cause::TextBetween => StreamCondition::BadFormat,
-        Cause::NestedStream => StreamCondition::InvalidXml,
-        Cause::SlowNegotiation { .. } | Cause::SlowStanza { .. } | Cause::Silence { .. } => {
-            StreamCondition::ConnectionTimeout
+        StreamErrorCause::Xml(error) => xml_condition(error.fault),
+        StreamErrorCause::EarlyXml(fault) => xml_condition(*fault),
+        StreamErrorCause::LongHeader { .. }
+        | StreamErrorCause::LongNegotiation { .. }
+        | StreamErrorCause::BigStanza { .. }
+        | StreamErrorCause::ManyPrefixes { .. } => StreamCondition::PolicyViolation,
+        StreamErrorCause::NoStream | StreamErrorCause::WrongNamespace => StreamCondition::InvalidNamespace,
+        StreamErrorCause::NoDomain => StreamCondition::ImproperAddressing,
+        StreamErrorCause::BadDomain { .. } | StreamErrorCause::DomainNotListed { .. } => {
+            StreamCondition::HostUnknown
         }
-        Cause::DomainTaken { .. } | Cause::OwnHost { .. } | Cause::Replaced => StreamCondition::Conflict,
-        Cause::Shutdown => StreamCondition::SystemShutdown,
-        Cause::LongQueue { .. } | Cause::PoolEmpty { .. } => StreamCondition::ResourceConstraint,
-        Cause::Other(_) | Cause::Peer { .. } => StreamCondition::UndefinedCondition,
+        StreamErrorCause::WrongHandshake | StreamErrorCause::NoHandshake => StreamCondition::NotAuthorized,
+        StreamErrorCause::TextBetween => StreamCondition::BadFormat,
+        StreamErrorCause::NestedStream => StreamCondition::InvalidXml,
+        StreamErrorCause::SlowNegotiation { .. }
+        | StreamErrorCause::SlowStanza { .. }
+        | StreamErrorCause::Silence { .. } => StreamCondition::ConnectionTimeout,
+        StreamErrorCause::DomainTaken { .. }
+        | StreamErrorCause::OwnHost { .. }
+        | StreamErrorCause::Replaced => StreamCondition::Conflict,
+        StreamErrorCause::Shutdown => StreamCondition::SystemShutdown,
+        StreamErrorCause::LongQueue { .. } | StreamErrorCause::PoolEmpty { .. } => {
+            StreamCondition::ResourceConstraint
+        }
+        StreamErrorCause::Other(_) | StreamErrorCause::Peer { .. } => StreamCondition::UndefinedCondition,
     }
 }
 
@@ -345,114 +351,132 @@ mod tests {
         let bad = JidError::LabelHyphen;
         for (cause, said) in [
             (
-                Cause::Xml(XmlError { fault: XmlFault::NotWellFormed("a '<' inside a tag"), at: 7 }),
+                StreamErrorCause::Xml(XmlError {
+                    fault: XmlFault::NotWellFormed("a '<' inside a tag"),
+                    at: 7,
+                }),
                 "not-well-formed: not well-formed: a '<' inside a tag (at byte 7 of the element)",
             ),
             (
-                Cause::EarlyXml(XmlFault::Restricted("a comment")),
+                StreamErrorCause::EarlyXml(XmlFault::Restricted("a comment")),
                 "restricted-xml: a comment may not appear on a stream (RFC 6120, 11.1), before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::NotUtf8),
+                StreamErrorCause::EarlyXml(XmlFault::NotUtf8),
                 "unsupported-encoding: the bytes are not UTF-8 (RFC 6120, 11.6), before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::UnportableName),
+                StreamErrorCause::EarlyXml(XmlFault::UnportableName),
                 "policy-violation: a name has a character that XML 1.0 allows only since its fifth edition, \
                  before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::UnportableNamespace),
+                StreamErrorCause::EarlyXml(XmlFault::UnportableNamespace),
                 "policy-violation: a namespace name has a character that no URI has, before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::LongName { limit: 1 }),
+                StreamErrorCause::EarlyXml(XmlFault::LongName { limit: 1 }),
                 "policy-violation: a name is longer than 1 bytes, before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::LongReference { limit: 5 }),
+                StreamErrorCause::EarlyXml(XmlFault::LongReference { limit: 5 }),
                 "policy-violation: a reference has more than 5 digits or letters, before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::TooDeep { limit: 2 }),
+                StreamErrorCause::EarlyXml(XmlFault::TooDeep { limit: 2 }),
                 "policy-violation: elements are nested deeper than 2, before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::ManyAttributes { limit: 3 }),
+                StreamErrorCause::EarlyXml(XmlFault::ManyAttributes { limit: 3 }),
                 "policy-violation: a tag has more than 3 attributes, before the handshake was done",
             ),
             (
-                Cause::EarlyXml(XmlFault::ManyNamespaces { limit: 4 }),
+                StreamErrorCause::EarlyXml(XmlFault::ManyNamespaces { limit: 4 }),
                 "policy-violation: more than 4 namespace prefixes are declared at one place, \
                  before the handshake was done",
             ),
-            (Cause::LongHeader { limit: 5 }, "policy-violation: the stream header is longer than 5 bytes"),
             (
-                Cause::LongNegotiation { limit: 6 },
+                StreamErrorCause::LongHeader { limit: 5 },
+                "policy-violation: the stream header is longer than 5 bytes",
+            ),
+            (
+                StreamErrorCause::LongNegotiation { limit: 6 },
                 "policy-violation: more than 6 bytes came before the handshake was done",
             ),
-            (Cause::BigStanza { limit: 7 }, "policy-violation: a stanza is longer than 7 bytes"),
+            (StreamErrorCause::BigStanza { limit: 7 }, "policy-violation: a stanza is longer than 7 bytes"),
             (
-                Cause::ManyPrefixes { limit: 8 },
+                StreamErrorCause::ManyPrefixes { limit: 8 },
                 "policy-violation: the stream header declares more than 8 namespace prefixes",
             ),
             (
-                Cause::NoStream,
+                StreamErrorCause::NoStream,
                 "invalid-namespace: the first element is not 'stream' in the namespace \
                  http://etherx.jabber.org/streams",
             ),
             (
-                Cause::WrongNamespace,
+                StreamErrorCause::WrongNamespace,
                 "invalid-namespace: the default namespace of the stream is not jabber:component:accept (XEP-0114)",
             ),
             (
-                Cause::NoDomain,
+                StreamErrorCause::NoDomain,
                 "improper-addressing: the stream header has no 'to': it must name the component's domain",
             ),
             (
-                Cause::BadDomain { asked: "-".into(), error: bad },
+                StreamErrorCause::BadDomain { asked: "-".into(), error: bad },
                 "host-unknown: the 'to' of the stream header, \"-\", is no domain: \
                  a label of the domain begins or ends with a hyphen",
             ),
             (
-                Cause::DomainNotListed { domain: domain() },
+                StreamErrorCause::DomainNotListed { domain: domain() },
                 "host-unknown: no component may connect as 'a.example' here: it is not among the listener's domains",
             ),
             (
-                Cause::WrongHandshake,
+                StreamErrorCause::WrongHandshake,
                 "not-authorized: the handshake is not the SHA-1 of the stream id and the secret, in hexadecimal",
             ),
-            (Cause::NoHandshake, "not-authorized: the first element must be a handshake"),
-            (Cause::TextBetween, "bad-format: text other than white space between first-level elements"),
-            (Cause::NestedStream, "invalid-xml: a second stream header inside the stream"),
+            (StreamErrorCause::NoHandshake, "not-authorized: the first element must be a handshake"),
             (
-                Cause::SlowNegotiation { step: "the handshake", within: SECOND },
+                StreamErrorCause::TextBetween,
+                "bad-format: text other than white space between first-level elements",
+            ),
+            (StreamErrorCause::NestedStream, "invalid-xml: a second stream header inside the stream"),
+            (
+                StreamErrorCause::SlowNegotiation { step: "the handshake", within: SECOND },
                 "connection-timeout: the handshake did not come within 1s",
             ),
             (
-                Cause::SlowStanza { within: SECOND },
+                StreamErrorCause::SlowStanza { within: SECOND },
                 "connection-timeout: a stanza that had begun did not end within 1s",
             ),
             (
-                Cause::Silence { within: SECOND },
+                StreamErrorCause::Silence { within: SECOND },
                 "connection-timeout: nothing came from the server within 1s, not even the answer to a ping",
             ),
-            (Cause::DomainTaken { domain: domain() }, "conflict: 'a.example' is connected already"),
-            (Cause::OwnHost { domain: domain() }, "conflict: 'a.example' is a host of the server itself"),
-            (Cause::Replaced, "conflict: Replaced by new connection"),
-            (Cause::Shutdown, "system-shutdown: the server is shutting down"),
             (
-                Cause::LongQueue { limit: 9 },
+                StreamErrorCause::DomainTaken { domain: domain() },
+                "conflict: 'a.example' is connected already",
+            ),
+            (
+                StreamErrorCause::OwnHost { domain: domain() },
+                "conflict: 'a.example' is a host of the server itself",
+            ),
+            (StreamErrorCause::Replaced, "conflict: Replaced by new connection"),
+            (StreamErrorCause::Shutdown, "system-shutdown: the server is shutting down"),
+            (
+                StreamErrorCause::LongQueue { limit: 9 },
                 "resource-constraint: the component does not read: more than 9 stanzas wait for it",
             ),
             (
-                Cause::PoolEmpty { free: 9 },
+                StreamErrorCause::PoolEmpty { free: 9 },
                 "resource-constraint: all components together have begun so much that the server takes no more of a \
                  stanza over 9 bytes",
             ),
-            (Cause::Other("it rains"), "undefined-condition: it rains"),
-            (Cause::Peer { text: "bye".into() }, "undefined-condition: the peer says: bye"),
-            (Cause::Peer { text: String::new() }, "undefined-condition: the peer says no more than that"),
+            (StreamErrorCause::Other("it rains"), "undefined-condition: it rains"),
+            (StreamErrorCause::Peer { text: "bye".into() }, "undefined-condition: the peer says: bye"),
+            (
+                StreamErrorCause::Peer { text: String::new() },
+                "undefined-condition: the peer says no more than that",
+            ),
         ] {
             assert_eq!(StreamError::from(cause).to_string(), said);
         }

@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::jid::Domain;
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError, push_written};
 use crate::xml::escape::{push_attribute, push_text};
 
@@ -53,7 +53,7 @@ pub trait HostDirectory {
 /// which is to be counted.
 #[must_use = "a stanza that was not answered is to be counted"]
 pub fn answer(stanza: &Stanza<'_>, info: &HostInfo, facts: &impl HostDirectory, out: &mut Vec<u8>) -> bool {
-    if stanza.kind() == Kind::Presence || !stanza.may_be_answered() {
+    if stanza.kind() == StanzaKind::Presence || !stanza.expects_reply() {
         return false;
     }
     match reply_to(stanza) {
@@ -78,7 +78,7 @@ fn reply_to(stanza: &Stanza<'_>) -> Result<Reply, StanzaError<'static>> {
         StanzaError::new(StanzaCondition::ServiceUnavailable, ErrorType::Cancel, text)
     };
     let is_asked = stanza.to().is_some_and(|to| to.local().is_none() && to.resource().is_none());
-    if !is_asked || stanza.kind() != Kind::Iq || stanza.known_type() != Some("get") {
+    if !is_asked || stanza.kind() != StanzaKind::Iq || stanza.known_type() != Some("get") {
         return Err(unavailable());
     }
     let request = stanza.child().ok_or_else(unavailable)?;

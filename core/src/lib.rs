@@ -8,8 +8,8 @@
 //! use std::sync::Arc;
 //!
 //! use enjamb_core::jid::Domain;
-//! use enjamb_core::router::{Claim, ConnId, Destination, Router, Terms};
-//! use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
+//! use enjamb_core::router::{Claim, PortId, Destination, Router, BindPolicy};
+//! use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
 //! use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
 //!
 //! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -22,7 +22,7 @@
 //! }
 //!
 //! /// Negotiation, phase by phase. A server would read more where this one gives up.
-//! fn negotiate(wire: &mut Wire, router: &mut Router, conn: ConnId, now: Instant) -> Result<ServerStream> {
+//! fn negotiate(wire: &mut Wire, router: &mut Router, conn: PortId, now: Instant) -> Result<ServerStream> {
 //!     let host = Domain::parse("localhost")?;
 //!     // A server draws 128 random bits for each stream.
 //!     let id = StreamId::from_text("3BF96D32").ok_or("an id of letters and digits")?;
@@ -41,7 +41,7 @@
 //!     let Shaking::Proved(proved) = next else { return Err("no proof of the secret".into()) };
 //!
 //!     // Who is bound to what is decided now, and not before. `Proved::refuse` says no.
-//!     router.bind(conn, Claim::Domain(proved.domain().clone()), Arc::new(Terms::default()))?;
+//!     router.bind(conn, Claim::Domain(proved.domain().clone()), Arc::new(BindPolicy::default()))?;
 //!     Ok(proved.bind(now, true, &mut wire.out))
 //! }
 //!
@@ -61,7 +61,7 @@
 //!         )
 //!         .as_bytes(),
 //!     );
-//!     let stream = negotiate(&mut wires[index], &mut router, ConnId(index as u64), now)?;
+//!     let stream = negotiate(&mut wires[index], &mut router, PortId(index as u64), now)?;
 //!     assert!(wires[index].out.ends_with(b"<handshake/>"));
 //!     streams.push(stream);
 //!     wires[index].out.clear(); // Sent.
@@ -77,11 +77,11 @@
 //!     let step = streams[0].process(now, &bot.input[consumed..], &mut bot.out)?;
 //!     consumed += step.consumed;
 //!     match step.event {
-//!         Some(Event::Stanza(stanza)) => {
+//!         Some(ServerEvent::Stanza(stanza)) => {
 //!             let to = stanza.to().ok_or("a server's stream gives no stanza without")?;
 //!             match router.route_domain(to.domain()) {
 //!                 // One copy: out of the input, into what the receiver is sent.
-//!                 Destination::Component(ConnId(1), _) => stanza.append_to(&mut weather.out),
+//!                 Destination::Component(PortId(1), _) => stanza.append_to(&mut weather.out),
 //!                 _ => {
 //!                     let error = StanzaError::no_such_domain(to.domain());
 //!                     let _answered = streams[0].answer(&stanza, &error, &mut bot.out);
@@ -128,6 +128,8 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+mod bytes;
+mod config;
 pub mod connection;
 mod error;
 mod handshake;
@@ -146,13 +148,12 @@ mod sync;
 mod time;
 #[cfg(feature = "xso")]
 mod typed;
-mod words;
 mod xml;
 
-pub use error::{Cause, StreamCondition, StreamError};
+pub use error::{StreamCondition, StreamError, StreamErrorCause};
 pub use handshake::{Secret, StreamId};
 pub use limits::Limits;
-pub use stanza::{ElementCheck, Kind, NotOneElement, OwnedStanza, Stanza};
+pub use stanza::{ElementCheck, NotOneElement, OwnedStanza, Stanza, StanzaKind};
 pub use stanza_error::{ErrorText, ErrorType, StanzaCondition, StanzaError};
 pub use time::{Instant, Now};
 pub use xml::escape::push_attribute;

@@ -126,13 +126,13 @@ pub enum ErrorText<'a> {
     },
     /// The element can't be routed.
     #[error("{0}")]
-    Refused(&'a Refusal),
+    Rejected(&'a RejectReason),
 }
 
 /// Why an element can't be routed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum RejectReason {
     /// It is no iq, message or presence of the component protocol.
     #[error("the element is no iq, message or presence in jabber:component:accept")]
     NoStanza,
@@ -166,7 +166,7 @@ impl<'a> StanzaError<'a> {
     }
 
     /// Appends the answer to `stanza` (RFC 6120, 8.3.1): the addresses swapped, its id, type `error`, and no
-    /// echo of what it held. The caller asks [`Stanza::may_be_answered`] first.
+    /// echo of what it held. The caller asks [`Stanza::expects_reply`] first.
     pub fn append_answer_to(&self, stanza: &Stanza<'_>, out: &mut Vec<u8>) {
         Answer {
             name: stanza.kind().as_str(),
@@ -353,7 +353,7 @@ mod tests {
     /// RFC 6120, 8.3.2 and 8.3.3.
     #[test]
     fn types_and_conditions_are_written_as_the_rfc_has_them() {
-        use crate::stanza::Kind;
+        use crate::stanza::StanzaKind;
         use StanzaCondition::{BadRequest, Gone, RegistrationRequired, UnexpectedRequest};
         for (condition, name) in [
             (BadRequest, "bad-request"),
@@ -368,7 +368,7 @@ mod tests {
         use ErrorType::{Auth, Cancel, Continue, Modify, Wait};
         let types = [Auth, Cancel, Continue, Modify, Wait].map(ErrorType::as_str);
         assert_eq!(types, ["auth", "cancel", "continue", "modify", "wait"]);
-        let kinds = [Kind::Iq, Kind::Message, Kind::Presence].map(|kind| kind.to_string());
+        let kinds = [StanzaKind::Iq, StanzaKind::Message, StanzaKind::Presence].map(|kind| kind.to_string());
         assert_eq!(kinds, ["iq", "message", "presence"]);
     }
 

@@ -180,3 +180,16 @@ fn a_typed_component_asks_and_answers() {
         refused.xml
     );
 }
+
+/// A listener and two components on one thread: the question comes to one, the answer to the other.
+#[test]
+fn one_thread_serves_two_components() {
+    let output = Command::new(env!("CARGO_BIN_EXE_one-thread")).output().expect("cargo has built it");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        said.contains("weather.localhost: from bot.localhost: <body>Will it rain in Bergen?</body>"),
+        "{said}"
+    );
+    assert!(said.contains("bot.localhost: from weather.localhost: <body>Yes. ☔</body>"), "{said}");
+}

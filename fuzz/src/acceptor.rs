@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use enjamb_core::Cause;
+use enjamb_core::StreamErrorCause;
 
 use crate::connection::{Connection, HANDSHAKE, HEADER, Happened, limits};
 use crate::expat;
@@ -25,7 +25,7 @@ pub fn output_is_one_document(data: &[u8]) {
             [4] => connection.wait(Duration::from_secs(40)),
             [5] => connection.put_back_next(),
             [6] => connection.end(None),
-            [7] => connection.end(Some(Cause::Shutdown.into())),
+            [7] => connection.end(Some(StreamErrorCause::Shutdown.into())),
             [8] => connection.feed(HEADER),
             [14] => connection.feed(HANDSHAKE),
             piece => connection.feed(piece),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::jid::Domain;
-use enjamb_core::stream::{Accepting, Acceptor, Event, Handshaking, Refused, ServerStream, Shaking};
-use enjamb_core::{Cause, Instant, Kind, Limits, OwnedStanza, Secret, Stanza, StreamError, StreamId};
+use enjamb_core::stream::{Accepting, Acceptor, Handshaking, Rejected, ServerEvent, ServerStream, Shaking};
+use enjamb_core::{
+    Instant, Limits, OwnedStanza, Secret, Stanza, StanzaKind, StreamError, StreamErrorCause, StreamId,
+};
 
 /// A component's header. It declares a prefix that stanzas may use.
 pub(crate) const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' \
@@ -52,7 +54,7 @@ pub(crate) enum Happened {
     /// A stanza as its receiver would get it, and what routing saw of it.
     Stanza(Delivery),
     /// An element that is not routed.
-    Refused(Refused),
+    Rejected(Rejected),
     /// The stream ended in good order.
     Closed,
     /// It failed.
@@ -64,7 +66,7 @@ pub(crate) enum Happened {
 pub(crate) struct Delivery {
     /// As its receiver would get it.
     pub(crate) bytes: Vec<u8>,
-    pub(crate) kind: Kind,
+    pub(crate) kind: StanzaKind,
     pub(crate) to: String,
     pub(crate) from: String,
     pub(crate) id: Option<String>,
@@ -172,7 +174,7 @@ impl Connection {
                 self.consumed += consumed;
                 return (consumed, Stage::Open(stream), false);
             }
-            Some(Event::Stanza(stanza)) => {
+            Some(ServerEvent::Stanza(stanza)) => {
                 let delivery = Delivery::of(&stanza);
                 if let Some(before) = self.waits.take() {
                     assert_eq!(before, delivery, "put back, and given as another");
@@ -186,7 +188,7 @@ impl Connection {
                 }
                 Happened::Stanza(delivery)
             }
-            Some(Event::Refused(refused)) => Happened::Refused(refused),
+            Some(ServerEvent::Rejected(refused)) => Happened::Rejected(refused),
             Some(_) => Happened::Closed,
         };
         self.consumed += consumed;
@@ -208,7 +210,7 @@ impl Connection {
         }
         assert!(stream.is_closed());
         let _same_error = stream.handle_timeout(self.now, &mut self.out);
-        stream.fail(Cause::Shutdown.into(), &mut self.out);
+        stream.fail(StreamErrorCause::Shutdown.into(), &mut self.out);
         stream.close(&mut self.out);
         assert_eq!(self.out.len(), said, "it says more after its end");
         (self.input.len(), Stage::Over(stream), false)
@@ -297,7 +299,7 @@ impl Delivery {
             to: stanza.to().expect("a server's stream gives none without").as_str().into(),
             from: stanza.from().expect("a server's stream gives none without").as_str().into(),
             id: stanza.id().map(Into::into),
-            type_: stanza.type_().map(Into::into),
+            type_: stanza.stanza_type().map(Into::into),
         }
     }
 }

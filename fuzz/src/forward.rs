@@ -3,7 +3,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use enjamb_core::Limits;
 use enjamb_core::jid::Jid;
-use enjamb_core::stream::Refusal;
+use enjamb_core::stream::RejectReason;
 
 use crate::connection::{Connection, Delivery, HEADER, Happened, RECEIVING, TRAILER};
 use crate::differences::roxmltree_misreads;
@@ -138,11 +138,11 @@ fn forwarded(script: &Script<'_>, choices: &[u8]) {
             assert_eq!((&delivery.to, &delivery.from), (&to_read, &from_read), "{shown}");
             delivered(delivery, &wanted, &shown);
         }
-        [Happened::Refused(refused)] => {
+        [Happened::Rejected(refused)] => {
             let children = script.content.iter().filter(|node| matches!(node, Node::Element(_))).count();
             let may = match refused.reason {
-                Refusal::NoStanza => matches!(script.top, Top::Kept(_)),
-                Refusal::ImproperIq => {
+                RejectReason::NoStanza => matches!(script.top, Top::Kept(_)),
+                RejectReason::ImproperIq => {
                     kind == "iq"
                         && (script.id.is_none()
                             || !matches!(type_, Some("result" | "error"))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::stream::{Accepting, Acceptor};
-use enjamb_core::{Cause, Instant, StreamId, XmlFault};
+use enjamb_core::{Instant, StreamErrorCause, StreamId, XmlFault};
 
 use crate::acceptor::check_output;
 use crate::connection::{Connection, HANDSHAKE, Happened, RECEIVING, limits};
@@ -53,7 +53,7 @@ pub fn header_is_read_as_expat_does(data: &[u8]) {
         }
         Accepting::Failed(error) => {
             let theirs = expat::read(data, false);
-            if let Cause::EarlyXml(fault) = error.cause
+            if let StreamErrorCause::EarlyXml(fault) = error.cause
                 && !is_rule_of_ours(fault)
                 && !is_other_encoding(data)
             {

@@ -185,7 +185,7 @@ fn check_stanza(stanza: &Stanza<'_>) {
     assert_eq!(tree.attribute("to"), stanza.to().map(Jid::as_str));
     assert_eq!(tree.attribute("from"), stanza.from().map(Jid::as_str));
     assert_eq!(tree.attribute("id"), stanza.id().as_deref());
-    assert_eq!(tree.attribute("type"), stanza.type_().as_deref());
+    assert_eq!(tree.attribute("type"), stanza.stanza_type().as_deref());
     let Some(back) = stanza.turned_back() else { return };
     let back = read(&back.to_vec());
     assert_eq!(back.attribute("from"), tree.attribute("to"));

@@ -10,7 +10,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::Domain;
 use enjamb_core::switch::{ListenerConfig, Switch, SwitchConfig};
-use enjamb_core::{Cause, Secret, StreamId};
+use enjamb_core::{Secret, StreamErrorCause, StreamId};
 use enjamb_runtime::{Component, ComponentSettings, ServerConnection, SharedSwitch};
 
 use crate::connection::TRAILER;
@@ -188,7 +188,7 @@ fn check_login(seen: &Seen, is_whole: bool) -> bool {
         (Ok(()), Some(Ok(()))) => true,
         (Err(CloseReason::Error(told)), Some(Err(CloseReason::Error(said)))) => {
             assert_eq!(told.condition, said.condition, "it failed for two reasons");
-            let Cause::Peer { text } = &told.cause else { panic!("it failed on its own: {told}") };
+            let StreamErrorCause::Peer { text } = &told.cause else { panic!("it failed on its own: {told}") };
             assert_eq!(*text, said.cause.to_string());
             false
         }

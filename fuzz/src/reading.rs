@@ -56,7 +56,7 @@ fn agrees(parser: Parser, data: &[u8]) {
     }
 
     // What came before the end is right, whatever came then.
-    let elements = |event: &&Happened| matches!(event, Happened::Stanza(_) | Happened::Refused(_));
+    let elements = |event: &&Happened| matches!(event, Happened::Stanza(_) | Happened::Rejected(_));
     let ours: Vec<_> = sender.events.iter().filter(elements).collect();
     if ours.is_empty() {
         return;

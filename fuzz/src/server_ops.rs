@@ -52,8 +52,8 @@ const COUNTED: [Metric; 7] = [
     Metric::Delivered,
     Metric::Answered,
     Metric::Bounced,
-    Metric::Refused,
-    Metric::DroppedRefused,
+    Metric::Rejected,
+    Metric::DroppedRejected,
     Metric::DroppedUndeliverable,
     Metric::DroppedByHost,
 ];
@@ -302,7 +302,7 @@ impl World {
             }
             Outcome::Error(_) | Outcome::Nothing => match count {
                 // Where no answer may be given it is dropped.
-                Metric::Refused => Metric::DroppedRefused,
+                Metric::Rejected => Metric::DroppedRejected,
                 Metric::Answered => Metric::DroppedByHost,
                 _ => Metric::DroppedUndeliverable,
             },
@@ -320,7 +320,7 @@ impl World {
         from: Option<&str>,
         (name, type_, payload): (&str, &str, &str),
     ) -> (Outcome, Metric) {
-        let refused = (Outcome::Error("bad-request"), Metric::Refused);
+        let refused = (Outcome::Error("bad-request"), Metric::Rejected);
         let grant = &GRANTS[own.listener];
         let Some(to) = to else { return refused };
         let domain_of = |address: &str| Jid::parse(address).expect("it is one").domain().to_owned();

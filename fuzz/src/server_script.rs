@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use enjamb_core::Secret;
 use enjamb_core::jid::Domain;
-use enjamb_core::router::{ConflictBehaviour, DomainPattern, Terms};
+use enjamb_core::router::{BindPolicy, ConflictBehaviour, DomainPattern};
 use enjamb_core::switch::ListenerConfig;
 use enjamb_server::access::{Clause, Condition, JidField, Matcher, Pattern, Rule, Scope, Verdict};
 
@@ -150,7 +150,7 @@ impl Grant {
             Access::Hosted => pattern(Scope::AnyHostedDomain, Vec::new()),
         };
         let mut listener = ListenerConfig::new(Secret::new("test"));
-        listener.terms = Arc::new(Terms {
+        listener.policy = Arc::new(BindPolicy {
             hidden: self.hidden,
             check_from: self.check_from,
             access: access.into(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
 use enjamb_core::jid::Domain;
-use enjamb_core::router::{ConflictBehaviour, Terms};
+use enjamb_core::router::{BindPolicy, ConflictBehaviour};
 use enjamb_core::stream::Initiator;
 use enjamb_core::switch::{ListenerConfig, SwitchConfig};
 use enjamb_core::{Instant, Now, Secret, StreamId};
@@ -138,7 +138,8 @@ fn interleavings_of_a_replacement_deliver_each_stanza_once_or_return_it() {
             let switch = Arc::clone(&switch);
             thread::spawn(move || {
                 let mut kick = listener();
-                kick.terms = Arc::new(Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() });
+                kick.policy =
+                    Arc::new(BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() });
                 binding(&switch, kick, "comp.example")
             })
         };

@@ -181,7 +181,7 @@ mod tests {
     use std::cell::Cell;
     use std::task::Waker;
 
-    use enjamb_core::Cause;
+    use enjamb_core::StreamErrorCause;
 
     use super::*;
 
@@ -244,13 +244,13 @@ mod tests {
             Backoff { failures: u32::MAX, most: Duration::MAX, first: Duration::MAX, ..Backoff::default() };
         backoff.refused = Duration::MAX;
         assert!(backoff.next_delay(None, u32::MAX) > Duration::from_secs(1 << 30));
-        let refused = CloseReason::Error(Cause::WrongHandshake.into());
+        let refused = CloseReason::Error(StreamErrorCause::WrongHandshake.into());
         assert_eq!(backoff.next_delay(Some(&refused), u32::MAX), Duration::MAX);
     }
 
     #[test]
     fn what_a_person_must_repair_waits_longer() {
-        for cause in [Cause::WrongHandshake, Cause::Replaced] {
+        for cause in [StreamErrorCause::WrongHandshake, StreamErrorCause::Replaced] {
             let end = CloseReason::Error(cause.into());
             let mut backoff = Backoff::default();
             assert_eq!(backoff.next_delay(Some(&end), 0), Duration::from_secs(300));
@@ -258,7 +258,7 @@ mod tests {
             let error = ConnectError::Refused(end);
             assert_eq!(backoff.after_failure(&error, 0), Duration::from_secs(300));
         }
-        let shutdown = CloseReason::Error(Cause::Shutdown.into());
+        let shutdown = CloseReason::Error(StreamErrorCause::Shutdown.into());
         assert_eq!(Backoff::default().next_delay(Some(&shutdown), u32::MAX), Duration::from_secs(1));
     }
 

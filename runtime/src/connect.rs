@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::backoff::{Backoff, Reconnect};
 use crate::component::{Component, ComponentSettings, ConnectError};
+use crate::random::jitter;
 use crate::transport::{Connector, Timer, Transport};
 
 /// After that long without an answer the next address is tried as well (RFC 8305, section 5).
@@ -155,7 +156,6 @@ impl<C: Connector> Reconnecting<C> {
     /// The server can't be reached, or refuses the component. The next call waits before it tries again.
     pub async fn next(&mut self) -> Result<Component, ConnectError> {
         let Self { connector, address, settings, reconnect } = self;
-        let random = getrandom::u32().map_err(io::Error::other)?;
-        reconnect.attempt(random, connect(connector, address, settings.clone())).await
+        reconnect.attempt(jitter()?, connect(connector, address, settings.clone())).await
     }
 }

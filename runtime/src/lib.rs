@@ -17,6 +17,7 @@
 //! | `component` | [`Component`]: the application's handle to its connection |
 //! | `connect` | connects a component, once or again and again |
 //! | `backoff` | when a component tries again |
+//! | `random` | stream ids and jitter |
 //! | `sync` | the locks, which loom can replace |
 //!
 //! # Features
@@ -31,6 +32,7 @@ mod backoff;
 mod component;
 mod connect;
 mod driver;
+mod random;
 mod serve;
 mod server;
 mod shared;
@@ -38,28 +40,16 @@ pub mod sources;
 mod sync;
 mod transport;
 
-use std::io;
-
 pub use backoff::{Backoff, Reconnect};
 pub use component::{
     Component, ComponentConnection, ComponentSettings, ConnectError, Request, RequestError, SendError,
 };
 pub use connect::{Reconnecting, connect, connect_over};
-use enjamb_core::StreamId;
+pub use random::stream_id;
 pub use serve::serve;
 pub use server::ServerConnection;
 pub use shared::{SharedPort, SharedSwitch};
 pub use transport::{Connector, Timer, Transport};
-
-/// Draws a stream id: 128 bits from the operating system.
-///
-/// # Errors
-/// The operating system has no random numbers to give.
-pub fn stream_id() -> io::Result<StreamId> {
-    let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(io::Error::other)?;
-    Ok(StreamId::from_random(u128::from_ne_bytes(bits)))
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use enjamb_core::connection::ConnectionEvent;
 use enjamb_core::switch::ListenerConfig;
 
+use crate::random::stream_id;
 use crate::server::ServerConnection;
 use crate::shared::SharedSwitch;
 use crate::sources::{Permit, SourceLimiter, SourceLimits};
-use crate::stream_id;
 use crate::transport::{Connector, Timer};
 
 /// Before accepting goes on after a failure.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
-use enjamb_core::router::ConnId;
+use enjamb_core::router::PortId;
 use enjamb_core::switch::ListenerConfig;
 use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
 
@@ -42,7 +42,7 @@ impl<T: Transport, C: Timer> ServerConnection<T, C> {
 
     /// The connection's port on the switch, for the log.
     #[must_use]
-    pub fn id(&self) -> ConnId {
+    pub fn id(&self) -> PortId {
         self.driver.session.connection.id()
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::switch::{ListenerConfig, Switch, SwitchConfig};
-use enjamb_core::{Kind, Secret};
+use enjamb_core::{Secret, StanzaKind};
 use enjamb_runtime::{Component, SharedSwitch};
 use tokio::net::TcpListener;
 
@@ -93,9 +93,9 @@ impl Actor {
         let received = tokio::time::timeout(Duration::from_secs(5), self.component.next()).await?;
         let received = received.ok_or("the server closed the stream")?;
         let stanza = received.as_stanza();
-        let paint = match (stanza.kind(), stanza.type_().as_deref()) {
+        let paint = match (stanza.kind(), stanza.stanza_type().as_deref()) {
             (_, Some("error")) => Paint::Red,
-            (Kind::Iq | Kind::Message | Kind::Presence, _) => Paint::Green,
+            (StanzaKind::Iq | StanzaKind::Message | StanzaKind::Presence, _) => Paint::Green,
         };
         screen.line(self.name, "<--", &String::from_utf8_lossy(stanza.raw()), paint);
         Ok(())

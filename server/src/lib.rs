@@ -4,15 +4,15 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod access;
+mod admission;
 pub mod check;
 pub mod cli;
 mod clock;
 pub mod config;
 pub mod demo;
-mod door;
-mod entry;
 mod listen;
 pub mod log;
+mod preamble;
 mod printable;
 pub mod probe;
 pub mod proxy;

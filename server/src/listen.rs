@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use enjamb_core::router::Terms;
+use enjamb_core::router::BindPolicy;
 use enjamb_core::switch::ListenerConfig;
 use enjamb_core::{Limits, Secret};
 use enjamb_runtime::SharedSwitch;
@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use crate::admission::{Admission, Admitted};
 use crate::config;
-use crate::door::{Door, Guest};
-use crate::entry::{Entered, Entry};
 use crate::log::{self, AcceptLog, ConnectionLog};
+use crate::preamble::{Entered, Preamble};
 
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ fn core_settings(settings: &config::Listener) -> ListenerConfig {
     limits.negotiation_step = settings.state_timeout;
     limits.keepalive = settings.keepalive;
     let mut listener = ListenerConfig::new(Secret::new(settings.password.expose()));
-    listener.terms = Arc::new(Terms {
+    listener.policy = Arc::new(BindPolicy {
         hidden: settings.hidden_components,
         check_from: settings.check_from,
         access: settings.access.clone(),
@@ -70,10 +70,10 @@ pub(crate) struct Acceptor {
     pub(crate) switch: Arc<SharedSwitch>,
     pub(crate) listener: Arc<ListenerConfig>,
     /// What comes before a stream; most often nothing.
-    entry: Option<Arc<Entry>>,
+    preamble: Option<Arc<Preamble>>,
     pub(crate) connections: TaskTracker,
     pub(crate) stop: CancellationToken,
-    door: Arc<Door>,
+    admission: Arc<Admission>,
     failures: Arc<AcceptLog>,
 }
 
@@ -87,11 +87,11 @@ impl Acceptor {
         let listener = Arc::new(core_settings(settings));
         Self {
             switch: Arc::clone(switch),
-            entry: Entry::of(settings, &listener.limits),
+            preamble: Preamble::of(settings, &listener.limits),
             listener,
             connections: connections.clone(),
             stop: stop.clone(),
-            door: Door::new(settings),
+            admission: Admission::new(settings),
             failures: Arc::default(),
         }
     }
@@ -100,7 +100,7 @@ impl Acceptor {
     pub(crate) async fn run(self, socket: Arc<TcpListener>) {
         while let Some(accepted) = self.next(&socket).await {
             match accepted {
-                Ok((guest, stream, peer)) => self.begin(guest, stream, peer),
+                Ok((admitted, stream, peer)) => self.begin(admitted, stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.failures.failed(&error);
@@ -113,33 +113,33 @@ impl Acceptor {
 
     /// Serves a connection in a task of its own, if it is let in. One that nothing comes before gets the smaller
     /// task; of one behind a proxy, the header has to tell first who it is.
-    fn begin(&self, guest: Guest, stream: TcpStream, peer: SocketAddr) {
+    fn begin(&self, admitted: Admitted, stream: TcpStream, peer: SocketAddr) {
         if let Err(error) = set_up(&stream) {
             debug!(%peer, "connection lost before it began: {error}");
             return;
         }
         let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
-        let Some(entry) = self.entry.clone() else {
-            let Some(guest) = guest.enter(peer) else { return };
-            if let Some(serving) = serve(stream, peer, guest, switch, listener) {
+        let Some(preamble) = self.preamble.clone() else {
+            let Some(admitted) = admitted.enter(peer) else { return };
+            if let Some(serving) = serve(stream, peer, admitted, switch, listener) {
                 self.connections.spawn(serving);
             }
             return;
         };
-        let guest = if entry.names_source() { Some(guest) } else { guest.enter(peer) };
-        let Some(guest) = guest else { return };
+        let admitted = if preamble.names_source() { Some(admitted) } else { admitted.enter(peer) };
+        let Some(admitted) = admitted else { return };
         let stop = self.stop.clone();
         self.connections.spawn(async move {
             // Who has no stream yet need not be told why the server stops.
-            let entered = stop.run_until_cancelled(enter(&entry, guest, stream, peer)).await;
+            let entered = stop.run_until_cancelled(enter(&preamble, admitted, stream, peer)).await;
             match entered.flatten() {
-                Some((Entered::Plain(stream), peer, guest)) => {
-                    if let Some(serving) = serve(stream, peer, guest, switch, listener) {
+                Some((Entered::Plain(stream), peer, admitted)) => {
+                    if let Some(serving) = serve(stream, peer, admitted, switch, listener) {
                         serving.await;
                     }
                 }
-                Some((Entered::Tls(stream), peer, guest)) => {
-                    if let Some(serving) = serve(stream, peer, guest, switch, listener) {
+                Some((Entered::Tls(stream), peer, admitted)) => {
+                    if let Some(serving) = serve(stream, peer, admitted, switch, listener) {
                         serving.await;
                     }
                 }
@@ -149,11 +149,11 @@ impl Acceptor {
     }
 
     /// The next connection; `None` to stop. Over the limits, connections wait in the socket's backlog.
-    async fn next(&self, socket: &TcpListener) -> Option<io::Result<(Guest, TcpStream, SocketAddr)>> {
+    async fn next(&self, socket: &TcpListener) -> Option<io::Result<(Admitted, TcpStream, SocketAddr)>> {
         let accepted = async {
-            let guest = self.door.next_guest().await;
+            let admitted = self.admission.next_guest().await;
             let (stream, peer) = socket.accept().await?;
-            Ok((guest, stream, peer))
+            Ok((admitted, stream, peer))
         };
         self.stop.run_until_cancelled(accepted).await
     }
@@ -165,29 +165,29 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Brings a connection past what comes before its stream, and past the door.
+/// Brings a connection past what comes before its stream, and past the admission.
 async fn enter(
-    entry: &Entry,
-    mut guest: Guest,
+    preamble: &Preamble,
+    mut admitted: Admitted,
     mut stream: TcpStream,
     peer: SocketAddr,
-) -> Option<(Entered, SocketAddr, Guest)> {
-    let deadline = entry.deadline();
-    let peer = match entry.source(&mut stream, peer, deadline).await {
+) -> Option<(Entered, SocketAddr, Admitted)> {
+    let deadline = preamble.deadline();
+    let peer = match preamble.source(&mut stream, peer, deadline).await {
         Ok(peer) => peer,
         Err(refusal) => {
             log::refused(peer, &refusal);
             return None;
         }
     };
-    if entry.names_source() {
-        guest = guest.enter(peer)?;
+    if preamble.names_source() {
+        admitted = admitted.enter(peer)?;
     }
-    match entry.secure(stream, peer, deadline).await {
-        Ok(entered) => Some((entered, peer, guest)),
+    match preamble.secure(stream, peer, deadline).await {
+        Ok(entered) => Some((entered, peer, admitted)),
         Err(refusal) => {
             if refusal.is_news() {
-                guest.failed();
+                admitted.failed();
             }
             log::refused(peer, &refusal);
             None
@@ -205,7 +205,7 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
 fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
-    mut guest: Guest,
+    mut admitted: Admitted,
     switch: Arc<SharedSwitch>,
     listener: Arc<ListenerConfig>,
 ) -> Option<impl Future<Output = ()>> {
@@ -219,7 +219,7 @@ fn serve(
     let mut log = ConnectionLog::new(connection.id(), peer);
     Some(poll_fn(move |cx| {
         while let Some(event) = ready!(connection.poll_event(cx)) {
-            guest.event(&event);
+            admitted.event(&event);
             log.event(connection.id(), &event);
         }
         Poll::Ready(())
@@ -246,8 +246,8 @@ mod tests {
                 .unwrap();
         let hosts = [jid::Domain::parse("localhost").unwrap()];
         let switch = Arc::new(SharedSwitch::new(SwitchConfig::new(hosts)));
-        let guest = Door::new(&settings).next_guest().await;
-        let serving = serve(stream, peer, guest, switch, Arc::new(core_settings(&settings))).unwrap();
+        let admitted = Admission::new(&settings).next_guest().await;
+        let serving = serve(stream, peer, admitted, switch, Arc::new(core_settings(&settings))).unwrap();
         assert!(size_of_val(&serving) <= 400, "{}", size_of_val(&serving));
     }
 }

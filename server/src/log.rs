@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 use enjamb_core::StreamCondition;
 use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::Domain;
-use enjamb_core::router::{Change, ConflictBehaviour, ConnId};
-use enjamb_core::stream::Refused;
+use enjamb_core::router::{BindingChange, ConflictBehaviour, PortId};
+use enjamb_core::stream::Rejected;
 use enjamb_runtime::sources::Denied;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Listener;
-use crate::entry::Refusal;
+use crate::preamble::Refusal;
 use crate::tls::{Fault, Tls};
 
 mod bounds;
 mod format;
-mod unread;
+mod queue;
 
 use bounds::{Components, PerMinute, Shared};
 pub use format::LogFormat;
-pub use unread::Log;
+pub use queue::Log;
 
 /// Starts logging to standard error the lines that `filter` lets through. The [`Log`] has to live as long as anything is
 /// logged.
@@ -35,7 +35,7 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         format!("--log '{filter}' is no level or directive: {error}; try 'info' or 'debug'")
     })?;
-    let (queue, log) = unread::start(format);
+    let (queue, log) = queue::start(format);
     // That a line can't be written would be told on standard error, too.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue).log_internal_errors(false);
@@ -63,12 +63,12 @@ static TURNED_AWAY: Shared = Shared::new("more connections were turned away than
 static COMPONENTS: Components = Components::new();
 
 impl ConnectionLog {
-    pub(crate) fn new(conn: ConnId, peer: SocketAddr) -> Self {
+    pub(crate) fn new(conn: PortId, peer: SocketAddr) -> Self {
         debug!(conn = conn.0, %peer, "connection accepted");
         Self { peer, refusals: None, bound: None }
     }
 
-    pub(crate) fn event(&mut self, conn: ConnId, event: &ConnectionEvent) {
+    pub(crate) fn event(&mut self, conn: PortId, event: &ConnectionEvent) {
         let peer = self.peer;
         match event {
             ConnectionEvent::Bound { domain, is_subdomain, replaced, changes } => {
@@ -83,8 +83,8 @@ impl ConnectionLog {
                 }
                 self.changes(changes);
             }
-            ConnectionEvent::Refused(refused) => self.refused(conn, refused),
-            ConnectionEvent::MoreRefused(number) => self.refusals().count(*number),
+            ConnectionEvent::Rejected(refused) => self.refused(conn, refused),
+            ConnectionEvent::MoreRejected(number) => self.refusals().count(*number),
             ConnectionEvent::Closed { domain, reason, unsent, changes } => {
                 self.flush_refusals(conn);
                 let unsent = *unsent;
@@ -125,14 +125,14 @@ impl ConnectionLog {
         self.refusals.get_or_insert_with(|| Box::new(PerMinute::new(10)))
     }
 
-    fn flush_refusals(&mut self, conn: ConnId) {
+    fn flush_refusals(&mut self, conn: PortId) {
         let suppressed = self.refusals.as_mut().map_or(0, |refusals| refusals.restart());
         if suppressed > 0 && self.may_log(suppressed) {
             warn!(conn = conn.0, suppressed, "more stanzas were refused than are logged");
         }
     }
 
-    fn refused(&mut self, conn: ConnId, refused: &Refused) {
+    fn refused(&mut self, conn: PortId, refused: &Rejected) {
         if self.refusals().is_over() {
             self.flush_refusals(conn);
         }
@@ -144,7 +144,7 @@ impl ConnectionLog {
     }
 
     /// Names that others got or lost over it.
-    fn changes(&self, changes: &[Change]) {
+    fn changes(&self, changes: &[BindingChange]) {
         for change in changes.iter().filter(|_| self.may_log(1)) {
             log_change(change);
         }
@@ -221,16 +221,16 @@ fn or_none(number: Option<impl ToString>, unit: &str) -> String {
 }
 
 /// A name that another got or lost.
-fn log_change(change: &Change) {
+fn log_change(change: &BindingChange) {
     match change {
-        Change::Bound { name, conn } => {
+        BindingChange::Bound { name, conn } => {
             info!(%name, conn = conn.0, "name bound to a subdomain component");
         }
-        Change::Waits { name, conn, holder } => {
+        BindingChange::Waits { name, conn, holder } => {
             let holder = holder.map(|holder| holder.0);
             warn!(%name, conn = conn.0, holder, "a subdomain component waits for a name that is taken");
         }
-        Change::Lost { name, conn } => {
+        BindingChange::Lost { name, conn } => {
             info!(%name, conn = conn.0, "name lost by a subdomain component");
         }
     }

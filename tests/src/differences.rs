@@ -1,7 +1,7 @@
 //! Where our scan and other parsers differ, rule by rule. To everything else both the mutants of `scan_vs_rxml` and the
 //! fuzz targets hold the scan; those are built with this file, too.
 
-use enjamb_core::{Cause, StreamError, XmlFault};
+use enjamb_core::{StreamError, StreamErrorCause, XmlFault};
 
 /// A parser that takes a whole stream as we do, but for its gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub enum Parser {
 #[must_use]
 pub fn may_refuse(parser: Parser, error: &StreamError, input: &[u8]) -> bool {
     let fault = match &error.cause {
-        Cause::TextBetween | Cause::NestedStream => return true,
-        Cause::BigStanza { limit } => return input.len() >= *limit,
-        Cause::Xml(error) => error.fault,
+        StreamErrorCause::TextBetween | StreamErrorCause::NestedStream => return true,
+        StreamErrorCause::BigStanza { limit } => return input.len() >= *limit,
+        StreamErrorCause::Xml(error) => error.fault,
         _ => return false,
     };
     match fault {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::router::ConnId;
+use enjamb_core::router::PortId;
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
 use enjamb_core::{Instant, Now, Secret, StreamId};
 
@@ -21,7 +21,7 @@ pub struct LocalServer {
     /// What every connection comes to.
     pub listener: ListenerConfig,
     now: Instant,
-    links: BTreeMap<ConnId, Link>,
+    links: BTreeMap<PortId, Link>,
 }
 
 struct Link {
@@ -53,7 +53,7 @@ impl LocalServer {
     ///
     /// # Panics
     /// No stream may have that id.
-    pub fn connect(&mut self, id: &str) -> ConnId {
+    pub fn connect(&mut self, id: &str) -> PortId {
         let id = StreamId::from_text(id).expect("tests use ids that a stream may have");
         let connection = Connection::new(&self.switch, Arc::new(self.listener.clone()), id, self.now());
         let conn = connection.id();
@@ -64,7 +64,7 @@ impl LocalServer {
     }
 
     /// A read on a connection gave these bytes.
-    pub fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
+    pub fn receive(&mut self, conn: PortId, bytes: &[u8]) {
         if let Some(link) = self.links.get_mut(&conn) {
             link.input.extend_from_slice(bytes);
             self.drive(conn);
@@ -72,7 +72,7 @@ impl LocalServer {
     }
 
     /// The peer shut its side down.
-    pub fn receive_eof(&mut self, conn: ConnId) {
+    pub fn receive_eof(&mut self, conn: PortId) {
         if let Some(link) = self.links.get_mut(&conn) {
             link.connection.handle_eof(&self.switch);
             self.drive(conn);
@@ -100,25 +100,25 @@ impl LocalServer {
     }
 
     /// What was sent on a connection since the last call.
-    pub fn take_out(&mut self, conn: ConnId) -> Vec<u8> {
+    pub fn take_out(&mut self, conn: PortId) -> Vec<u8> {
         self.links.get_mut(&conn).map(|link| mem::take(&mut link.out)).unwrap_or_default()
     }
 
     /// What happened on a connection so far.
     #[must_use]
-    pub fn events(&self, conn: ConnId) -> &[ConnectionEvent] {
+    pub fn events(&self, conn: PortId) -> &[ConnectionEvent] {
         self.links.get(&conn).map_or(&[], |link| &link.events)
     }
 
     /// The stream is over, and the connection is to be closed.
     #[must_use]
-    pub fn has_ended(&self, conn: ConnId) -> bool {
+    pub fn has_ended(&self, conn: PortId) -> bool {
         self.links.get(&conn).is_none_or(|link| link.connection.is_closed())
     }
 
     /// The stream is authenticated and lives.
     #[must_use]
-    pub fn is_open(&self, conn: ConnId) -> bool {
+    pub fn is_open(&self, conn: PortId) -> bool {
         let is_bound = |event: &ConnectionEvent| matches!(event, ConnectionEvent::Bound { .. });
         !self.has_ended(conn) && self.events(conn).iter().any(is_bound)
     }
@@ -130,7 +130,7 @@ impl LocalServer {
     }
 
     /// Lets a connection do all that it can, and those that it left something for.
-    fn drive(&mut self, conn: ConnId) {
+    fn drive(&mut self, conn: PortId) {
         self.drive_one(conn);
         self.drive_woken();
     }
@@ -141,7 +141,7 @@ impl LocalServer {
         }
     }
 
-    fn drive_one(&mut self, conn: ConnId) {
+    fn drive_one(&mut self, conn: PortId) {
         let now = self.now();
         let Self { switch, links, .. } = self;
         let Some(link) = links.get_mut(&conn) else { return };
@@ -164,8 +164,8 @@ impl LocalServer {
         link.events.extend(std::iter::from_fn(|| link.connection.poll_event()));
     }
 
-    fn next_timeout(&self) -> Option<(Instant, ConnId)> {
-        let timeout = |(conn, link): (&ConnId, &Link)| Some((link.connection.poll_timeout()?, *conn));
+    fn next_timeout(&self) -> Option<(Instant, PortId)> {
+        let timeout = |(conn, link): (&PortId, &Link)| Some((link.connection.poll_timeout()?, *conn));
         self.links.iter().filter_map(timeout).min()
     }
 }

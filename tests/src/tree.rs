@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use enjamb_core::Kind;
+use enjamb_core::StanzaKind;
 use roxmltree::{Document, Node};
 use rxml::error::EndOrError;
 use rxml::parser::{Options, WithOptions};
@@ -147,7 +147,7 @@ impl Tree {
     /// The same stanza as it is to be delivered: with these addresses, at the top in the component's namespace,
     /// and with it whatever inherits its namespace from there.
     #[must_use]
-    pub fn delivered(mut self, kind: Kind, from: &str, to: &str) -> Self {
+    pub fn delivered(mut self, kind: StanzaKind, from: &str, to: &str) -> Self {
         const CONTENT: [&str; 3] = ["jabber:component:accept", "jabber:client", "jabber:server"];
         for (index, event) in self.0.iter_mut().enumerate() {
             let Event::Start(element) = event else { continue };

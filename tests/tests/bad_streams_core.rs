@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use enjamb_core::Limits;
-use enjamb_core::router::{ConnId, DomainPattern};
+use enjamb_core::router::{DomainPattern, PortId};
 use enjamb_core::switch::Switch;
 use enjamb_probe::cuts::Cut;
 use enjamb_probe::{Case, Names, Observed, Phase, Verdict, streams, wire};
@@ -17,7 +17,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[];
 
 const QUESTION: &str = "<message from='comp.example' to='peer.example' id='PROBE'/>";
 
-fn login(server: &mut LocalServer, name: &str, id: &str) -> ConnId {
+fn login(server: &mut LocalServer, name: &str, id: &str) -> PortId {
     let conn = server.connect(id);
     server.receive(conn, wire::header(name).as_bytes());
     server.receive(conn, handshake(id).as_bytes());

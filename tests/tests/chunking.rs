@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use enjamb_core::Limits;
 use enjamb_core::connection::ConnectionEvent;
-use enjamb_core::router::{ConnId, DomainPattern, Terms};
+use enjamb_core::router::{BindPolicy, DomainPattern, PortId};
 use enjamb_core::switch::{Metric, Switch};
 use enjamb_probe::{Case, Names, Phase, streams, wire};
 use enjamb_tests::corpus::{self, proof};
@@ -27,7 +27,7 @@ struct Session {
 
 const ID: &str = "6d2f1c0e";
 
-fn login(server: &mut LocalServer, name: &str, secret: &str) -> ConnId {
+fn login(server: &mut LocalServer, name: &str, secret: &str) -> PortId {
     let conn = server.connect(ID);
     server.receive(conn, wire::header(name).as_bytes());
     server.receive(conn, format!("<handshake>{}</handshake>", proof(ID, secret)).as_bytes());
@@ -35,11 +35,11 @@ fn login(server: &mut LocalServer, name: &str, secret: &str) -> ConnId {
     conn
 }
 
-/// Events without the number of their connection, which is another for each. Refused elements are counted: how many get
+/// Events without the number of their connection, which is another for each. Rejected elements are counted: how many get
 /// an event of their own depends on when the events are taken.
-fn shown(events: &[ConnectionEvent], conn: ConnId) -> Vec<String> {
+fn shown(events: &[ConnectionEvent], conn: PortId) -> Vec<String> {
     let refused = |event: &&ConnectionEvent| {
-        matches!(event, ConnectionEvent::Refused(_) | ConnectionEvent::MoreRefused(_))
+        matches!(event, ConnectionEvent::Rejected(_) | ConnectionEvent::MoreRejected(_))
     };
     events
         .iter()
@@ -57,10 +57,10 @@ impl Session {
     /// How many elements were dealt with.
     fn stanzas(&self) -> u64 {
         use Metric::{
-            Answered, Bounced, Delivered, DroppedByHost, DroppedRefused, DroppedUndeliverable, Refused,
+            Answered, Bounced, Delivered, DroppedByHost, DroppedRejected, DroppedUndeliverable, Rejected,
         };
         let all =
-            [Answered, Bounced, Delivered, DroppedByHost, DroppedRefused, DroppedUndeliverable, Refused];
+            [Answered, Bounced, Delivered, DroppedByHost, DroppedRejected, DroppedUndeliverable, Rejected];
         all.iter().map(|metric| self.count(*metric)).sum()
     }
 
@@ -69,7 +69,7 @@ impl Session {
     }
 }
 
-fn play(server: &mut LocalServer, receiver: ConnId, id: &str, bytes: &[u8], cut: &Cut) -> Session {
+fn play(server: &mut LocalServer, receiver: PortId, id: &str, bytes: &[u8], cut: &Cut) -> Session {
     let before = server.metrics();
     let conn = server.connect(id);
     server.take_out(receiver);
@@ -90,7 +90,7 @@ fn play(server: &mut LocalServer, receiver: ConnId, id: &str, bytes: &[u8], cut:
     session
 }
 
-fn test_server() -> (LocalServer, ConnId) {
+fn test_server() -> (LocalServer, PortId) {
     let mut server = LocalServer::new(&["host.example"], "s3cret");
     let mut limits = Limits::default();
     limits.stanza = 262_144;
@@ -142,7 +142,7 @@ fn bad_streams_end_alike_however_they_are_cut() {
 #[test]
 fn stanzas_of_the_xeps_come_out_alike_however_they_are_cut() {
     let (mut server, receiver) = test_server();
-    server.listener.terms = Arc::new(Terms { check_from: false, ..Terms::default() });
+    server.listener.policy = Arc::new(BindPolicy { check_from: false, ..BindPolicy::default() });
     let opening = opening(Phase::Authed, wire::header("comp.example").as_bytes());
     let mut delivered = 0;
     // In batches, since each takes its place behind another stanza that way; each with its own random cuts.
@@ -176,14 +176,14 @@ fn sessions_of_real_clients_come_out_alike_however_they_are_cut() {
         // They talked to both other components of their recording.
         let others =
             ["a.localhost", "b.localhost", "c.localhost"].iter().filter(|name| **name != stream.domain);
-        let others: Vec<ConnId> = others.map(|name| login(&mut server, name, "s3cr3t")).collect();
+        let others: Vec<PortId> = others.map(|name| login(&mut server, name, "s3cr3t")).collect();
         let reads = Cut::Sizes(stream.reads.clone());
         let whole = play(&mut server, others[0], &stream.id, &stream.bytes, &Cut::Whole);
         assert_eq!(whole.count(Metric::Bound), 1, "{}: the handshake is right", stream.file);
         assert_eq!(whole.is_closed_by_peer(), stream.closes, "{}: {:?}", stream.file, whole.events);
         assert_eq!(whole.ended, stream.closes);
         assert_eq!(whole.stanzas(), stanzas_in(&stream.bytes) as u64, "{}: {whole:?}", stream.file);
-        let refused = whole.count(Metric::Refused) + whole.count(Metric::DroppedRefused);
+        let refused = whole.count(Metric::Rejected) + whole.count(Metric::DroppedRejected);
         assert_eq!(refused, 0, "{}: {:#?}", stream.file, whole.events);
         for cut in Cut::many(20).into_iter().chain([reads]) {
             for other in &others {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
-use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
+use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
 use enjamb_core::{Instant, Limits, Secret, StreamId};
 use enjamb_tests::corpus::proof;
 use enjamb_tests::local_server::domain;
@@ -33,7 +33,7 @@ fn time(stanza: &[u8], step: usize) -> Duration {
         end = stanza.len().min(end + step);
         let step = stream.process(Instant::ORIGIN, &stanza[..end], &mut out);
         match step.unwrap_or_else(|error| panic!("{error}")).event {
-            Some(Event::Stanza(stanza)) => {
+            Some(ServerEvent::Stanza(stanza)) => {
                 stanza.append_to(&mut target);
                 break;
             }

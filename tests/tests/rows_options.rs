@@ -256,7 +256,7 @@ fn ip_address_is_loopback_unless_set() {
     });
     let server = config.start();
     assert!(server.addr(0).ip().is_loopback());
-    assert!(server.log().contains("127.0.0.1"), "{}", server.log());
+    server.wait_for_log("127.0.0.1");
     // Its own port, on an address that is not the one that it listens on.
     let elsewhere = SocketAddr::from(([127, 0, 0, 2], server.addr(0).port()));
     assert!(TcpStream::connect(elsewhere).is_err(), "it listens on more than 127.0.0.1");

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::router::{Access, Terms};
+use enjamb_core::router::{Access, BindPolicy};
 use enjamb_core::switch::{ListenerConfig, SwitchConfig};
-use enjamb_core::{Kind, Secret};
+use enjamb_core::{Secret, StanzaKind};
 use enjamb_runtime::SharedSwitch;
 use enjamb_tests::bad_streams::setting;
 use enjamb_tests::server::{SECRET, Server, binary};
@@ -188,7 +188,8 @@ fn a_task_that_panics_ends_only_its_own_stream() {
             assert_ne!(sender.domain(), "c.example", "the rule is broken, as this test wants it");
             true
         };
-        listener.terms = Arc::new(Terms { access: Access::Rule(Arc::new(rule)), ..Terms::default() });
+        listener.policy =
+            Arc::new(BindPolicy { access: Access::Rule(Arc::new(rule)), ..BindPolicy::default() });
         tokio::spawn(enjamb_tokio::serve(socket, switch, Arc::new(listener)));
         let connect = |name: &'static str| {
             enjamb_tokio::connect(address, Domain::parse(name).unwrap(), Secret::new(SECRET))
@@ -203,7 +204,7 @@ fn a_task_that_panics_ends_only_its_own_stream() {
         let received = tokio::time::timeout(WAIT, b.next()).await.unwrap().unwrap();
         assert_eq!(
             (received.as_stanza().kind(), received.as_stanza().id().as_deref()),
-            (Kind::Message, Some("1"))
+            (StanzaKind::Message, Some("1"))
         );
         // And its name is free again.
         let again = connect("c.example").await.unwrap();

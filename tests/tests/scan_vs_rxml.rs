@@ -6,8 +6,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
-use enjamb_core::{Instant, Kind, Limits, Secret, StreamError, StreamId};
+use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
+use enjamb_core::{Instant, Limits, Secret, StanzaKind, StreamError, StreamId};
 use enjamb_tests::corpus::{self, hex, proof};
 use enjamb_tests::cuts::Random;
 use enjamb_tests::differences::{Parser, has_gap, line_ends, may_refuse, roxmltree_misreads};
@@ -48,7 +48,7 @@ struct Ours {
 }
 
 struct Delivery {
-    kind: Kind,
+    kind: StanzaKind,
     from: String,
     to: String,
     id: Option<String>,
@@ -73,8 +73,8 @@ fn ours(input: &[u8]) -> Ours {
                 consumed += step.consumed;
                 match step.event {
                     None => break End::Waits,
-                    Some(Event::Closed) => break End::Closed,
-                    Some(Event::Stanza(stanza)) => {
+                    Some(ServerEvent::Closed) => break End::Closed,
+                    Some(ServerEvent::Stanza(stanza)) => {
                         let mut bytes = Vec::new();
                         stanza.append_to(&mut bytes);
                         elements.push(Some(Delivery {
@@ -82,7 +82,7 @@ fn ours(input: &[u8]) -> Ours {
                             from: stanza.from().unwrap().as_str().into(),
                             to: stanza.to().unwrap().as_str().into(),
                             id: stanza.id().map(Into::into),
-                            type_: stanza.type_().map(Into::into),
+                            type_: stanza.stanza_type().map(Into::into),
                             bytes,
                         }));
                     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::jid::Domain;
-use enjamb_core::router::{ConflictBehaviour, Terms};
+use enjamb_core::router::{BindPolicy, ConflictBehaviour};
 use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Random, Stream, Wire, World, handshake, header};
 
@@ -47,7 +47,7 @@ fn arrange(world: &mut World, random: &mut Random) {
     };
     let kick = random.one_in(2);
     let conflict = if kick { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect };
-    world.listener.terms = Arc::new(Terms { conflict, ..Terms::default() });
+    world.listener.policy = Arc::new(BindPolicy { conflict, ..BindPolicy::default() });
     world.listener.queue_mark = 500 + random.below(20_000);
     world.listener.rate = NonZeroU64::new(random.below(20_000) as u64).filter(|_| random.one_in(3));
     world.listener.max_queue = NonZeroUsize::new(random.below(30)).filter(|_| random.one_in(3));

@@ -36,7 +36,7 @@ fn taker(world: &mut World, component: &Component) -> Rc<RefCell<Vec<String>>> {
     world.spawn(async move {
         while let Some(stanza) = component.next().await {
             let stanza = stanza.as_stanza();
-            let mark = if stanza.type_().as_deref() == Some("error") { "!" } else { "" };
+            let mark = if stanza.stanza_type().as_deref() == Some("error") { "!" } else { "" };
             list.borrow_mut().push(format!("{mark}{}", stanza.id().unwrap_or_default()));
         }
         list.borrow_mut().push("end".into());

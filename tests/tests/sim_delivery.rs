@@ -135,7 +135,7 @@ fn play(seed: u64) -> Vec<Vec<u8>> {
     assert!(delivered.is_empty() && answered.is_empty(), "seed {seed}: {delivered:?} {answered:?}");
     assert_eq!(world.taken(), (COMPONENTS * STANZAS) as u64, "seed {seed}: the counters' sum");
     assert_eq!(world.unsent(), 0, "seed {seed}");
-    let drops = [Metric::DroppedRefused, Metric::DroppedUndeliverable, Metric::DroppedByHost];
+    let drops = [Metric::DroppedRejected, Metric::DroppedUndeliverable, Metric::DroppedByHost];
     let dropped: u64 = drops.into_iter().map(|count| world.count(count)).sum();
     assert_eq!(dropped, fates.values().filter(|fate| **fate == Fate::Drop).count() as u64, "seed {seed}");
     assert_eq!(world.switch.connections(), 0, "seed {seed}");

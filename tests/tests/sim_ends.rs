@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::router::{Access, ConflictBehaviour, Terms};
+use enjamb_core::router::{Access, BindPolicy, ConflictBehaviour};
 use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Wire, World};
 
@@ -27,7 +27,8 @@ fn got(link: &Link) -> (Vec<usize>, usize) {
 }
 
 fn kicking(world: &mut World) {
-    world.listener.terms = Arc::new(Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() });
+    world.listener.policy =
+        Arc::new(BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() });
 }
 
 #[test]
@@ -164,10 +165,10 @@ fn access_is_asked_of_the_sender_and_hidden_ones_are_reachable_and_not_listed() 
     let nobody = |_: &Jid<'_>, _: bool| false;
     let mut world = World::new(5, &["host.example"]);
     let open = world.bind("open.host.example");
-    let terms = Terms { hidden: true, ..Terms::default() };
-    world.listener.terms = Arc::new(terms.clone());
+    let policy = BindPolicy { hidden: true, ..BindPolicy::default() };
+    world.listener.policy = Arc::new(policy.clone());
     let hidden = world.bind("hidden.host.example");
-    world.listener.terms = Arc::new(Terms { access: Access::Rule(Arc::new(nobody)), ..terms });
+    world.listener.policy = Arc::new(BindPolicy { access: Access::Rule(Arc::new(nobody)), ..policy });
     let shut = world.bind("shut.host.example");
     open.peer.send(message("hidden.host.example", 1) + &message("shut.host.example", 2));
     shut.peer.send(message("open.host.example", 3));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use enjamb_core::Limits;
 use enjamb_core::jid::Jid;
-use enjamb_core::router::{Access, ConflictBehaviour, ConnId, DomainPattern, Terms};
+use enjamb_core::router::{Access, BindPolicy, ConflictBehaviour, DomainPattern, PortId};
 use enjamb_core::switch::Switch;
 use enjamb_tests::corpus::proof;
 use enjamb_tests::local_server::LocalServer;
@@ -24,7 +24,7 @@ struct Stage {
 }
 
 struct Connection {
-    conn: ConnId,
+    conn: PortId,
     id: String,
     ended: bool,
 }
@@ -46,14 +46,14 @@ impl Stage {
             *limit = setting(name).map_or(*limit, |bytes| bytes.parse().expect("a limit in bytes"));
         }
         server.listener.limits = Arc::new(limits);
-        server.listener.terms = Arc::new(Terms {
+        server.listener.policy = Arc::new(BindPolicy {
             check_from: setting("check_from") != Some("false"),
             conflict: match setting("conflict_behaviour") {
                 Some("kick_old") => ConflictBehaviour::KickOld,
                 _ => ConflictBehaviour::Disconnect,
             },
             access: setting("deny").map_or(Access::Everyone, denies),
-            ..Terms::default()
+            ..BindPolicy::default()
         });
         let ids = setting("ids").into_iter().flat_map(|ids| ids.split(' ')).map(Into::into).collect();
         Self { server, secret, ids, connections: Vec::new(), cut }

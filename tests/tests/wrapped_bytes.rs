@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use enjamb_core::connection::{CloseReason, ConnectionEvent};
-use enjamb_core::router::ConnId;
+use enjamb_core::router::PortId;
 use enjamb_core::switch::ListenerConfig;
 use enjamb_core::{Instant, Secret, StreamId};
 use enjamb_runtime::{ServerConnection, Timer, Transport};
@@ -152,7 +152,7 @@ fn a_connection_that_breaks_is_unbound_and_says_how_it_broke() {
         let wire = Arc::new(std::sync::Mutex::new(Keeping::default()));
         let set = |change: &dyn Fn(&mut Keeping)| change(&mut wire.lock().expect("nobody panics"));
         let mut connection = connection(&wire);
-        assert_eq!(connection.id(), ConnId(0), "it is the first of its switch");
+        assert_eq!(connection.id(), PortId(0), "it is the first of its switch");
         let mut cx = Context::from_waker(Waker::noop());
         set(&|wire| {
             wire.input.extend_from_slice(header("comp.example", "").as_bytes());
@@ -171,7 +171,7 @@ fn a_connection_that_breaks_is_unbound_and_says_how_it_broke() {
         let end = loop {
             match connection.poll_event(&mut cx) {
                 Poll::Ready(Some(ConnectionEvent::Closed { reason: end, .. })) => break end,
-                Poll::Ready(Some(ConnectionEvent::Refused(_))) => {}
+                Poll::Ready(Some(ConnectionEvent::Rejected(_))) => {}
                 other => panic!("{fault:?}: {other:?}"),
             }
         };

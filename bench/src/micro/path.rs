@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use enjamb_core::jid::Domain;
-use enjamb_core::router::{Claim, ConnId, Route, Router, Terms};
-use enjamb_core::stream::{Accepting, Acceptor, Event, Handshaking, ServerStream, Shaking};
+use enjamb_core::router::{BindPolicy, Claim, Destination, PortId, Router};
+use enjamb_core::stream::{Accepting, Acceptor, Handshaking, ServerEvent, ServerStream, Shaking};
 use enjamb_core::{ErrorType, Instant, Limits, Secret, StanzaCondition, StanzaError, StreamId};
 
 use super::case::Case;
@@ -45,7 +45,7 @@ fn router() -> Option<Router> {
     let mut router = Router::new([Domain::parse("host.example").ok()?]);
     for (number, name) in [(1, "comp.example"), (2, "peer.example")] {
         let claim = Claim::Domain(Domain::parse(name).ok()?);
-        router.bind(ConnId(number), claim, Arc::new(Terms::default())).ok()?;
+        router.bind(PortId(number), claim, Arc::new(BindPolicy::default())).ok()?;
     }
     Some(router)
 }
@@ -91,9 +91,9 @@ pub(super) fn pass_on(input: Vec<u8>) -> Option<Case> {
     Some(Case::new(input.len(), move || {
         target.clear();
         let Ok(step) = stream.process(Instant::ORIGIN, black_box(&input), &mut out) else { return false };
-        let Some(Event::Stanza(stanza)) = step.event else { return false };
-        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return false };
-        let found = router.route(from, to) == Route::Deliver(ConnId(2));
+        let Some(ServerEvent::Stanza(stanza)) = step.event else { return false };
+        let Some(to) = stanza.to() else { return false };
+        let found = matches!(router.route_domain(to.domain()), Destination::Component(PortId(2), _));
         stanza.append_to(&mut target);
         found && !black_box(&target).is_empty()
     }))
@@ -104,7 +104,7 @@ pub(super) fn pass_on(input: Vec<u8>) -> Option<Case> {
 pub(super) fn written(input: &[u8]) -> Option<Vec<u8>> {
     let mut stream = open()?;
     match stream.process(Instant::ORIGIN, input, &mut Vec::new()).ok()?.event {
-        Some(Event::Stanza(stanza)) => Some(stanza.to_vec()),
+        Some(ServerEvent::Stanza(stanza)) => Some(stanza.to_vec()),
         _ => None,
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn bounce(input: Vec<u8>) -> Option<Case> {
     Some(Case::new(input.len(), move || {
         back.clear();
         let Ok(step) = stream.process(Instant::ORIGIN, black_box(&input), &mut out) else { return false };
-        let Some(Event::Stanza(stanza)) = step.event else { return false };
+        let Some(ServerEvent::Stanza(stanza)) = step.event else { return false };
         stream.answer(&stanza, &error, &mut back) && !black_box(&back).is_empty()
     }))
 }
@@ -128,7 +128,7 @@ pub(super) fn scan(input: Vec<u8>) -> Option<Case> {
     let mut out = Vec::with_capacity(4096);
     Some(Case::new(input.len(), move || {
         let Ok(step) = stream.process(Instant::ORIGIN, black_box(&input), &mut out) else { return false };
-        matches!(black_box(step.event), Some(Event::Stanza(_)))
+        matches!(black_box(step.event), Some(ServerEvent::Stanza(_)))
     }))
 }
 
@@ -137,7 +137,7 @@ pub(super) fn append(input: Vec<u8>) -> Option<Case> {
     let mut stream = open()?;
     let input: &'static [u8] = input.leak();
     let step = stream.process(Instant::ORIGIN, input, &mut Vec::new()).ok()?;
-    let Some(Event::Stanza(stanza)) = step.event else { return None };
+    let Some(ServerEvent::Stanza(stanza)) = step.event else { return None };
     let mut target = Vec::with_capacity(8192);
     Some(Case::new(input.len(), move || {
         target.clear();

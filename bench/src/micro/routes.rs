@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::router::{Claim, ConnId, Route, Router, Terms};
+use enjamb_core::router::{BindPolicy, Claim, Destination, PortId, Router};
 
 use super::case::Case;
 
@@ -14,19 +14,18 @@ const ASKED: usize = 64;
 /// Looks domains up among so many that are bound.
 pub(super) fn route(domains: usize) -> Option<Case> {
     let mut router = Router::new([Domain::parse("host.example").ok()?]);
-    let terms = Arc::new(Terms::default());
+    let terms = Arc::new(BindPolicy::default());
     for number in 0..domains {
         // Each name has as many letters, whatever their number.
         let claim = Claim::Domain(Domain::parse(&name(number)).ok()?);
-        router.bind(ConnId(number as u64), claim, Arc::clone(&terms)).ok()?;
+        router.bind(PortId(number as u64), claim, Arc::clone(&terms)).ok()?;
     }
-    let sender = Jid::parse("romeo@comp.example/orchard").ok()?.into_owned();
     let mut asked = Vec::new();
     for index in 0..ASKED {
         // Spread over all of them.
         let number = index * domains / ASKED.min(domains) % domains;
         asked.push((
-            ConnId(number as u64),
+            PortId(number as u64),
             Jid::parse(&format!("juliet@{}/b", name(number))).ok()?.into_owned(),
         ));
     }
@@ -34,7 +33,8 @@ pub(super) fn route(domains: usize) -> Option<Case> {
     Some(Case::new(0, move || {
         let (conn, to) = &asked[next % ASKED];
         next += 1;
-        router.route(black_box(&sender), black_box(to)) == Route::Deliver(*conn)
+        let found = router.route_domain(black_box(to).domain());
+        matches!(found, Destination::Component(found, _) if found == *conn)
     }))
 }
 

@@ -8,7 +8,7 @@ use crate::host;
 use crate::queue::Offer;
 use crate::stanza::Stanza;
 use crate::stanza_error::StanzaError;
-use crate::stream::{Refused, ServerStream};
+use crate::stream::{Rejected, ServerStream};
 use crate::switch::{HostView, Metric, Metrics, PortInfo, Route, Switch};
 use crate::time::{Instant, Now};
 
@@ -18,7 +18,7 @@ pub(super) enum Outcome {
     /// It is dealt with: delivered, answered, or counted.
     Done,
     /// Its `from` is not the component's, as only the directory knows; that is neither counted nor logged yet.
-    Refused(Refused),
+    Rejected(Rejected),
     /// Its receiver is full: offer it again when woken, or at that time.
     Blocked { until: Instant },
 }
@@ -90,11 +90,11 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                     }
                     return Outcome::Done;
                 }
-                Route::ForeignFrom => return Outcome::Refused(stream.refuse_sender(stanza, out)),
+                Route::ForeignFrom => return Outcome::Rejected(stream.refuse_sender(stanza, out)),
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
                 Route::Ruled { port, from_host }
-                    if !port.as_ref().listener.terms.access.allows(from, *from_host) =>
+                    if !port.as_ref().listener.policy.access.allows(from, *from_host) =>
                 {
                     StanzaError::access_denied(domain)
                 }

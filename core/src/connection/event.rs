@@ -6,8 +6,8 @@ use core::fmt;
 
 use crate::error::StreamError;
 use crate::jid::Domain;
-use crate::router::{Change, Claim, ConnId};
-use crate::stream::Refused;
+use crate::router::{BindingChange, Claim, PortId};
+use crate::stream::Rejected;
 
 /// What happened on a connection. No event holds a secret, or the content of a stanza.
 #[derive(Clone, Debug)]
@@ -26,14 +26,14 @@ pub enum ConnectionEvent {
         /// It is bound under every host.
         is_subdomain: bool,
         /// Connections that it replaced (`kick_old`).
-        replaced: Vec<ConnId>,
+        replaced: Vec<PortId>,
         /// Names that others got or lost over it.
-        changes: Vec<Change>,
+        changes: Vec<BindingChange>,
     },
     /// An element that it sent was refused.
-    Refused(Refused),
+    Rejected(Rejected),
     /// That many more were refused without an event of their own: a log needs no line for each.
-    MoreRefused(u64),
+    MoreRejected(u64),
     /// The connection is over. This is the last event.
     Closed {
         /// Its domain, if it got as far.
@@ -43,7 +43,7 @@ pub enum ConnectionEvent {
         /// Stanzas for it that were not sent.
         unsent: u64,
         /// Names that others got over it.
-        changes: Vec<Change>,
+        changes: Vec<BindingChange>,
     },
 }
 
@@ -80,7 +80,7 @@ pub(super) struct Events {
     more_refused: u32,
 }
 
-/// Refused elements that get an event of their own before the events are taken.
+/// Rejected elements that get an event of their own before the events are taken.
 const MAX_QUEUED: usize = 8;
 
 impl Events {
@@ -88,17 +88,17 @@ impl Events {
         self.queued.push(event);
     }
 
-    pub(super) fn push_refused(&mut self, refused: Refused) {
+    pub(super) fn push_refused(&mut self, refused: Rejected) {
         if self.queued.len() < MAX_QUEUED {
-            self.push(ConnectionEvent::Refused(refused));
+            self.push(ConnectionEvent::Rejected(refused));
         } else {
             self.more_refused = self.more_refused.saturating_add(1);
         }
     }
 
     pub(super) fn take(&mut self) -> Option<ConnectionEvent> {
-        if self.more_refused > 0 && !matches!(self.queued.first(), Some(ConnectionEvent::Refused(_))) {
-            return Some(ConnectionEvent::MoreRefused(core::mem::take(&mut self.more_refused).into()));
+        if self.more_refused > 0 && !matches!(self.queued.first(), Some(ConnectionEvent::Rejected(_))) {
+            return Some(ConnectionEvent::MoreRejected(core::mem::take(&mut self.more_refused).into()));
         }
         (!self.queued.is_empty()).then(|| self.queued.remove(0))
     }

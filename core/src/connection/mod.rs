@@ -5,17 +5,19 @@
 //! | `mod` | [`Connection`]: what to call, and when |
 //! | `session` | the connection on its switch, without its input and output |
 //! | `negotiate` | from the first byte to the bound component |
+//! | `phase` | how far a connection is |
 //! | `deliver` | what becomes of one stanza |
 //! | `routes` | the routes of the last few stanzas |
 //! | `event` | [`ConnectionEvent`], [`CloseReason`] |
-//! | `budget` | how much work is done at once |
+//! | `progress` | [`Progress`], [`Budget`]: how far the input is dealt with, how much work is done at once |
 //!
 //! A server without a runtime, with a listener and two components, is the example `listener-poll` of the repository.
 
-mod budget;
 mod deliver;
 mod event;
 mod negotiate;
+mod phase;
+mod progress;
 mod routes;
 mod session;
 #[cfg(test)]
@@ -26,16 +28,17 @@ use alloc::sync::Arc;
 use core::mem;
 use core::time::Duration;
 
-pub use budget::Budget;
 pub use event::{CloseReason, ConnectionEvent};
-use negotiate::Phase;
+use phase::Phase;
+use progress::Intake;
+pub use progress::{Budget, Progress};
 use session::Session;
 
-use crate::error::{Cause, StreamError};
+use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
 use crate::queue::{FREE, Output};
-use crate::router::ConnId;
+use crate::router::PortId;
 use crate::switch::{ListenerConfig, PortInfo, Switch, bounce_unsent};
 use crate::time::{Instant, Now};
 
@@ -74,37 +77,6 @@ pub struct Connection<S: Switch> {
     wants_tokens: bool,
 }
 
-/// What is known of the input that was not consumed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Intake {
-    /// There is nothing in it without more.
-    NeedsInput,
-    /// There may be events in it.
-    Unexamined,
-    /// Its first stanza waits for room, the negotiation for an answer, or the next event until output is written.
-    Blocked,
-}
-
-/// What [`Connection::process`] did. Each has the number of bytes consumed: drop them from the front of the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The budget is spent: call again, with the same input if no more came.
-    More(usize),
-    /// Call again when more input came.
-    NeedInput(usize),
-    /// Call again, with the same input, when the connection is woken, its time has come, or output was written.
-    Blocked(usize),
-}
-
-impl Progress {
-    /// The number of bytes consumed.
-    #[must_use]
-    pub fn consumed(self) -> usize {
-        let (Self::More(consumed) | Self::NeedInput(consumed) | Self::Blocked(consumed)) = self;
-        consumed
-    }
-}
-
 impl<S: Switch> Connection<S> {
     /// Takes over a connection that came in. `id` is fresh and random: at least 128 bits of it, drawn by the caller
     /// (RFC 6120, 4.7.3).
@@ -124,7 +96,7 @@ impl<S: Switch> Connection<S> {
 
     /// The connection's port on the switch.
     #[must_use]
-    pub fn id(&self) -> ConnId {
+    pub fn id(&self) -> PortId {
         self.session.port.as_ref().id
     }
 
@@ -195,7 +167,7 @@ impl<S: Switch> Connection<S> {
         {
             return;
         }
-        let error = StreamError::from(Cause::PoolEmpty { free: FREE });
+        let error = StreamError::from(StreamErrorCause::PoolEmpty { free: FREE });
         if let Phase::Open(stream) = &mut self.session.phase {
             self.output.append(|out| stream.fail(error.clone(), out));
         }
@@ -232,10 +204,10 @@ impl<S: Switch> Connection<S> {
     }
 
     /// Ends the connection for a reason that came from the switch.
-    fn obey(&mut self, switch: &S, now: Now, cause: Cause) {
+    fn obey(&mut self, switch: &S, now: Now, cause: StreamErrorCause) {
         let queued = switch.queue(&self.session.port, |queue| queue.close());
         let mut unsent = 0;
-        if matches!(cause, Cause::Shutdown) {
+        if matches!(cause, StreamErrorCause::Shutdown) {
             // What was taken is still sent.
             self.output.join(&queued);
         } else {

@@ -5,74 +5,18 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::Intake;
 use super::event::{CloseReason, ConnectionEvent};
+use super::phase::{Binding, Phase};
+use super::progress::Intake;
 use super::session::Session;
-use crate::error::{Cause, StreamError};
+use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
-use crate::router::{Bound, Claim, Conflict};
+use crate::router::{BindError, BindOutcome, Claim};
 use crate::shaper::Shaper;
-use crate::stream::{Accepting, Acceptor, Handshaking, Opened, Proved, ServerStream, Shaking};
+use crate::stream::{Accepting, Acceptor, Opened, Proved, Shaking};
 use crate::switch::{Bind, ListenerConfig, Switch, connect};
-use crate::time::{Instant, Now};
-
-/// How far a connection is.
-pub(super) enum Phase {
-    /// The stream header is awaited.
-    Accepting(Acceptor),
-    // Boxed so that a connection stays small, and taking the phase out for an event costs nothing.
-    /// The secret is looked up.
-    Opened(Box<Opened>),
-    /// The handshake is awaited.
-    Handshaking(Box<Handshaking>),
-    /// The secret is proved, and the switch has not decided who holds the names.
-    Binding(Box<Binding>),
-    /// Stanzas flow.
-    Open(Box<ServerStream>),
-    Ended,
-}
-
-pub(super) struct Binding {
-    proved: Proved,
-    ask_at: Instant,
-}
-
-impl Phase {
-    /// Ends the stream with an error.
-    pub(super) fn refuse(self, error: StreamError, out: &mut Vec<u8>) {
-        match self {
-            Self::Accepting(acceptor) => acceptor.refuse(error, out),
-            Self::Opened(opened) => opened.refuse(error, out),
-            Self::Handshaking(handshaking) => handshaking.refuse(error, out),
-            Self::Binding(binding) => binding.proved.refuse(error, out),
-            Self::Open(mut stream) => stream.fail(error, out),
-            Self::Ended => {}
-        }
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match self {
-            Self::Accepting(acceptor) => Some(acceptor.poll_timeout()),
-            Self::Opened(opened) => Some(opened.poll_timeout()),
-            Self::Handshaking(handshaking) => Some(handshaking.poll_timeout()),
-            Self::Binding(binding) => Some(binding.proved.poll_timeout().min(binding.ask_at)),
-            Self::Open(stream) => stream.poll_timeout(),
-            Self::Ended => None,
-        }
-    }
-
-    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match self {
-            Self::Accepting(acceptor) => acceptor.handle_timeout(now, out),
-            Self::Opened(opened) => opened.handle_timeout(now, out),
-            Self::Handshaking(handshaking) => handshaking.handle_timeout(now, out),
-            Self::Binding(binding) => binding.proved.handle_timeout(now, out),
-            Self::Open(stream) => stream.handle_timeout(now, out),
-            Self::Ended => Ok(()),
-        }
-    }
-}
+use crate::time::Now;
 
 /// Makes the port and the first phase of a connection.
 pub(super) fn begin<S: Switch>(
@@ -173,7 +117,7 @@ impl<S: Switch> Session<S> {
     }
 
     /// Says why no component of that name may connect here, if so.
-    fn refusal(&self, switch: &S, opened: &Opened) -> Option<Cause> {
+    fn refusal(&self, switch: &S, opened: &Opened) -> Option<StreamErrorCause> {
         let claim = claim_of(opened.domain(), opened.is_subdomain());
         let (names, host) =
             switch.read(|directory| (directory.router.names_of(&claim), directory.first_host().cloned()));
@@ -182,10 +126,10 @@ impl<S: Switch> Session<S> {
             && let Err(error) = Domain::under(opened.domain(), &host)
         {
             let asked = format!("{}.{host}", opened.domain()).chars().take(80).collect();
-            return Some(Cause::BadDomain { asked, error });
+            return Some(StreamErrorCause::BadDomain { asked, error });
         }
         let domain = || opened.domain().as_str().into();
-        (!self.listener().allows(&names)).then(|| Cause::DomainNotListed { domain: domain() })
+        (!self.listener().allows(&names)).then(|| StreamErrorCause::DomainNotListed { domain: domain() })
     }
 
     /// The secret is proved: binds the names, or refuses them.
@@ -195,9 +139,11 @@ impl<S: Switch> Session<S> {
             Bind::Bound(bound) => self.bound(now, proved, bound, out),
             Bind::Rejected(conflict) => {
                 let error = StreamError::from(match conflict {
-                    Conflict::HostOfOurs(host) => Cause::OwnHost { domain: host.as_str().into() },
-                    Conflict::Taken { name, .. } => Cause::DomainTaken { domain: name.as_str().into() },
-                    Conflict::AlreadyBound(_) => Cause::Other("the connection is bound already"),
+                    BindError::HostOfOurs(host) => StreamErrorCause::OwnHost { domain: host.as_str().into() },
+                    BindError::Taken { name, .. } => {
+                        StreamErrorCause::DomainTaken { domain: name.as_str().into() }
+                    }
+                    BindError::AlreadyBound(_) => StreamErrorCause::Other("the connection is bound already"),
                 });
                 proved.refuse(error.clone(), out);
                 self.close(switch, CloseReason::Error(error));
@@ -208,7 +154,7 @@ impl<S: Switch> Session<S> {
         }
     }
 
-    fn bound(&mut self, now: Now, proved: Proved, bound: Bound, out: &mut Vec<u8>) {
+    fn bound(&mut self, now: Now, proved: Proved, bound: BindOutcome, out: &mut Vec<u8>) {
         self.bound = true;
         self.events.get_or_insert_default().push(ConnectionEvent::Bound {
             domain: proved.domain().clone(),
@@ -217,7 +163,7 @@ impl<S: Switch> Session<S> {
             changes: bound.changes,
         });
         let listener = self.listener();
-        let (rate, check_from) = (listener.rate, listener.terms.check_from);
+        let (rate, check_from) = (listener.rate, listener.policy.check_from);
         self.shaper = rate.map(|rate| Box::new(Shaper::new(rate, now.monotonic)));
         self.phase = Phase::Open(Box::new(proved.bind(now.monotonic, check_from, out)));
     }

@@ -5,14 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::Intake;
 use super::deliver::{Delivery, DeliveryContext, Outcome};
 use super::event::{CloseReason, Events};
-use super::negotiate::Phase;
+use super::phase::Phase;
+use super::progress::Intake;
 use crate::jid::Domain;
-use crate::router::Change;
+use crate::router::BindingChange;
 use crate::shaper::Shaper;
-use crate::stream::{Event, Refused, ServerStream, Step};
+use crate::stream::{Rejected, ServerEvent, ServerStream, Step};
 use crate::switch::{ListenerConfig, Metric, Switch, unbind};
 use crate::time::{Instant, Now};
 
@@ -35,7 +35,7 @@ pub(super) struct Session<S: Switch> {
 /// How it ended, the names that others got over it, and stanzas for it that were not sent.
 pub(super) struct Closed {
     pub(super) reason: CloseReason,
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<BindingChange>,
     pub(super) unsent: u64,
     pub(super) finished: bool,
 }
@@ -83,12 +83,12 @@ impl<S: Switch> Session<S> {
         // Looked at where it is: a stanza is too large to be moved about for each that passes.
         let consumed = match &stream.process(now.monotonic, input, out) {
             Ok(Step { consumed, event: None }) => return (*consumed, Intake::NeedsInput),
-            Ok(Step { consumed, event: Some(Event::Stanza(stanza)) }) => {
+            Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
                 let context = DeliveryContext { switch, now, source: self.port.as_ref() };
                 let delivery = self.delivery.get_or_insert_default();
                 match delivery.deliver(&context, stream, stanza, out) {
                     Outcome::Done => self.retry_at = None,
-                    Outcome::Refused(refused) => {
+                    Outcome::Rejected(refused) => {
                         self.retry_at = None;
                         self.refused(switch, refused);
                     }
@@ -99,11 +99,11 @@ impl<S: Switch> Session<S> {
                 }
                 *consumed
             }
-            Ok(Step { consumed, event: Some(Event::Refused(refused)) }) => {
+            Ok(Step { consumed, event: Some(ServerEvent::Rejected(refused)) }) => {
                 self.refused(switch, refused.clone());
                 *consumed
             }
-            Ok(Step { consumed, event: Some(Event::Closed) }) => {
+            Ok(Step { consumed, event: Some(ServerEvent::Closed) }) => {
                 self.close(switch, CloseReason::ByPeer);
                 *consumed
             }
@@ -115,8 +115,8 @@ impl<S: Switch> Session<S> {
         (consumed, Intake::Unexamined)
     }
 
-    fn refused(&mut self, switch: &S, refused: Refused) {
-        let metric = if refused.answered { Metric::Refused } else { Metric::DroppedRefused };
+    fn refused(&mut self, switch: &S, refused: Rejected) {
+        let metric = if refused.answered { Metric::Rejected } else { Metric::DroppedRejected };
         switch.metrics().add(metric, 1);
         self.events.get_or_insert_default().push_refused(refused);
     }

@@ -1,7 +1,7 @@
 //! The common case of an address, in one pass: ASCII, its domain canonical already.
 
 use super::error::MAX_PART;
-use crate::words;
+use crate::bytes;
 
 const LOCAL: u8 = 1;
 /// Part of a label without doubt.
@@ -67,8 +67,8 @@ fn canonical_domain(text: &[u8], start: usize) -> Option<usize> {
 }
 
 fn is_plain_resource(resource: &[u8]) -> bool {
-    let odd = |word| words::below(word, b' ') | words::from(word, 0x7f) | words::not_ascii(word);
-    words::find(resource, 0, odd, |byte| !matches!(byte, b' '..0x7f)) == resource.len()
+    let odd = |word| bytes::below(word, b' ') | bytes::from(word, 0x7f) | bytes::not_ascii(word);
+    bytes::find(resource, 0, odd, |byte| !matches!(byte, b' '..0x7f)) == resource.len()
 }
 
 #[cfg(test)]

@@ -17,10 +17,10 @@ use core::mem;
 pub(crate) use output::{Batch, Output};
 pub(crate) use pool::{FREE, Pool};
 
-use crate::error::Cause;
-use crate::router::ConnId;
+use crate::config::ListenerConfig;
+use crate::error::StreamErrorCause;
+use crate::router::PortId;
 use crate::stanza_error::StanzaError;
-use crate::switch::ListenerConfig;
 use crate::time::Instant;
 use pool::PoolLease;
 
@@ -42,11 +42,11 @@ pub struct Queue {
     /// Since when stanzas were refused because it is full, until it has drained to half the mark.
     full_since: Option<Instant>,
     /// Ports that wait for room.
-    waiting: Vec<ConnId>,
+    waiting: Vec<PortId>,
     /// The port has been, or is about to be, woken for what is in here.
     notified: bool,
     /// The port is to end for this reason. Boxed, as nearly none has one.
-    order: Option<Box<Cause>>,
+    order: Option<Box<StreamErrorCause>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl Queue {
         &mut self,
         now: Instant,
         listener: &ListenerConfig,
-        source: Option<ConnId>,
+        source: Option<PortId>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Offer {
         if !self.open {
@@ -104,7 +104,7 @@ impl Queue {
         let queued = self.stanzas.ends.len() + self.in_flight.stanzas;
         if let Some(max) = listener.max_queue.filter(|max| self.socket_full && queued >= max.get()) {
             self.open = false;
-            self.order_end(Cause::LongQueue { limit: max.get() });
+            self.order_end(StreamErrorCause::LongQueue { limit: max.get() });
             return Offer::Rejected { error: StanzaError::recipient_gone(), wake: true };
         }
         if self.stanzas.bytes.len() + self.in_flight.bytes >= listener.queue_mark {
@@ -137,22 +137,22 @@ impl Queue {
         Offer::Taken { wake }
     }
 
-    fn wait_for_room(&mut self, source: Option<ConnId>) {
+    fn wait_for_room(&mut self, source: Option<PortId>) {
         self.waiting.extend(source.filter(|source| !self.waiting.contains(source)));
     }
 
     /// Orders the port to end; the first order counts.
-    pub(crate) fn order_end(&mut self, cause: Cause) {
+    pub(crate) fn order_end(&mut self, cause: StreamErrorCause) {
         self.order.get_or_insert_with(|| Box::new(cause));
     }
 
-    pub(crate) fn take_order(&mut self) -> Option<Cause> {
+    pub(crate) fn take_order(&mut self) -> Option<StreamErrorCause> {
         self.order.take().map(|order| *order)
     }
 
     /// The port looks in: what is here moves to `output`, if that is empty, and the port is woken for the next stanza.
     /// Returns the ports that may go on.
-    pub(crate) fn collect(&mut self, output: &mut Output, listener: &ListenerConfig) -> Vec<ConnId> {
+    pub(crate) fn collect(&mut self, output: &mut Output, listener: &ListenerConfig) -> Vec<PortId> {
         self.notified = false;
         if output.is_empty() && !self.stanzas.is_empty() {
             mem::swap(&mut self.stanzas, &mut output.batch);
@@ -175,7 +175,7 @@ impl Queue {
         self.partial.grow(bytes)
     }
 
-    fn take_waiting_if_drained(&mut self, listener: &ListenerConfig) -> Vec<ConnId> {
+    fn take_waiting_if_drained(&mut self, listener: &ListenerConfig) -> Vec<PortId> {
         let queued = self.stanzas.bytes.len() + self.in_flight.bytes;
         if self.full_since.is_none() || queued > listener.queue_mark / 2 {
             return Vec::new();
@@ -185,7 +185,7 @@ impl Queue {
     }
 
     /// The ports that wait for room, if there will never be any.
-    pub(crate) fn take_waiting(&mut self) -> Vec<ConnId> {
+    pub(crate) fn take_waiting(&mut self) -> Vec<PortId> {
         mem::take(&mut self.waiting)
     }
 
@@ -225,9 +225,9 @@ mod tests {
             in_flight: InFlight { stanzas: 1, ..InFlight::default() },
             ..Queue::new(Arc::new(Pool::new(usize::MAX)), Arc::new(Pool::new(usize::MAX)))
         };
-        queue.order_end(Cause::Shutdown);
+        queue.order_end(StreamErrorCause::Shutdown);
         let offer = queue.offer(Instant::ORIGIN, &listener, None, |_| ());
         assert!(matches!(offer, Offer::Rejected { wake: true, .. }), "{offer:?}");
-        assert_eq!(queue.take_order(), Some(Cause::Shutdown));
+        assert_eq!(queue.take_order(), Some(StreamErrorCause::Shutdown));
     }
 }

@@ -6,49 +6,49 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use super::{Claim, Component, ConflictBehaviour, ConnId, Holder, Router, Terms};
+use super::{BindPolicy, Claim, Component, ConflictBehaviour, Holder, PortId, Router};
 use crate::jid::Domain;
 
 /// A component is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bound {
+pub struct BindOutcome {
     /// Who held one of its names before and holds nothing any more, in order of their numbers.
-    pub replaced: Vec<ConnId>,
+    pub replaced: Vec<PortId>,
     /// What became of their other names.
-    pub changes: Vec<Change>,
+    pub changes: Vec<BindingChange>,
 }
 
 /// A prefix component got or lost one of its names without having asked at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum BindingChange {
     /// It is bound to `name` now.
     Bound {
         /// The name.
         name: Domain,
         /// The component.
-        conn: ConnId,
+        conn: PortId,
     },
     /// It would be, but for another holder, and gets it as soon as that one lets go.
     Waits {
         /// The name.
         name: Domain,
         /// The component.
-        conn: ConnId,
+        conn: PortId,
         /// Who holds it; none where it is a host of ours.
-        holder: Option<ConnId>,
+        holder: Option<PortId>,
     },
     /// It is not bound to `name` any more; its stream lives on.
     Lost {
         /// The name.
         name: Domain,
         /// The component.
-        conn: ConnId,
+        conn: PortId,
     },
 }
 
 /// Why a component can't be bound (stream error `conflict`).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Conflict {
+pub enum BindError {
     /// A name is one of our hosts, which no component can be.
     #[error("{0} is a host of this server")]
     HostOfOurs(Domain),
@@ -58,11 +58,11 @@ pub enum Conflict {
         /// The name, or the prefix.
         name: Domain,
         /// Its holder.
-        by: ConnId,
+        by: PortId,
     },
     /// The connection is bound already; a component has one claim.
     #[error("connection {0} is bound already")]
-    AlreadyBound(ConnId),
+    AlreadyBound(PortId),
 }
 
 /// A component holds the name of a host to be added.
@@ -72,7 +72,7 @@ pub struct HostTaken {
     /// The host.
     pub host: Domain,
     /// The component that holds its name.
-    pub by: ConnId,
+    pub by: PortId,
 }
 
 impl Router {
@@ -87,47 +87,52 @@ impl Router {
         }
     }
 
-    /// Binds all names of a claim or none. Where its terms say so, whoever holds one of them is displaced with
+    /// Binds all names of a claim or none. Where its policy say so, whoever holds one of them is displaced with
     /// all its names in the same step.
     ///
     /// # Errors
     ///
-    /// Nothing has changed then. [`Conflict::HostOfOurs`] comes before [`Conflict::Taken`], and whatever the terms.
-    pub fn bind(&mut self, conn: ConnId, claim: Claim, terms: Arc<Terms>) -> Result<Bound, Conflict> {
+    /// Nothing has changed then. [`BindError::HostOfOurs`] comes before [`BindError::Taken`], and whatever the policy.
+    pub fn bind(
+        &mut self,
+        conn: PortId,
+        claim: Claim,
+        policy: Arc<BindPolicy>,
+    ) -> Result<BindOutcome, BindError> {
         if self.components.contains_key(&conn) {
-            return Err(Conflict::AlreadyBound(conn));
+            return Err(BindError::AlreadyBound(conn));
         }
         let names = self.names_of(&claim);
         if let Some(host) = names.iter().find(|name| self.is_host(name.as_str())) {
-            return Err(Conflict::HostOfOurs(host.clone()));
+            return Err(BindError::HostOfOurs(host.clone()));
         }
-        let mut taken: Vec<(&Domain, ConnId)> = Vec::new();
+        let mut taken: Vec<(&Domain, PortId)> = Vec::new();
         if let Claim::Prefix(prefix) = &claim {
             taken.extend(self.prefixes.get(prefix).map(|by| (prefix, *by)));
         }
         taken.extend(names.iter().filter_map(|name| Some((name, self.owner(name.as_str())?))));
-        if let (ConflictBehaviour::Disconnect, Some(&(name, by))) = (terms.conflict, taken.first()) {
-            return Err(Conflict::Taken { name: name.clone(), by });
+        if let (ConflictBehaviour::Disconnect, Some(&(name, by))) = (policy.conflict, taken.first()) {
+            return Err(BindError::Taken { name: name.clone(), by });
         }
 
-        let replaced: BTreeSet<ConnId> = taken.into_iter().map(|(_, by)| by).collect();
+        let replaced: BTreeSet<PortId> = taken.into_iter().map(|(_, by)| by).collect();
         let freed: Vec<Domain> = replaced.iter().flat_map(|old| self.release(*old)).collect();
         if let Claim::Prefix(prefix) = &claim {
             self.prefixes.insert(prefix.clone(), conn);
         }
-        if !terms.hidden {
+        if !policy.hidden {
             self.visible.insert(conn);
         }
-        self.components.insert(conn, Component { claim, terms });
+        self.components.insert(conn, Component { claim, policy });
         for name in names {
             self.hold(name, conn);
         }
-        Ok(Bound { replaced: replaced.into_iter().collect(), changes: self.grant(freed) })
+        Ok(BindOutcome { replaced: replaced.into_iter().collect(), changes: self.grant(freed) })
     }
 
     /// Takes all names from a connection, and gives those that a prefix waited for to it. Does nothing for one
     /// that is not bound.
-    pub fn unbind(&mut self, conn: ConnId) -> Vec<Change> {
+    pub fn unbind(&mut self, conn: PortId) -> Vec<BindingChange> {
         let freed = self.release(conn);
         self.grant(freed)
     }
@@ -138,7 +143,7 @@ impl Router {
     /// # Errors
     ///
     /// Where a component holds the host's own name; nothing has changed then.
-    pub fn add_host(&mut self, host: Domain) -> Result<Vec<Change>, HostTaken> {
+    pub fn add_host(&mut self, host: Domain) -> Result<Vec<BindingChange>, HostTaken> {
         match self.names.get(host.as_str()) {
             Some(Holder::Host) => return Ok(Vec::new()),
             Some(Holder::Component(by, _)) => return Err(HostTaken { host, by: *by }),
@@ -150,10 +155,10 @@ impl Router {
             if self.names.contains_key(name.as_str()) {
                 let holder = self.owner(name.as_str());
                 self.waiting.entry(name.clone()).or_default().push(conn);
-                changes.push(Change::Waits { name, conn, holder });
+                changes.push(BindingChange::Waits { name, conn, holder });
             } else {
                 self.hold(name.clone(), conn);
-                changes.push(Change::Bound { name, conn });
+                changes.push(BindingChange::Bound { name, conn });
             }
         }
         self.hosts.insert(host);
@@ -162,7 +167,7 @@ impl Router {
 
     /// Takes a host of ours away, and with it the name that each prefix component has there. Components with
     /// a name of their own keep it, wherever it lies. Does nothing for a domain that is no host.
-    pub fn remove_host(&mut self, host: &Domain) -> Vec<Change> {
+    pub fn remove_host(&mut self, host: &Domain) -> Vec<BindingChange> {
         if !self.hosts.remove(host) {
             return Vec::new();
         }
@@ -171,7 +176,7 @@ impl Router {
         let mut changes = Vec::new();
         for (name, conn) in self.prefix_names(host) {
             if self.let_go(&name, conn) {
-                changes.push(Change::Lost { name: name.clone(), conn });
+                changes.push(BindingChange::Lost { name: name.clone(), conn });
                 freed.push(name);
             }
         }
@@ -180,18 +185,18 @@ impl Router {
     }
 
     /// The name that each prefix component has, or would have, under a host.
-    fn prefix_names(&self, host: &Domain) -> Vec<(Domain, ConnId)> {
-        let name_of = |(prefix, conn): (&Domain, &ConnId)| Some((Domain::under(prefix, host).ok()?, *conn));
+    fn prefix_names(&self, host: &Domain) -> Vec<(Domain, PortId)> {
+        let name_of = |(prefix, conn): (&Domain, &PortId)| Some((Domain::under(prefix, host).ok()?, *conn));
         self.prefixes.iter().filter_map(name_of).collect()
     }
 
-    fn hold(&mut self, name: Domain, conn: ConnId) {
-        let terms = self.terms(conn).expect("only a component in the table is given a name").clone();
-        self.names.insert(name, Holder::Component(conn, terms));
+    fn hold(&mut self, name: Domain, conn: PortId) {
+        let policy = self.policy(conn).expect("only a component in the table is given a name").clone();
+        self.names.insert(name, Holder::Component(conn, policy));
     }
 
     /// Ends a component's hold of a name, or its wait for it; whether it was a hold.
-    fn let_go(&mut self, name: &Domain, conn: ConnId) -> bool {
+    fn let_go(&mut self, name: &Domain, conn: PortId) -> bool {
         if self.speaks_for(conn, name.as_str()) {
             self.names.remove(name.as_str());
             return true;
@@ -206,7 +211,7 @@ impl Router {
     }
 
     /// Forgets a component and gives back the names that it held, which whoever calls grants or takes.
-    fn release(&mut self, conn: ConnId) -> Vec<Domain> {
+    fn release(&mut self, conn: PortId) -> Vec<Domain> {
         let Some(Component { claim, .. }) = self.components.remove(&conn) else { return Vec::new() };
         self.visible.remove(&conn);
         if let Claim::Prefix(prefix) = &claim {
@@ -218,7 +223,7 @@ impl Router {
     }
 
     /// Gives each name that has no holder to the first that waits for it.
-    fn grant(&mut self, freed: Vec<Domain>) -> Vec<Change> {
+    fn grant(&mut self, freed: Vec<Domain>) -> Vec<BindingChange> {
         let mut changes = Vec::new();
         for name in freed {
             if self.names.contains_key(name.as_str()) {
@@ -227,7 +232,7 @@ impl Router {
             let Some(&conn) = self.waiting.get(&name).and_then(|queue| queue.first()) else { continue };
             self.let_go(&name, conn);
             self.hold(name.clone(), conn);
-            changes.push(Change::Bound { name, conn });
+            changes.push(BindingChange::Bound { name, conn });
         }
         changes
     }

@@ -19,17 +19,17 @@ use core::fmt;
 
 use hashbrown::HashMap;
 
-use crate::jid::{Domain, Jid};
+use crate::jid::Domain;
 pub use access::{Access, AccessRule};
-pub use bind::{Bound, Change, Conflict, HostTaken};
+pub use bind::{BindError, BindOutcome, BindingChange, HostTaken};
 pub use pattern::DomainPattern;
 use pattern::Known;
 
 /// One connection, by the number that whoever accepted it gave it; never used twice in one router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
+pub struct PortId(pub u64);
 
-impl fmt::Display for ConnId {
+impl fmt::Display for PortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -56,7 +56,7 @@ pub enum ConflictBehaviour {
 
 /// What a listener grants to its components.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct BindPolicy {
     /// Left out of the items of a host, unless they are asked for with the hidden ones.
     pub hidden: bool,
     /// Stanzas may come from names that the component is bound to only.
@@ -67,7 +67,7 @@ pub struct Terms {
     pub conflict: ConflictBehaviour,
 }
 
-impl Default for Terms {
+impl Default for BindPolicy {
     /// A listener of which nothing but the secret is set.
     fn default() -> Self {
         Self {
@@ -79,27 +79,11 @@ impl Default for Terms {
     }
 }
 
-/// Where a stanza goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Route {
-    /// To this component.
-    Deliver(ConnId),
-    /// To a host of ours, which answers it.
-    Host,
-    /// Nowhere: the component's access rule denies the sender (`not-allowed`).
-    Refused,
-    /// Nowhere: the name is one that may connect, and has not (`remote-server-timeout`).
-    Away,
-    /// Nowhere: the name is no one's (`remote-server-not-found`).
-    Unknown,
-}
-
 /// Who answers to a name, whoever asks.
 #[derive(Debug, Clone, Copy)]
 pub enum Destination<'a> {
-    /// This component, on these terms.
-    Component(ConnId, &'a Arc<Terms>),
+    /// This component, on these policy.
+    Component(PortId, &'a Arc<BindPolicy>),
     /// A host of ours.
     Host,
     /// Nobody now; a listener lists the name.
@@ -112,15 +96,15 @@ pub enum Destination<'a> {
 #[derive(Debug, Default)]
 pub struct Router {
     hosts: BTreeSet<Domain>,
-    components: BTreeMap<ConnId, Component>,
+    components: BTreeMap<PortId, Component>,
     /// Of the components, those that are not hidden.
-    visible: BTreeSet<ConnId>,
+    visible: BTreeSet<PortId>,
     /// Of the components, those with a prefix; two may not have the same, be there hosts or not.
-    prefixes: BTreeMap<Domain, ConnId>,
+    prefixes: BTreeMap<Domain, PortId>,
     /// Every name that is held, for look-up alone: its order is none.
     names: HashMap<Domain, Holder>,
     /// Prefix components that would hold a name if its holder did not, first come first. Such a name is held.
-    waiting: BTreeMap<Domain, Vec<ConnId>>,
+    waiting: BTreeMap<Domain, Vec<PortId>>,
     known: Known,
     /// How often a name was looked up.
     #[cfg(test)]
@@ -130,14 +114,14 @@ pub struct Router {
 #[derive(Debug)]
 struct Component {
     claim: Claim,
-    terms: Arc<Terms>,
+    policy: Arc<BindPolicy>,
 }
 
 /// Who holds a name.
 #[derive(Debug)]
 pub(crate) enum Holder {
     Host,
-    Component(ConnId, Arc<Terms>),
+    Component(PortId, Arc<BindPolicy>),
 }
 
 impl Router {
@@ -173,7 +157,7 @@ impl Router {
 
     /// Who holds `domain`, a canonical name; a host's name is held by no connection.
     #[must_use]
-    pub fn owner(&self, domain: &str) -> Option<ConnId> {
+    pub fn owner(&self, domain: &str) -> Option<PortId> {
         match self.holder(domain) {
             Some(Holder::Component(conn, _)) => Some(*conn),
             Some(Holder::Host) | None => None,
@@ -183,20 +167,20 @@ impl Router {
     /// Whether `domain`, a canonical name, is bound to `conn` right now: it may send from there. A prefix that
     /// waits for a name does not speak for it.
     #[must_use]
-    pub fn speaks_for(&self, conn: ConnId, domain: &str) -> bool {
+    pub fn speaks_for(&self, conn: PortId, domain: &str) -> bool {
         self.owner(domain) == Some(conn)
     }
 
     /// What a component is bound as.
     #[must_use]
-    pub fn claim(&self, conn: ConnId) -> Option<&Claim> {
+    pub fn claim(&self, conn: PortId) -> Option<&Claim> {
         self.components.get(&conn).map(|component| &component.claim)
     }
 
     /// What its listener granted to a component.
     #[must_use]
-    pub fn terms(&self, conn: ConnId) -> Option<&Arc<Terms>> {
-        self.components.get(&conn).map(|component| &component.terms)
+    pub fn policy(&self, conn: PortId) -> Option<&Arc<BindPolicy>> {
+        self.components.get(&conn).map(|component| &component.policy)
     }
 
     /// How many components are bound.
@@ -205,28 +189,11 @@ impl Router {
         self.components.len()
     }
 
-    /// Where a stanza from `sender` to `to` goes, by the domain of `to` and its holder's access rule.
-    pub fn route(&self, sender: &Jid<'_>, to: &Jid<'_>) -> Route {
-        match self.route_domain(to.domain()) {
-            Destination::Component(conn, terms) => {
-                let access = &terms.access;
-                if access.is_everyone() || access.allows(sender, self.is_host(sender.domain())) {
-                    Route::Deliver(conn)
-                } else {
-                    Route::Refused
-                }
-            }
-            Destination::Host => Route::Host,
-            Destination::Away => Route::Away,
-            Destination::Unknown => Route::Unknown,
-        }
-    }
-
     /// Who answers to `domain`, a canonical name, without asking whether the sender may.
     #[must_use]
     pub fn route_domain(&self, domain: &str) -> Destination<'_> {
         match self.holder(domain) {
-            Some(Holder::Component(conn, terms)) => Destination::Component(*conn, terms),
+            Some(Holder::Component(conn, policy)) => Destination::Component(*conn, policy),
             Some(Holder::Host) => Destination::Host,
             None if self.known.matches(domain) => Destination::Away,
             None => Destination::Unknown,
@@ -247,7 +214,7 @@ impl Router {
         if !self.hosts.contains(host) {
             return Vec::new();
         }
-        let name_of = |conn: &ConnId| match self.claim(*conn)? {
+        let name_of = |conn: &PortId| match self.claim(*conn)? {
             Claim::Domain(name) => Some(name.clone()),
             Claim::Prefix(prefix) => {
                 Domain::under(prefix, host).ok().filter(|name| self.speaks_for(*conn, name.as_str()))

@@ -10,12 +10,12 @@ use super::*;
 #[derive(Default)]
 struct Model {
     /// Whoever wants a name, in order; `None` is the server itself.
-    wants: Vec<(String, Option<ConnId>)>,
-    claims: BTreeMap<ConnId, Claim>,
+    wants: Vec<(String, Option<PortId>)>,
+    claims: BTreeMap<PortId, Claim>,
 }
 
 impl Model {
-    fn holder(&self, name: &str) -> Option<Option<ConnId>> {
+    fn holder(&self, name: &str) -> Option<Option<PortId>> {
         self.wants.iter().find(|(wanted, _)| wanted == name).map(|(_, who)| *who)
     }
 
@@ -33,8 +33,8 @@ impl Model {
         }
     }
 
-    fn prefixes(&self) -> Vec<(String, ConnId)> {
-        let mut prefixes: Vec<(String, ConnId)> = Vec::new();
+    fn prefixes(&self) -> Vec<(String, PortId)> {
+        let mut prefixes: Vec<(String, PortId)> = Vec::new();
         for (conn, claim) in &self.claims {
             if let Claim::Prefix(prefix) = claim {
                 prefixes.push((prefix.to_string(), *conn));
@@ -45,7 +45,7 @@ impl Model {
     }
 
     /// Whether it is bound, and whom it displaced.
-    fn bind(&mut self, conn: ConnId, claim: &Claim, kick: bool) -> Option<BTreeSet<ConnId>> {
+    fn bind(&mut self, conn: PortId, claim: &Claim, kick: bool) -> Option<BTreeSet<PortId>> {
         let names = self.names(claim);
         let mut displaced = BTreeSet::new();
         for name in &names {
@@ -69,7 +69,7 @@ impl Model {
         Some(displaced)
     }
 
-    fn unbind(&mut self, conn: ConnId) {
+    fn unbind(&mut self, conn: PortId) {
         self.wants.retain(|(_, who)| *who != Some(conn));
         self.claims.remove(&conn);
     }
@@ -128,7 +128,7 @@ fn universe(labels: &[&str], depth: usize) -> Vec<Domain> {
     names.iter().map(|name| Domain::parse(name).expect("the model's names are domains")).collect()
 }
 
-fn owners(router: &Router, names: &[Domain]) -> Vec<Option<ConnId>> {
+fn owners(router: &Router, names: &[Domain]) -> Vec<Option<PortId>> {
     names.iter().map(|name| router.owner(name.as_str())).collect()
 }
 
@@ -136,23 +136,33 @@ fn owners(router: &Router, names: &[Domain]) -> Vec<Option<ConnId>> {
 fn explained(
     router: &Router,
     names: &[Domain],
-    before: &[Option<ConnId>],
-    newcomer: Option<ConnId>,
-    told: &[Change],
+    before: &[Option<PortId>],
+    newcomer: Option<PortId>,
+    told: &[BindingChange],
 ) {
     for (name, before) in names.iter().zip(before) {
         let after = router.owner(name.as_str());
         let got = after.filter(|conn| *before != after && newcomer != Some(*conn));
         let lost = before.filter(|conn| *before != after && router.claim(*conn).is_some());
-        let reported = |change: Option<Change>| change.is_none_or(|change| told.contains(&change));
-        assert!(reported(got.map(|conn| Change::Bound { name: name.clone(), conn })), "{name}: {told:?}");
-        assert!(reported(lost.map(|conn| Change::Lost { name: name.clone(), conn })), "{name}: {told:?}");
+        let reported = |change: Option<BindingChange>| change.is_none_or(|change| told.contains(&change));
+        assert!(
+            reported(got.map(|conn| BindingChange::Bound { name: name.clone(), conn })),
+            "{name}: {told:?}"
+        );
+        assert!(
+            reported(lost.map(|conn| BindingChange::Lost { name: name.clone(), conn })),
+            "{name}: {told:?}"
+        );
     }
     for change in told {
         match change {
-            Change::Bound { name, conn } => assert!(router.speaks_for(*conn, name.as_str()), "{change:?}"),
-            Change::Lost { name, conn } => assert!(!router.speaks_for(*conn, name.as_str()), "{change:?}"),
-            Change::Waits { name, holder, .. } => {
+            BindingChange::Bound { name, conn } => {
+                assert!(router.speaks_for(*conn, name.as_str()), "{change:?}");
+            }
+            BindingChange::Lost { name, conn } => {
+                assert!(!router.speaks_for(*conn, name.as_str()), "{change:?}");
+            }
+            BindingChange::Waits { name, holder, .. } => {
                 assert_eq!(router.owner(name.as_str()), *holder, "{change:?}");
             }
         }
@@ -177,7 +187,7 @@ fn run(all: &[Domain], short: &[Domain]) {
         let (mut router, mut model) = (Router::new([]), Model::default());
         for _ in 0..300 {
             let before = owners(&router, all);
-            let conn = ConnId(random.below(8) as u64);
+            let conn = PortId(random.below(8) as u64);
             let mut newcomer = None;
             let told = match random.below(8) {
                 0..=2 => {
@@ -188,9 +198,9 @@ fn run(all: &[Domain], short: &[Domain]) {
                     let kick = random.below(3) == 0;
                     let conflict =
                         if kick { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect };
-                    let terms = Arc::new(Terms { conflict, ..Terms::default() });
+                    let policy = Arc::new(BindPolicy { conflict, ..BindPolicy::default() });
                     let expected = model.bind(conn, &claim, kick);
-                    let bound = router.bind(conn, claim, terms).ok();
+                    let bound = router.bind(conn, claim, policy).ok();
                     let replaced = bound.as_ref().map(|bound| bound.replaced.iter().copied().collect());
                     assert_eq!(replaced, expected, "seed {seed}");
                     newcomer = bound.is_some().then_some(conn);
@@ -212,7 +222,7 @@ fn run(all: &[Domain], short: &[Domain]) {
                     router.remove_host(host)
                 }
             };
-            waits += told.iter().filter(|change| matches!(change, Change::Waits { .. })).count();
+            waits += told.iter().filter(|change| matches!(change, BindingChange::Waits { .. })).count();
             for name in all {
                 let holder = model.holder(name.as_str());
                 assert_eq!(router.owner(name.as_str()), holder.flatten(), "seed {seed}: {name}");

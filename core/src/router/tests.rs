@@ -2,10 +2,11 @@ use alloc::string::ToString;
 use alloc::{format, vec};
 
 use super::*;
+use crate::jid::Jid;
 
-const OLD: ConnId = ConnId(1);
-const NEW: ConnId = ConnId(2);
-const THIRD: ConnId = ConnId(3);
+const OLD: PortId = PortId(1);
+const NEW: PortId = PortId(2);
+const THIRD: PortId = PortId(3);
 
 fn domain(name: &str) -> Domain {
     Domain::parse(name).unwrap()
@@ -19,27 +20,46 @@ fn prefix(name: &str) -> Claim {
     Claim::Prefix(domain(name))
 }
 
-fn polite() -> Arc<Terms> {
+fn polite() -> Arc<BindPolicy> {
     Arc::default()
 }
 
-fn kick_old() -> Arc<Terms> {
-    Arc::new(Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() })
+fn kick_old() -> Arc<BindPolicy> {
+    Arc::new(BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() })
 }
 
 fn router(hosts: &[&str]) -> Router {
     Router::new(hosts.iter().map(|host| domain(host)))
 }
 
+/// Where a stanza goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    Deliver(PortId),
+    Host,
+    Rejected,
+    Away,
+    Unknown,
+}
+
 fn route(router: &Router, sender: &str, to: &str) -> Route {
-    router.route(&Jid::parse(sender).unwrap(), &Jid::parse(to).unwrap())
+    let sender = Jid::parse(sender).unwrap();
+    match router.route_domain(Jid::parse(to).unwrap().domain()) {
+        Destination::Component(conn, policy) => {
+            let allows = policy.access.allows(&sender, router.is_host(sender.domain()));
+            if allows { Route::Deliver(conn) } else { Route::Rejected }
+        }
+        Destination::Host => Route::Host,
+        Destination::Away => Route::Away,
+        Destination::Unknown => Route::Unknown,
+    }
 }
 
 fn names(names: &[&str]) -> Vec<Domain> {
     names.iter().map(|name| domain(name)).collect()
 }
 
-const QUIET: Bound = Bound { replaced: Vec::new(), changes: Vec::new() };
+const QUIET: BindOutcome = BindOutcome { replaced: Vec::new(), changes: Vec::new() };
 
 // Routing by the domain of `to`.
 
@@ -84,21 +104,23 @@ fn the_access_rule_is_asked_about_the_sender() {
     let rule = |sender: &Jid<'_>, is_host: bool| is_host && sender.local() != Some("spammer");
     let access = Access::Rule(Arc::new(rule));
     let mut router = router(&["localhost"]);
-    router.bind(OLD, exact("comp.example"), Arc::new(Terms { access, ..Terms::default() })).unwrap();
+    router
+        .bind(OLD, exact("comp.example"), Arc::new(BindPolicy { access, ..BindPolicy::default() }))
+        .unwrap();
     assert_eq!(route(&router, "user@localhost", "comp.example"), Route::Deliver(OLD));
-    assert_eq!(route(&router, "spammer@localhost", "comp.example"), Route::Refused);
-    assert_eq!(route(&router, "user@other.example", "comp.example"), Route::Refused);
+    assert_eq!(route(&router, "spammer@localhost", "comp.example"), Route::Rejected);
+    assert_eq!(route(&router, "user@other.example", "comp.example"), Route::Rejected);
     assert!(matches!(router.route_domain("comp.example"), Destination::Component(OLD, _)));
 }
 
-// Conflict: section by section of what an operator is promised.
+// BindError: section by section of what an operator is promised.
 
 #[test]
 fn disconnect_refuses_the_newcomer_and_leaves_the_old_one_untouched() {
     let mut router = router(&["localhost"]);
     router.bind(OLD, exact("comp.example"), polite()).unwrap();
     let refused = router.bind(NEW, exact("COMP.example"), polite()).unwrap_err();
-    assert_eq!(refused, Conflict::Taken { name: domain("comp.example"), by: OLD });
+    assert_eq!(refused, BindError::Taken { name: domain("comp.example"), by: OLD });
     assert_eq!(refused.to_string(), "comp.example is bound to connection 1");
     assert_eq!(router.owner("comp.example"), Some(OLD));
     assert_eq!((router.bound(), router.claim(NEW)), (1, None));
@@ -109,7 +131,7 @@ fn kick_old_binds_the_newcomer_and_unbinds_the_old_one_in_one_step() {
     let mut router = router(&["localhost"]);
     router.bind(OLD, exact("comp.example"), polite()).unwrap();
     let bound = router.bind(NEW, exact("comp.example"), kick_old()).unwrap();
-    assert_eq!(bound, Bound { replaced: vec![OLD], changes: vec![] });
+    assert_eq!(bound, BindOutcome { replaced: vec![OLD], changes: vec![] });
     assert_eq!(router.owner("comp.example"), Some(NEW));
     assert!(!router.speaks_for(OLD, "comp.example"));
     assert_eq!((router.bound(), router.claim(OLD)), (1, None));
@@ -128,11 +150,11 @@ fn the_newcomers_terms_decide() {
 #[test]
 fn a_host_of_ours_is_never_claimed_kick_old_or_not() {
     let mut router = router(&["localhost", "muc.localhost"]);
-    for terms in [polite(), kick_old()] {
-        let refused = Err(Conflict::HostOfOurs(domain("localhost")));
-        assert_eq!(router.bind(OLD, exact("LOCALHOST."), terms.clone()), refused);
-        let refused = Err(Conflict::HostOfOurs(domain("muc.localhost")));
-        assert_eq!(router.bind(OLD, prefix("muc"), terms), refused);
+    for policy in [polite(), kick_old()] {
+        let refused = Err(BindError::HostOfOurs(domain("localhost")));
+        assert_eq!(router.bind(OLD, exact("LOCALHOST."), policy.clone()), refused);
+        let refused = Err(BindError::HostOfOurs(domain("muc.localhost")));
+        assert_eq!(router.bind(OLD, prefix("muc"), policy), refused);
     }
     assert_eq!(router.bound(), 0);
     assert_eq!(router.owner("muc.muc.localhost"), None);
@@ -142,7 +164,7 @@ fn a_host_of_ours_is_never_claimed_kick_old_or_not() {
 fn a_connection_is_bound_once() {
     let mut router = router(&["localhost"]);
     router.bind(OLD, exact("comp.example"), polite()).unwrap();
-    assert_eq!(router.bind(OLD, exact("other.example"), kick_old()), Err(Conflict::AlreadyBound(OLD)));
+    assert_eq!(router.bind(OLD, exact("other.example"), kick_old()), Err(BindError::AlreadyBound(OLD)));
     assert_eq!(router.owner("comp.example"), Some(OLD));
     assert_eq!(router.owner("other.example"), None);
 }
@@ -169,7 +191,7 @@ fn a_prefix_is_bound_under_every_host() {
 fn a_prefix_is_bound_under_all_hosts_or_none() {
     let mut router = router(&["localhost", "example.org"]);
     router.bind(OLD, exact("muc.localhost"), polite()).unwrap();
-    let refused = Err(Conflict::Taken { name: domain("muc.localhost"), by: OLD });
+    let refused = Err(BindError::Taken { name: domain("muc.localhost"), by: OLD });
     assert_eq!(router.bind(NEW, prefix("muc"), polite()), refused);
     assert_eq!(router.owner("muc.example.org"), None);
     assert_eq!(router.bind(NEW, prefix("muc"), kick_old()).unwrap().replaced, [OLD]);
@@ -191,21 +213,21 @@ fn a_kicked_prefix_loses_all_its_names() {
 fn the_same_prefix_twice_is_a_conflict_without_any_host() {
     let mut router = router(&[]);
     router.bind(OLD, prefix("muc"), polite()).unwrap();
-    let refused = Err(Conflict::Taken { name: domain("muc"), by: OLD });
+    let refused = Err(BindError::Taken { name: domain("muc"), by: OLD });
     assert_eq!(router.bind(NEW, prefix("MUC"), polite()), refused);
     assert_eq!(router.bind(NEW, prefix("muc"), kick_old()).unwrap().replaced, [OLD]);
-    let bound = Change::Bound { name: domain("muc.localhost"), conn: NEW };
+    let bound = BindingChange::Bound { name: domain("muc.localhost"), conn: NEW };
     assert_eq!(router.add_host(domain("localhost")), Ok(vec![bound]));
 }
 
 #[test]
 fn each_host_lists_its_own_name_of_a_prefix_and_every_exact_name() {
     let mut router = router(&["localhost", "example.org"]);
-    router.bind(ConnId(9), exact("comp.example"), polite()).unwrap();
-    router.bind(ConnId(1), exact("muc.example.org.example"), polite()).unwrap();
-    router.bind(ConnId(5), prefix("muc"), polite()).unwrap();
-    let hidden = Terms { hidden: true, ..Terms::default() };
-    router.bind(ConnId(3), exact("a.hidden.example"), Arc::new(hidden)).unwrap();
+    router.bind(PortId(9), exact("comp.example"), polite()).unwrap();
+    router.bind(PortId(1), exact("muc.example.org.example"), polite()).unwrap();
+    router.bind(PortId(5), prefix("muc"), polite()).unwrap();
+    let hidden = BindPolicy { hidden: true, ..BindPolicy::default() };
+    router.bind(PortId(3), exact("a.hidden.example"), Arc::new(hidden)).unwrap();
     let visible = names(&["comp.example", "muc.example.org.example", "muc.localhost"]);
     assert_eq!(router.items(&domain("localhost"), false), visible);
     let mut all = vec![domain("a.hidden.example")];
@@ -217,7 +239,7 @@ fn each_host_lists_its_own_name_of_a_prefix_and_every_exact_name() {
 #[test]
 fn a_hidden_component_is_routed_to_like_any_other() {
     let mut router = router(&["localhost"]);
-    let hidden = Terms { hidden: true, ..Terms::default() };
+    let hidden = BindPolicy { hidden: true, ..BindPolicy::default() };
     router.bind(OLD, exact("comp.example"), Arc::new(hidden)).unwrap();
     assert_eq!(route(&router, "localhost", "comp.example"), Route::Deliver(OLD));
 }
@@ -226,7 +248,7 @@ fn a_hidden_component_is_routed_to_like_any_other() {
 fn a_host_added_later_gives_the_prefix_its_name_at_once() {
     let mut router = router(&["localhost"]);
     router.bind(OLD, prefix("muc"), polite()).unwrap();
-    let bound = Change::Bound { name: domain("muc.example.org"), conn: OLD };
+    let bound = BindingChange::Bound { name: domain("muc.example.org"), conn: OLD };
     assert_eq!(router.add_host(domain("example.org")), Ok(vec![bound]));
     assert!(router.speaks_for(OLD, "muc.example.org"));
     assert_eq!(router.items(&domain("example.org"), false), names(&["muc.example.org"]));
@@ -238,13 +260,13 @@ fn a_host_removed_takes_the_prefix_its_name_and_leaves_the_rest() {
     let mut router = router(&["localhost", "example.org"]);
     router.bind(OLD, prefix("muc"), polite()).unwrap();
     router.bind(NEW, exact("own.example.org"), polite()).unwrap();
-    let lost = Change::Lost { name: domain("muc.example.org"), conn: OLD };
+    let lost = BindingChange::Lost { name: domain("muc.example.org"), conn: OLD };
     assert_eq!(router.remove_host(&domain("example.org")), [lost]);
     assert_eq!(router.owner("muc.localhost"), Some(OLD));
     assert_eq!(router.owner("muc.example.org"), None);
     assert_eq!(router.owner("own.example.org"), Some(NEW), "an exact name stays");
     assert_eq!(router.remove_host(&domain("example.org")), []);
-    let lost = Change::Lost { name: domain("muc.localhost"), conn: OLD };
+    let lost = BindingChange::Lost { name: domain("muc.localhost"), conn: OLD };
     assert_eq!(router.remove_host(&domain("localhost")), [lost], "the last host may go, too");
     assert_eq!(router.bound(), 2);
 }
@@ -255,12 +277,12 @@ fn where_an_exact_name_is_bound_the_prefix_waits_for_it() {
     router.bind(OLD, exact("muc.example.org"), polite()).unwrap();
     router.bind(NEW, prefix("muc"), polite()).unwrap();
     let name = || domain("muc.example.org");
-    let waits = Change::Waits { name: name(), conn: NEW, holder: Some(OLD) };
+    let waits = BindingChange::Waits { name: name(), conn: NEW, holder: Some(OLD) };
     assert_eq!(router.add_host(domain("example.org")), Ok(vec![waits]));
     assert_eq!(router.owner("muc.example.org"), Some(OLD));
     assert!(!router.speaks_for(NEW, "muc.example.org"));
     assert_eq!(router.items(&domain("example.org"), false), [name()], "listed once");
-    assert_eq!(router.unbind(OLD), [Change::Bound { name: name(), conn: NEW }]);
+    assert_eq!(router.unbind(OLD), [BindingChange::Bound { name: name(), conn: NEW }]);
     assert!(router.speaks_for(NEW, "muc.example.org"));
 }
 
@@ -271,8 +293,8 @@ fn a_prefix_goes_on_waiting_where_a_newcomer_kicks_the_holder() {
     router.bind(NEW, prefix("muc"), polite()).unwrap();
     router.add_host(domain("example.org")).unwrap();
     let bound = router.bind(THIRD, exact("muc.example.org"), kick_old()).unwrap();
-    assert_eq!(bound, Bound { replaced: vec![OLD], changes: vec![] });
-    let granted = Change::Bound { name: domain("muc.example.org"), conn: NEW };
+    assert_eq!(bound, BindOutcome { replaced: vec![OLD], changes: vec![] });
+    let granted = BindingChange::Bound { name: domain("muc.example.org"), conn: NEW };
     assert_eq!(router.unbind(THIRD), [granted]);
 }
 
@@ -283,24 +305,24 @@ fn what_the_kicked_one_leaves_goes_to_who_waited() {
     router.bind(OLD, prefix("a.b"), polite()).unwrap();
     router.bind(NEW, prefix("a"), polite()).unwrap();
     let changes = router.add_host(domain("b.x")).unwrap();
-    assert!(changes.contains(&Change::Waits { name: domain("a.b.x"), conn: NEW, holder: Some(OLD) }));
+    assert!(changes.contains(&BindingChange::Waits { name: domain("a.b.x"), conn: NEW, holder: Some(OLD) }));
     let bound = router.bind(THIRD, exact("a.b.b.x"), kick_old()).unwrap();
-    let granted = Change::Bound { name: domain("a.b.x"), conn: NEW };
-    assert_eq!(bound, Bound { replaced: vec![OLD], changes: vec![granted] });
+    let granted = BindingChange::Bound { name: domain("a.b.x"), conn: NEW };
+    assert_eq!(bound, BindOutcome { replaced: vec![OLD], changes: vec![granted] });
 }
 
 #[test]
 fn who_waited_first_gets_the_name_first() {
     let mut router = router(&[]);
     router.bind(OLD, exact("a.b.c.x"), polite()).unwrap();
-    router.bind(ConnId(7), prefix("a.b"), polite()).unwrap();
-    router.bind(ConnId(4), prefix("a"), polite()).unwrap();
+    router.bind(PortId(7), prefix("a.b"), polite()).unwrap();
+    router.bind(PortId(4), prefix("a"), polite()).unwrap();
     router.add_host(domain("c.x")).unwrap();
     router.add_host(domain("b.c.x")).unwrap();
     let name = || domain("a.b.c.x");
-    assert_eq!(router.unbind(OLD), [Change::Bound { name: name(), conn: ConnId(7) }]);
-    assert_eq!(router.unbind(ConnId(7)), [Change::Bound { name: name(), conn: ConnId(4) }]);
-    assert_eq!(router.unbind(ConnId(4)), []);
+    assert_eq!(router.unbind(OLD), [BindingChange::Bound { name: name(), conn: PortId(7) }]);
+    assert_eq!(router.unbind(PortId(7)), [BindingChange::Bound { name: name(), conn: PortId(4) }]);
+    assert_eq!(router.unbind(PortId(4)), []);
 }
 
 #[test]
@@ -333,12 +355,12 @@ fn a_new_host_whose_name_a_component_holds_is_refused() {
 fn a_prefix_waits_for_a_name_that_is_a_host_of_ours() {
     let mut router = router(&["muc.x"]);
     router.bind(OLD, prefix("muc"), polite()).unwrap();
-    let waits = Change::Waits { name: domain("muc.x"), conn: OLD, holder: None };
+    let waits = BindingChange::Waits { name: domain("muc.x"), conn: OLD, holder: None };
     assert_eq!(router.add_host(domain("x")), Ok(vec![waits]));
     assert_eq!(route(&router, "x", "muc.x"), Route::Host);
     let changes = router.remove_host(&domain("muc.x"));
-    let lost = Change::Lost { name: domain("muc.muc.x"), conn: OLD };
-    assert_eq!(changes, [lost, Change::Bound { name: domain("muc.x"), conn: OLD }]);
+    let lost = BindingChange::Lost { name: domain("muc.muc.x"), conn: OLD };
+    assert_eq!(changes, [lost, BindingChange::Bound { name: domain("muc.x"), conn: OLD }]);
 }
 
 #[test]
@@ -354,8 +376,8 @@ fn a_prefix_passes_over_a_host_with_which_it_makes_no_name() {
 #[test]
 fn terms_are_those_of_the_binding() {
     let mut router = router(&["localhost"]);
-    let terms = Arc::new(Terms { hidden: true, ..Terms::default() });
-    router.bind(OLD, exact("comp.example"), terms.clone()).unwrap();
-    assert!(Arc::ptr_eq(router.terms(OLD).unwrap(), &terms));
-    assert!(router.terms(NEW).is_none());
+    let policy = Arc::new(BindPolicy { hidden: true, ..BindPolicy::default() });
+    router.bind(OLD, exact("comp.example"), policy.clone()).unwrap();
+    assert!(Arc::ptr_eq(router.policy(OLD).unwrap(), &policy));
+    assert!(router.policy(NEW).is_none());
 }

@@ -20,7 +20,7 @@ pub use owned::OwnedStanza;
 
 /// The three kinds of stanza (RFC 6120, 8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum StanzaKind {
     /// A request, or the answer to one.
     Iq,
     /// Something pushed to somebody.
@@ -29,7 +29,7 @@ pub enum Kind {
     Presence,
 }
 
-impl Kind {
+impl StanzaKind {
     /// Which kind of stanza an element is, if any.
     pub(crate) fn of(head: &Head) -> Option<Self> {
         match head.top {
@@ -51,7 +51,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for StanzaKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Kind {
 #[derive(Clone)]
 pub struct Stanza<'b> {
     bytes: &'b [u8],
-    kind: Kind,
+    kind: StanzaKind,
     head: Head,
     to: Option<Jid<'b>>,
     from: Option<Jid<'b>>,
@@ -89,7 +89,7 @@ impl<'b> Stanza<'b> {
         header: &HeaderPrefixes,
         rooms: &mut Rooms,
     ) -> Option<Result<Self, AddressFault>> {
-        let kind = Kind::of(head)?;
+        let kind = StanzaKind::of(head)?;
         let addresses = addresses(bytes, head, rooms);
         Some(addresses.map(|addresses| Self::assemble(bytes, kind, head, header, addresses)))
     }
@@ -99,7 +99,7 @@ impl<'b> Stanza<'b> {
     #[inline(always)]
     pub(crate) fn assemble(
         bytes: &'b [u8],
-        kind: Kind,
+        kind: StanzaKind,
         head: &Head,
         header: &HeaderPrefixes,
         (to, from): (Option<Jid<'b>>, Option<Jid<'b>>),
@@ -116,7 +116,7 @@ impl<'b> Stanza<'b> {
 
     /// Iq, message or presence.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> StanzaKind {
         self.kind
     }
 
@@ -145,7 +145,7 @@ impl<'b> Stanza<'b> {
 
     /// Its `type`, unescaped.
     #[must_use]
-    pub fn type_(&self) -> Option<Cow<'b, str>> {
+    pub fn stanza_type(&self) -> Option<Cow<'b, str>> {
         self.head.type_.map(|value| text_of(self.bytes, value))
     }
 
@@ -169,8 +169,8 @@ impl<'b> Stanza<'b> {
     /// May an error answer it? Never an error itself, nor an iq's answer (RFC 6120, 8.3.1); of presence only
     /// what waits for a reaction: that without a type, `subscribe` and `probe`.
     #[must_use]
-    pub fn may_be_answered(&self) -> bool {
-        may_be_answered(self.kind.as_str(), self.known_type())
+    pub fn expects_reply(&self) -> bool {
+        expects_reply(self.kind.as_str(), self.known_type())
     }
 
     /// Its `type`, where that is one of those that mean something.
@@ -192,7 +192,7 @@ impl<'b> Stanza<'b> {
     #[must_use]
     pub fn turned_back(&self) -> Option<Self> {
         match (&self.to, &self.from) {
-            (Some(to), Some(from)) if self.may_be_answered() => Some(self.with_addresses(to, from)),
+            (Some(to), Some(from)) if self.expects_reply() => Some(self.with_addresses(to, from)),
             _ => None,
         }
     }
@@ -316,7 +316,7 @@ impl fmt::Debug for Stanza<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stanza")
             .field("kind", &self.kind)
-            .field("type", &self.type_())
+            .field("type", &self.stanza_type())
             .field("from", &self.from.as_ref().map(Jid::as_str))
             .field("to", &self.to.as_ref().map(Jid::as_str))
             .field("bytes", &self.bytes.len())
@@ -326,8 +326,8 @@ impl fmt::Debug for Stanza<'_> {
 
 /// Is it no iq, or one that RFC 6120 section 8.2.3 allows: with an id, one of the four types, and exactly one child in
 /// a request? Strict receivers end their stream over others.
-pub(crate) fn is_proper(bytes: &[u8], kind: Kind, head: &Head) -> bool {
-    kind != Kind::Iq
+pub(crate) fn is_proper(bytes: &[u8], kind: StanzaKind, head: &Head) -> bool {
+    kind != StanzaKind::Iq
         || (head.id.is_some()
             && match known_type(bytes, head) {
                 Some("get" | "set") => head.children == 1,
@@ -337,7 +337,7 @@ pub(crate) fn is_proper(bytes: &[u8], kind: Kind, head: &Head) -> bool {
 }
 
 /// May an error answer an element of that name and type?
-pub(crate) fn may_be_answered(name: &str, known_type: Option<&str>) -> bool {
+pub(crate) fn expects_reply(name: &str, known_type: Option<&str>) -> bool {
     match (name, known_type) {
         (_, Some("error")) | ("iq", Some("result")) => false,
         ("presence", kind) => matches!(kind, None | Some("subscribe" | "probe")),

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use super::{Kind, Rooms, Stanza, addresses};
+use super::{Rooms, Stanza, StanzaKind, addresses};
 use crate::jid::Jid;
 use crate::xml::scan::{Head, Value};
 use crate::xml::scope::HeaderPrefixes;
@@ -12,7 +12,7 @@ use crate::xml::scope::HeaderPrefixes;
 #[derive(Clone)]
 pub struct OwnedStanza {
     bytes: Box<[u8]>,
-    kind: Kind,
+    kind: StanzaKind,
     head: Head,
     prefixes: HeaderPrefixes,
     /// The addresses that are not as `bytes` have them: stamped, rewritten, or others.

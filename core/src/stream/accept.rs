@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::header::{Early, Prologue, Read, StreamHeader};
 use super::open::Open;
 use super::server::ServerStream;
-use crate::error::{Cause, StreamError, push_trailer};
+use crate::error::{StreamError, StreamErrorCause, push_trailer};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
 use crate::limits::Limits;
@@ -102,10 +102,10 @@ impl Acceptor {
 
     fn open(mut self, header: StreamHeader, out: &mut Vec<u8>) -> Result<Accepting, StreamError> {
         let domain = match header.to.as_deref() {
-            None => Err(StreamError::from(Cause::NoDomain)),
+            None => Err(StreamError::from(StreamErrorCause::NoDomain)),
             Some(to) => Domain::parse(to).map_err(|error| {
                 let asked = to.escape_debug().take(80).collect();
-                Cause::BadDomain { asked, error }.into()
+                StreamErrorCause::BadDomain { asked, error }.into()
             }),
         };
         match domain {
@@ -216,7 +216,7 @@ impl Handshaking {
             let Self { negotiation, header, domain, .. } = self;
             Shaking::Proved(Proved { negotiation, header, domain })
         } else {
-            Shaking::Failed(self.negotiation.fail(Cause::WrongHandshake.into(), out))
+            Shaking::Failed(self.negotiation.fail(StreamErrorCause::WrongHandshake.into(), out))
         }
     }
 
@@ -302,7 +302,7 @@ impl Negotiation {
 
     fn overdue(&self, now: Instant, step: &'static str) -> Option<StreamError> {
         let within = self.limits.negotiation_step;
-        (self.deadline <= now).then(|| Cause::SlowNegotiation { step, within }.into())
+        (self.deadline <= now).then(|| StreamErrorCause::SlowNegotiation { step, within }.into())
     }
 
     fn fail_before_header(&mut self, from: &Domain, error: StreamError, out: &mut Vec<u8>) -> StreamError {

@@ -4,10 +4,10 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::error::{Cause, StreamError};
+use crate::error::{StreamError, StreamErrorCause};
 use crate::jid::Domain;
 use crate::limits::Limits;
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::{Stanza, StanzaKind};
 use crate::time::Instant;
 use crate::xml::escape::push_attribute;
 
@@ -69,7 +69,7 @@ impl Alive {
         }
         if self.asked {
             self.deadline = None;
-            return Err(Cause::Silence { within: self.silence + self.answer }.into());
+            return Err(StreamErrorCause::Silence { within: self.silence + self.answer }.into());
         }
         self.pings += 1;
         out.extend_from_slice(b"<iq type='get'");
@@ -86,7 +86,7 @@ impl Alive {
     pub(super) fn is_own(stanza: &Stanza<'_>, own: &Domain) -> bool {
         let is_own =
             |address: Option<&crate::jid::Jid<'_>>| address.is_some_and(|jid| jid.as_str() == own.as_str());
-        stanza.kind() == Kind::Iq
+        stanza.kind() == StanzaKind::Iq
             && is_own(stanza.from())
             && is_own(stanza.to())
             && stanza.id().is_some_and(|id| id.starts_with(ID))

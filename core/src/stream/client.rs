@@ -10,7 +10,7 @@ use super::accept::push_initial_header;
 use super::alive::Alive;
 use super::header::Prologue;
 use super::open::{First, Open};
-use crate::error::{Cause, StreamCondition, StreamError, push_trailer};
+use crate::error::{StreamCondition, StreamError, StreamErrorCause, push_trailer};
 use crate::handshake::Secret;
 use crate::jid::Domain;
 use crate::limits::Limits;
@@ -85,7 +85,7 @@ impl Initiator {
                 Ok((taken, Some(mut header))) => {
                     let Some(id) = header.id.take() else {
                         push_trailer(out);
-                        let cause = Cause::Other("the server's stream header has no id");
+                        let cause = StreamErrorCause::Other("the server's stream header has no id");
                         return (taken, Initiating::Failed(cause.into()));
                     };
                     out.extend_from_slice(b"<handshake>");
@@ -124,7 +124,7 @@ impl Initiator {
             Stage::Failed(error) => return Err((**error).clone()),
         };
         let within = self.settings.limits.negotiation_step;
-        let error = StreamError::from(Cause::SlowNegotiation { step, within });
+        let error = StreamError::from(StreamErrorCause::SlowNegotiation { step, within });
         push_trailer(out);
         self.stage = Stage::Failed(Box::new(error.clone()));
         Err(error)
@@ -152,12 +152,13 @@ impl Settings {
                 (taken, Initiating::Established(Box::new(stream)))
             }
             Ok((taken, Some(First::ClosingTag))) => {
-                let cause = Cause::Other("the server ended the stream instead of accepting the handshake");
+                let cause =
+                    StreamErrorCause::Other("the server ended the stream instead of accepting the handshake");
                 let error = open.fail_by_peer(cause.into(), out);
                 (taken, Initiating::Failed(error))
             }
             Ok((taken, Some(_))) => {
-                let error = open.fail(Cause::NoHandshake.into(), out);
+                let error = open.fail(StreamErrorCause::NoHandshake.into(), out);
                 (taken, Initiating::Failed(error))
             }
             Err(error) => (0, Initiating::Failed(error)),
@@ -204,7 +205,7 @@ impl ClientStream {
     ///
     /// # Errors
     /// What ended the stream: a fault of the server's, which is in `out` then, or an error that the server
-    /// sent ([`Cause::Peer`]).
+    /// sent ([`StreamErrorCause::Peer`]).
     pub fn process<'b>(
         &mut self,
         now: Instant,
@@ -230,7 +231,9 @@ impl ClientStream {
                 self.open.close(out);
                 Some(ClientEvent::Closed)
             }
-            Some(First::OfStreams(_)) => return Err(self.open.fail(Cause::NestedStream.into(), out)),
+            Some(First::OfStreams(_)) => {
+                return Err(self.open.fail(StreamErrorCause::NestedStream.into(), out));
+            }
         };
         Ok(Step { consumed, event })
     }
@@ -337,7 +340,7 @@ fn peer_error(bytes: &[u8], head: &Head) -> StreamError {
             _ => {}
         }
     }
-    StreamError { condition, cause: Cause::Peer { text } }
+    StreamError { condition, cause: StreamErrorCause::Peer { text } }
 }
 
 #[cfg(test)]

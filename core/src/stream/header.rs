@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use rxml::error::EndOrError;
 use rxml::{Parse, RawEvent, RawParser};
 
-use crate::error::{Cause, StreamError};
+use crate::error::{StreamError, StreamErrorCause};
 use crate::limits::{Limits, MOST_PREFIXES};
 use crate::namespaces as ns;
 use crate::xml::XmlFault;
@@ -150,7 +150,9 @@ impl Prologue {
                 }
                 // It never says that the document has ended: that is for its reader to say.
                 Ok(None) | Err(EndOrError::NeedMoreData) => return Ok((taken, None)),
-                Err(EndOrError::Error(error)) => return Err(Cause::EarlyXml(fault_of(error)).into()),
+                Err(EndOrError::Error(error)) => {
+                    return Err(StreamErrorCause::EarlyXml(fault_of(error)).into());
+                }
             }
         }
     }
@@ -191,9 +193,9 @@ impl Prologue {
 
     fn over_limit(&self, limits: &Limits) -> StreamError {
         if self.header.is_none() {
-            Cause::LongHeader { limit: limits.header }.into()
+            StreamErrorCause::LongHeader { limit: limits.header }.into()
         } else {
-            Cause::LongNegotiation { limit: limits.negotiation }.into()
+            StreamErrorCause::LongNegotiation { limit: limits.negotiation }.into()
         }
     }
 
@@ -236,7 +238,7 @@ impl Prologue {
             RawEvent::Text(_, text) => match &mut self.handshake {
                 Some(handshake) => handshake.push_str(&text),
                 None if text.bytes().all(names::is_space) => {}
-                None => return Err(Cause::TextBetween.into()),
+                None => return Err(StreamErrorCause::TextBetween.into()),
             },
             event => self.tag_event(event, limits)?,
         }
@@ -272,13 +274,13 @@ impl Prologue {
             prefixes: prefixes.into(),
         };
         if tag.namespace(stream.prefixes.as_slice(), "") != ns::STREAMS || tag.name.local != "stream" {
-            return Err(Cause::NoStream.into());
+            return Err(StreamErrorCause::NoStream.into());
         }
         if tag.attribute("xmlns").as_deref() != Some(ns::COMPONENT) {
-            return Err(Cause::WrongNamespace.into());
+            return Err(StreamErrorCause::WrongNamespace.into());
         }
         if stream.prefixes.as_slice().len() > MOST_PREFIXES {
-            return Err(Cause::ManyPrefixes { limit: MOST_PREFIXES }.into());
+            return Err(StreamErrorCause::ManyPrefixes { limit: MOST_PREFIXES }.into());
         }
         self.header = Some(stream.prefixes.clone());
         Ok(Box::new(stream))
@@ -296,7 +298,7 @@ impl Prologue {
             self.handshake = Some(String::new());
             return Ok(None);
         }
-        Err(Cause::NoHandshake.into())
+        Err(StreamErrorCause::NoHandshake.into())
     }
 }
 
@@ -386,7 +388,7 @@ fn with_line_ends(input: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn early(fault: XmlFault) -> StreamError {
-    Cause::EarlyXml(fault).into()
+    StreamErrorCause::EarlyXml(fault).into()
 }
 
 /// What an error of rxml means to the peer. Its strings are no stable interface: the version is pinned to

@@ -29,9 +29,9 @@ mod tests;
 
 pub use accept::{Accepting, Acceptor, Handshaking, Opened, Proved, Shaking};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
-pub use server::{Event, Refused, ServerStream};
+pub use server::{Rejected, ServerEvent, ServerStream};
 
-pub use crate::stanza_error::Refusal;
+pub use crate::stanza_error::RejectReason;
 
 /// What one call of `process` did.
 #[derive(Debug)]

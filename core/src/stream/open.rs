@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::header::StreamHeader;
-use crate::error::{Cause, StreamError, push_trailer};
+use crate::error::{StreamError, StreamErrorCause, push_trailer};
 use crate::limits::Limits;
 use crate::stanza::Rooms;
 use crate::time::Instant;
@@ -150,7 +150,7 @@ impl Open {
             }
             Progress::StreamElement(element) => Ok((blanks, Some(First::OfStreams(element)))),
             Progress::Partial if element.len() >= self.limits.stanza => {
-                Err(Cause::BigStanza { limit: self.limits.stanza }.into())
+                Err(StreamErrorCause::BigStanza { limit: self.limits.stanza }.into())
             }
             Progress::Partial => {
                 self.start_clock(now);
@@ -178,7 +178,7 @@ impl Open {
             [b'<'] | [b'<', b'!'] => return Ok(Some(None)),
             [b'<', b'/', ..] => {}
             // A CDATA section is text.
-            [b'<', b'!', b'[', ..] => return Err(Cause::TextBetween.into()),
+            [b'<', b'!', b'[', ..] => return Err(StreamErrorCause::TextBetween.into()),
             [b'<', ..] => return Ok(None),
             [0..0x20, ..] => return Err(not_well_formed("a control character")),
             [byte, ..] if !byte.is_ascii() => {
@@ -187,10 +187,10 @@ impl Open {
                         Err(XmlError { fault: XmlFault::NotUtf8, at: 0 }.into())
                     }
                     Err(error) if error.valid_up_to() == 0 => Ok(Some(None)),
-                    _ => Err(Cause::TextBetween.into()),
+                    _ => Err(StreamErrorCause::TextBetween.into()),
                 };
             }
-            _ => return Err(Cause::TextBetween.into()),
+            _ => return Err(StreamErrorCause::TextBetween.into()),
         }
         const MOST_BLANKS: usize = 1024;
         let name = &element[2..];
@@ -278,7 +278,7 @@ impl Open {
             return Err((**error).clone());
         }
         if matches!(self.stanza_clock, Clock::Running(deadline) if deadline <= now) {
-            let cause = Cause::SlowStanza { within: self.limits.stanza_time };
+            let cause = StreamErrorCause::SlowStanza { within: self.limits.stanza_time };
             return Err(self.fail(cause.into(), out));
         }
         if self.keepalive_at.is_some_and(|at| at <= now) {

@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 
 use super::Step;
 use super::open::{First, Open};
-use crate::error::{Cause, StreamError};
+use crate::error::{StreamError, StreamErrorCause};
 use crate::jid::{Domain, Jid};
 use crate::limits::Limits;
 use crate::stanza::{
-    AddressFault, Kind, Rooms, Stanza, address, addresses, is_proper, known_type, may_be_answered,
+    AddressFault, Rooms, Stanza, StanzaKind, address, addresses, expects_reply, is_proper, known_type,
 };
-use crate::stanza_error::{Answer, ErrorText, ErrorType, Refusal, StanzaCondition, StanzaError, Value};
+use crate::stanza_error::{Answer, ErrorText, ErrorType, RejectReason, StanzaCondition, StanzaError, Value};
 use crate::time::Instant;
 use crate::xml::scan::{Head, StreamElement};
 use crate::xml::scope::{HeaderPrefixes, Namespace};
@@ -46,21 +46,21 @@ struct Peer {
 /// What came on a component's stream.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event<'b> {
+pub enum ServerEvent<'b> {
     /// A stanza with a valid `to` and a `from` that the component may use: route it. For a subdomain
     /// component only the prefix of `from` is checked; ask the router for the rest.
     Stanza(Stanza<'b>),
     /// An element that can't be routed. It was answered, in `out`, or dropped because nothing may answer it.
-    Refused(Refused),
+    Rejected(Rejected),
     /// The component ended the stream; our closing tag is in `out`.
     Closed,
 }
 
 /// An element that was not routed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Rejected {
     /// Why.
-    pub reason: Refusal,
+    pub reason: RejectReason,
     /// An error went back; else it was dropped, and is to be counted.
     pub answered: bool,
 }
@@ -104,7 +104,7 @@ impl ServerStream {
         now: Instant,
         input: &'b [u8],
         out: &mut Vec<u8>,
-    ) -> Result<Step<Event<'b>>, StreamError> {
+    ) -> Result<Step<ServerEvent<'b>>, StreamError> {
         let (consumed, first) = match self.open.next(now, input) {
             Ok(next) => next,
             Err(error) => return Err(self.open.fail(error, out)),
@@ -114,35 +114,35 @@ impl ServerStream {
             Some(First::Element(bytes)) => Some(self.element(bytes, out)),
             Some(First::ClosingTag | First::OfStreams(StreamElement::Error)) => {
                 self.open.close(out);
-                Some(Event::Closed)
+                Some(ServerEvent::Closed)
             }
             Some(First::OfStreams(StreamElement::Stream)) => {
-                return Err(self.open.fail(Cause::NestedStream.into(), out));
+                return Err(self.open.fail(StreamErrorCause::NestedStream.into(), out));
             }
         };
         Ok(Step { consumed, event })
     }
 
     #[inline(always)]
-    fn element<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<u8>) -> Event<'b> {
+    fn element<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<u8>) -> ServerEvent<'b> {
         let (head, rooms, prefixes) = self.open.parts();
         match self.peer.checked(bytes, head, rooms) {
             Ok((kind, to, from)) => {
                 let addresses = (Some(to), Some(from));
-                Event::Stanza(Stanza::assemble(bytes, kind, head, prefixes, addresses))
+                ServerEvent::Stanza(Stanza::assemble(bytes, kind, head, prefixes, addresses))
             }
             Err(reason) => {
                 let element = Refusable { bytes, head, prefixes };
                 let answered = self.peer.refuse(&element, rooms, &reason, out);
-                Event::Refused(Refused { reason, answered })
+                ServerEvent::Rejected(Rejected { reason, answered })
             }
         }
     }
 
     /// Refuses a stanza of this stream after all: its `from` is not the component's, as the router knows. The
     /// answer, where one may be given, goes to `out`.
-    pub fn refuse_sender(&mut self, stanza: &Stanza<'_>, out: &mut Vec<u8>) -> Refused {
-        let answered = stanza.may_be_answered();
+    pub fn refuse_sender(&mut self, stanza: &Stanza<'_>, out: &mut Vec<u8>) -> Rejected {
+        let answered = stanza.expects_reply();
         if answered {
             Answer {
                 name: stanza.kind().as_str(),
@@ -151,9 +151,9 @@ impl ServerStream {
                 to: &self.peer.own_address(),
                 id: stanza.written_id(),
             }
-            .append(&refused(&Refusal::ForeignFrom), out);
+            .append(&refused(&RejectReason::ForeignFrom), out);
         }
-        Refused { reason: Refusal::ForeignFrom, answered }
+        Rejected { reason: RejectReason::ForeignFrom, answered }
     }
 
     /// Answers a stanza of this stream with an error, in `out`, unless nothing may answer it; says whether
@@ -161,7 +161,7 @@ impl ServerStream {
     /// must not reach somebody who has asked for nothing.
     #[must_use = "a stanza that was not answered is to be counted"]
     pub fn answer(&mut self, stanza: &Stanza<'_>, error: &StanzaError<'_>, out: &mut Vec<u8>) -> bool {
-        let may = stanza.may_be_answered() && !self.is_closed();
+        let may = stanza.expects_reply() && !self.is_closed();
         if may {
             error.append_answer_to(stanza, out);
         }
@@ -231,8 +231,8 @@ impl ServerStream {
     }
 }
 
-fn refused(reason: &Refusal) -> StanzaError<'_> {
-    let text = ErrorText::Refused(reason);
+fn refused(reason: &RejectReason) -> StanzaError<'_> {
+    let text = ErrorText::Rejected(reason);
     StanzaError { condition: StanzaCondition::BadRequest, error_type: ErrorType::Modify, text }
 }
 
@@ -251,25 +251,25 @@ impl Peer {
         bytes: &'b [u8],
         head: &Head,
         rooms: &mut Rooms,
-    ) -> Result<(Kind, Jid<'b>, Jid<'b>), Refusal> {
-        let kind = Kind::of(head).ok_or(Refusal::NoStanza)?;
+    ) -> Result<(StanzaKind, Jid<'b>, Jid<'b>), RejectReason> {
+        let kind = StanzaKind::of(head).ok_or(RejectReason::NoStanza)?;
         let (to, from) = addresses(bytes, head, rooms).map_err(|fault| match fault {
-            AddressFault::To(error) => Refusal::BadTo(error),
-            AddressFault::From(error) => Refusal::BadFrom(error),
+            AddressFault::To(error) => RejectReason::BadTo(error),
+            AddressFault::From(error) => RejectReason::BadFrom(error),
         })?;
-        let to = to.ok_or(Refusal::NoTo)?;
+        let to = to.ok_or(RejectReason::NoTo)?;
         let from = match from {
             Some(from) if self.check_from && !self.is_ours(from.domain()) => {
-                return Err(Refusal::ForeignFrom);
+                return Err(RejectReason::ForeignFrom);
             }
             Some(from) => from,
-            None if self.is_subdomain => return Err(Refusal::NoFrom),
+            None if self.is_subdomain => return Err(RejectReason::NoFrom),
             None => {
-                let own = Jid::parse(self.domain.as_str()).map_err(Refusal::BadFrom)?;
+                let own = Jid::parse(self.domain.as_str()).map_err(RejectReason::BadFrom)?;
                 own.into_room(&mut rooms.from)
             }
         };
-        if is_proper(bytes, kind, head) { Ok((kind, to, from)) } else { Err(Refusal::ImproperIq) }
+        if is_proper(bytes, kind, head) { Ok((kind, to, from)) } else { Err(RejectReason::ImproperIq) }
     }
 
     /// May the component send from this domain, as far as the stream can tell?
@@ -286,17 +286,17 @@ impl Peer {
         &self,
         element: &Refusable<'_>,
         rooms: &mut Rooms,
-        reason: &Refusal,
+        reason: &RejectReason,
         out: &mut Vec<u8>,
     ) -> bool {
         let &Refusable { bytes, head, .. } = element;
         let name = core::str::from_utf8(head.name.local(bytes)).unwrap_or_default();
-        let answered = may_be_answered(name, known_type(bytes, head));
+        let answered = expects_reply(name, known_type(bytes, head));
         if answered {
             let to = head.to.and_then(|value| address(bytes, value, &mut rooms.to).ok());
-            let from = head.from.filter(|_| *reason != Refusal::ForeignFrom);
+            let from = head.from.filter(|_| *reason != RejectReason::ForeignFrom);
             let from = from.and_then(|value| address(bytes, value, &mut rooms.from).ok());
-            let namespace = head.namespace.filter(|_| *reason == Refusal::NoStanza);
+            let namespace = head.namespace.filter(|_| *reason == RejectReason::NoStanza);
             Answer {
                 name,
                 namespace: namespace.and_then(|namespace| element.namespace(namespace)),

@@ -44,7 +44,7 @@ fn run(header: &[u8], input: &[u8], cut: usize) -> (String, String) {
         loop {
             let Ok(step) = stream.process(T, &pending, &mut out) else { return text(delivered, out) };
             let more = step.event.is_some();
-            if let Some(Event::Stanza(stanza)) = &step.event {
+            if let Some(ServerEvent::Stanza(stanza)) = &step.event {
                 stanza.append_to(&mut delivered);
             }
             let consumed = step.consumed;
@@ -204,14 +204,14 @@ fn a_stanza_that_was_put_back_is_given_again() {
     let mut out = Vec::new();
     let input = b" <presence from='comp.example' to='p.example'/><presence/>";
     let step = stream.process(T, input, &mut out).unwrap();
-    assert!(matches!(step.event, Some(Event::Stanza(_))));
+    assert!(matches!(step.event, Some(ServerEvent::Stanza(_))));
     let again = step.consumed - stream.put_back();
     let step = stream.process(T, &input[again..], &mut out).unwrap();
-    let Some(Event::Stanza(stanza)) = step.event else { panic!() };
+    let Some(ServerEvent::Stanza(stanza)) = step.event else { panic!() };
     assert_eq!(stanza.raw(), b"<presence from='comp.example' to='p.example'/>");
     let rest = &input[again + step.consumed..];
     assert_eq!(rest, b"<presence/>");
-    assert!(matches!(stream.process(T, rest, &mut out).unwrap().event, Some(Event::Refused(_))));
+    assert!(matches!(stream.process(T, rest, &mut out).unwrap().event, Some(ServerEvent::Rejected(_))));
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_component_of_ours_meets_a_server_of_ours() {
     let Initiating::Established(mut client) = next else { panic!() };
     assert_eq!(&down[used..], b"<message/>");
     down.clear();
-    server.fail(crate::error::Cause::Shutdown.into(), &mut down);
+    server.fail(crate::error::StreamErrorCause::Shutdown.into(), &mut down);
     let error = client.process(T, &down, &mut up).unwrap_err();
     assert_eq!(alloc::format!("{error}"), "system-shutdown: the peer says: the server is shutting down");
 }
@@ -367,7 +367,7 @@ fn a_stream_that_has_ended_takes_what_comes_and_says_nothing() {
     stream.handle_eof();
     assert!(stream.is_closed() && stream.poll_timeout().is_none());
     stream.close(&mut out);
-    stream.fail(crate::error::Cause::Shutdown.into(), &mut out);
+    stream.fail(crate::error::StreamErrorCause::Shutdown.into(), &mut out);
     let step = stream.process(T, b"<message/>", &mut out).unwrap();
     assert_eq!((step.consumed, step.event.is_none(), &*out), (10, true, &b""[..]));
     stream.release();

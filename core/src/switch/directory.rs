@@ -4,12 +4,12 @@ use alloc::collections::BTreeMap;
 use core::fmt;
 
 use crate::jid::Domain;
-use crate::router::{ConnId, Router};
+use crate::router::{PortId, Router};
 
 /// The ports of a switch, and their names. A [`Switch`](super::Switch) keeps it; only the core looks inside.
 pub struct Directory<P> {
     pub(crate) router: Router,
-    pub(crate) ports: BTreeMap<ConnId, P>,
+    pub(crate) ports: BTreeMap<PortId, P>,
     next: u64,
     pub(super) shutting_down: bool,
 }
@@ -20,8 +20,8 @@ impl<P> Directory<P> {
     }
 
     /// An id that no port has had.
-    pub(super) fn next_id(&mut self) -> ConnId {
-        let id = ConnId(self.next);
+    pub(super) fn next_id(&mut self) -> PortId {
+        let id = PortId(self.next);
         self.next += 1;
         id
     }

@@ -5,9 +5,12 @@ use alloc::sync::Arc;
 use core::cell::RefCell;
 use core::fmt;
 
-use super::{Directory, PortInfo, Switch, SwitchConfig, SwitchShared};
+use super::directory::Directory;
+use super::ports::Switch;
+use super::shared::{PortInfo, SwitchShared};
+use crate::config::SwitchConfig;
 use crate::queue::Queue;
-use crate::router::ConnId;
+use crate::router::PortId;
 
 /// A switch that one thread owns: for a loop of your own, a simulation, a test, or a build without `std`.
 ///
@@ -17,8 +20,8 @@ use crate::router::ConnId;
 pub struct LocalSwitch {
     shared: SwitchShared,
     directory: RefCell<Directory<LocalPort>>,
-    queues: RefCell<BTreeMap<ConnId, Entry>>,
-    woken: RefCell<VecDeque<ConnId>>,
+    queues: RefCell<BTreeMap<PortId, Entry>>,
+    woken: RefCell<VecDeque<PortId>>,
     /// How often the directory was looked at.
     #[cfg(test)]
     pub(crate) reads: core::cell::Cell<usize>,
@@ -49,7 +52,7 @@ impl LocalSwitch {
     }
 
     /// The next connection that others have left something for: stanzas, room, or an order to end. `None`: none.
-    pub fn poll_wake(&self) -> Option<ConnId> {
+    pub fn poll_wake(&self) -> Option<PortId> {
         let id = self.woken.borrow_mut().pop_front()?;
         if let Some(entry) = self.queues.borrow_mut().get_mut(&id) {
             entry.woken = false;
@@ -88,7 +91,7 @@ impl Switch for LocalSwitch {
         match self.queues.borrow_mut().get_mut(&port.id) {
             Some(entry) => use_it(&mut entry.queue),
             // It is over, and another port still refers to it.
-            None => use_it(&mut Queue::new(Arc::clone(&self.shared.pool), Arc::clone(&self.shared.partial))),
+            None => use_it(&mut self.shared.new_queue()),
         }
     }
 

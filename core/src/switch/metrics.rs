@@ -5,7 +5,7 @@ use crate::sync::{AtomicU64, Ordering};
 macro_rules! counts {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// What is counted. A stanza taken from a component adds to exactly one of `Delivered`, `Answered`,
-        /// `Bounced`, `Refused` and `Dropped…`; one that was put into a queue and never sent adds to `Unsent…` as well.
+        /// `Bounced`, `Rejected` and `Dropped…`; one that was put into a queue and never sent adds to `Unsent…` as well.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Metric { $($(#[$doc])* $variant,)* }
@@ -31,9 +31,9 @@ counts! {
     /// Stanzas answered with an error because they could not be delivered.
     Bounced = "bounced",
     /// Elements refused with an error: no stanza, a bad address, an improper iq.
-    Refused = "refused",
+    Rejected = "rejected",
     /// Elements that were refused and that no error may answer.
-    DroppedRefused = "dropped_refused",
+    DroppedRejected = "dropped_rejected",
     /// Stanzas that could not be delivered and that no error may answer.
     DroppedUndeliverable = "dropped_undeliverable",
     /// Stanzas for a host of ours that need no answer.

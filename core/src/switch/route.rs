@@ -2,7 +2,8 @@
 
 use alloc::string::String;
 
-use super::{Directory, PortInfo};
+use super::directory::Directory;
+use super::shared::PortInfo;
 use crate::router::{Destination, Holder};
 
 /// Where stanzas from one domain to another go.
@@ -79,14 +80,14 @@ impl<P: Clone> Directory<P> {
             })
         };
         // The stream has checked a component with a name of its own; what it sent before it was replaced goes on.
-        let check_from = source.listener.terms.check_from;
+        let check_from = source.listener.policy.check_from;
         if check_from && has_prefix && sender() != SenderStatus::Bound {
             return Route::ForeignFrom;
         }
         match self.router.route_domain(to) {
-            Destination::Component(id, terms) => self.ports.get(&id).map_or(Route::Away, |port| {
+            Destination::Component(id, policy) => self.ports.get(&id).map_or(Route::Away, |port| {
                 let port = port.clone();
-                if terms.access.is_everyone() {
+                if policy.access.is_everyone() {
                     Route::Open(port)
                 } else {
                     // A checked sender speaks for its own names, and a host's name is never a component's.

@@ -1,7 +1,8 @@
 //! What becomes of stanzas whose receiver ends before they are sent.
 
-use super::{Metric, Switch};
-use crate::error::Cause;
+use super::metrics::Metric;
+use super::ports::Switch;
+use crate::error::StreamErrorCause;
 use crate::limits::Limits;
 use crate::queue::Offer;
 use crate::stanza::{Rooms, Stanza};
@@ -15,7 +16,7 @@ use crate::xml::scope::HeaderPrefixes;
 pub(crate) fn bounce_unsent<'b, S: Switch>(
     switch: &S,
     now: Instant,
-    cause: Option<&Cause>,
+    cause: Option<&StreamErrorCause>,
     stanzas: impl Iterator<Item = &'b [u8]>,
 ) -> u64 {
     // Made once for all of them.
@@ -28,7 +29,7 @@ pub(crate) fn bounce_unsent<'b, S: Switch>(
             dropped += 1;
         }
     }
-    if matches!(cause, Some(Cause::Replaced)) {
+    if matches!(cause, Some(StreamErrorCause::Replaced)) {
         switch.metrics().add(Metric::UnsentReplaced, bounced + dropped);
     } else {
         switch.metrics().add(Metric::UnsentBounced, bounced);
@@ -56,7 +57,7 @@ fn return_to_sender<S: Switch>(switch: &S, now: Instant, reader: &mut Reader, by
         return None;
     };
     let stanza = Stanza::new(bytes, scan.head(), &HeaderPrefixes::Usual, rooms)?.ok()?;
-    if !stanza.may_be_answered() {
+    if !stanza.expects_reply() {
         return None;
     }
     let sender = stanza.from()?;

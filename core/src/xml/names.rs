@@ -1,7 +1,7 @@
 //! Characters: what may stand in text, in names, and in a namespace name.
 
 use super::XmlFault;
-use crate::words;
+use crate::bytes;
 
 /// Byte classes, one look-up each.
 pub(super) const NAME_START: u8 = 1;
@@ -113,18 +113,18 @@ fn is_fifth_edition_name_char(c: char) -> bool {
 pub(super) fn is_portable_namespace(name: &[u8]) -> bool {
     // Nearly all are of letters, digits and the marks between them; what may be others is asked byte by byte.
     let suspects = |word| {
-        words::below(word, b'!')
-            | words::from(word, b'{')
-            | words::equal_but_2(word, b'>')
-            | words::equal_but_2(word, b'^')
-            | words::equal(word, b'"')
-            | words::equal(word, b'`')
-            | words::not_ascii(word)
+        bytes::below(word, b'!')
+            | bytes::from(word, b'{')
+            | bytes::equal_but_2(word, b'>')
+            | bytes::equal_but_2(word, b'^')
+            | bytes::equal(word, b'"')
+            | bytes::equal(word, b'`')
+            | bytes::not_ascii(word)
     };
     let is_allowed = |byte: u8| CLASS[byte as usize] & NAMESPACE != 0;
     let mut at = 0;
     loop {
-        at = words::find(name, at, suspects, |byte| !is_allowed(byte));
+        at = bytes::find(name, at, suspects, |byte| !is_allowed(byte));
         match name.get(at) {
             None => return true,
             Some(&byte) if is_allowed(byte) => at += 1,

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::XmlFault;
 use super::names::{self, CLASS, NAME, NAME_START, is_space};
 use super::text::{self, Oddities};
+use crate::bytes;
 use crate::limits::Limits;
-use crate::words;
 
 /// A part of a stanza, by its offsets from the stanza's `<`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -247,7 +247,7 @@ fn value(
 ) -> Result<Option<(usize, bool)>, XmlFault> {
     let mut plain = true;
     loop {
-        at = words::find(bytes, at, |word| specials(word, quote), |byte| is_special(byte, quote));
+        at = bytes::find(bytes, at, |word| specials(word, quote), |byte| is_special(byte, quote));
         let Some(&byte) = bytes.get(at) else { return Ok(None) };
         let next = match byte {
             _ if byte == quote => return Ok(Some((at, plain))),
@@ -280,8 +280,8 @@ fn is_special(byte: u8, quote: u8) -> bool {
 
 #[inline(always)]
 fn specials(word: u64, quote: u8) -> u64 {
-    let markup = words::equal(word, b'<') | words::equal(word, b'&') | words::equal(word, quote);
-    markup | words::below(word, b' ') | words::not_ascii(word)
+    let markup = bytes::equal(word, b'<') | bytes::equal(word, b'&') | bytes::equal(word, quote);
+    markup | bytes::below(word, b' ') | bytes::not_ascii(word)
 }
 
 /// Checks the name that begins at `start`; `None` where `bytes` ends in it.

@@ -2,7 +2,7 @@
 
 use super::XmlFault;
 use super::names::{self, is_char};
-use crate::words;
+use crate::bytes;
 
 /// What a piece of character data holds that is handed on only after `rewrite` has written it anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(super) fn check_cdata(
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     loop {
         at = skip_blocks(bytes, at);
-        at = words::find(bytes, at, specials, is_special);
+        at = bytes::find(bytes, at, specials, is_special);
         if !matches!(bytes.get(at), Some(b'\n' | b'\t')) {
             return at;
         }
@@ -130,10 +130,10 @@ fn is_special(byte: u8) -> bool {
 #[inline(always)]
 fn specials(word: u64) -> u64 {
     // '<' and '>' differ in one bit.
-    words::below(word, b' ')
-        | words::equal(word, b'&')
-        | words::equal_but_2(word, b'>')
-        | words::not_ascii(word)
+    bytes::below(word, b' ')
+        | bytes::equal(word, b'&')
+        | bytes::equal_but_2(word, b'>')
+        | bytes::not_ascii(word)
 }
 
 /// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.
@@ -147,7 +147,7 @@ pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result
     }
     let rest = &bytes[at..];
     // Blanks and letters between are taken along: a look for each word would cost more than the words.
-    let stretch = &rest[..words::find(rest, 0, stretch_ends, ends_stretch)];
+    let stretch = &rest[..bytes::find(rest, 0, stretch_ends, ends_stretch)];
     let (valid, rest_is) = match core::str::from_utf8(stretch) {
         Ok(_) => (stretch.len(), Rest::Fine),
         Err(error) if error.error_len().is_none() && stretch.len() == rest.len() => {
@@ -173,9 +173,9 @@ fn ends_stretch(byte: u8) -> bool {
 
 #[inline(always)]
 fn stretch_ends(word: u64) -> u64 {
-    let quotes = words::equal(word, b'\'') | words::equal(word, b'"');
-    let markup = words::equal(word, b'&') | words::equal_but_2(word, b'>');
-    (quotes | markup | words::below(word, b' ')) & !words::not_ascii(word)
+    let quotes = bytes::equal(word, b'\'') | bytes::equal(word, b'"');
+    let markup = bytes::equal(word, b'&') | bytes::equal_but_2(word, b'>');
+    (quotes | markup | bytes::below(word, b' ')) & !bytes::not_ascii(word)
 }
 
 /// What follows the valid part of a stretch that is not ASCII.

@@ -12,7 +12,7 @@ use std::time::{Instant as Clock, SystemTime};
 use enjamb_core::connection::{Budget, Connection, Progress};
 use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
-use enjamb_core::router::ConnId;
+use enjamb_core::router::PortId;
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
 use enjamb_core::{Instant, Now, Secret, StreamId};
 use mio::net::{TcpListener, TcpStream};
@@ -39,17 +39,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut socket, LISTENER, Interest::READABLE)?;
     let (mut events, origin) = (Events::with_capacity(1024), Clock::now());
-    let mut links: BTreeMap<ConnId, Link> = BTreeMap::new();
+    let mut links: BTreeMap<PortId, Link> = BTreeMap::new();
     loop {
         let due = links.values().filter_map(|link| link.connection.poll_timeout()).min();
         poll.poll(&mut events, due.map(|at| at.since(now(origin).monotonic)))?;
         let now = now(origin);
 
         // Those whose socket is ready, and those whose time has come.
-        let mut turn: Vec<ConnId> = Vec::new();
+        let mut turn: Vec<PortId> = Vec::new();
         for event in &events {
             if event.token() != LISTENER {
-                turn.push(ConnId(event.token().0 as u64));
+                turn.push(PortId(event.token().0 as u64));
                 continue;
             }
             while let Ok((mut socket, _)) = socket.accept() {

@@ -8,7 +8,8 @@ use enjamb_core::connection::CloseReason;
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::{Component, SendError};
+use super::error::SendError;
+use super::handle::Component;
 
 impl Stream for Component {
     type Item = OwnedStanza;

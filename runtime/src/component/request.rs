@@ -1,14 +1,15 @@
 //! An iq request of a component, and the one stanza that answers it (RFC 6120, 8.2.3).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use enjamb_core::jid::Jid;
-use enjamb_core::{Instant, Kind, OwnedStanza, Stanza, push_attribute};
+use enjamb_core::{OwnedStanza, push_attribute};
 
-use super::{Component, SendError, State};
+use super::error::{RequestError, SendError};
+use super::handle::Component;
+use super::requests::Answer;
 
 /// What is asked, of whom, and for how long an answer is waited for.
 ///
@@ -72,121 +73,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Why a request has no result.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The request was not sent: its payload is not one well-formed element or too long, or the stream has ended.
-    #[error(transparent)]
-    NotSent(#[from] SendError),
-    /// The answer is an error.
-    #[error("the request was answered with an error")]
-    Refused(OwnedStanza),
-    /// No answer came within this time.
-    #[error("no answer came within {0:?}")]
-    Late(Duration),
-    /// The stream ended before the answer came.
-    #[error("the stream ended before the answer came")]
-    Ended,
-}
-
-/// Requests that wait for their answers. Each has a waker of its own, so that an answer wakes one of them and not all.
-#[derive(Default)]
-pub(crate) struct Requests {
-    last: u64,
-    by_number: BTreeMap<u64, Pending>,
-    /// Those whose time has not begun: the connection knows the time.
-    new: Vec<u64>,
-    /// Those that wait, by when they are late.
-    deadlines: BTreeSet<(Instant, u64)>,
-}
-
-struct Pending {
-    /// Whom only the answer may come from.
-    peer: String,
-    timeout: Duration,
-    deadline: Option<Instant>,
-    answer: Option<OwnedStanza>,
-    is_late: bool,
-    waker: Option<Waker>,
-}
-
-impl Requests {
-    fn insert(&mut self, number: u64, peer: String, timeout: Duration) {
-        let pending = Pending { peer, timeout, deadline: None, answer: None, is_late: false, waker: None };
-        self.by_number.insert(number, pending);
-        self.new.push(number);
-    }
-
-    fn remove(&mut self, number: u64) {
-        if let Some(Pending { deadline: Some(deadline), .. }) = self.by_number.remove(&number) {
-            self.deadlines.remove(&(deadline, number));
-        }
-    }
-
-    /// The wakers of all, since the stream has ended.
-    pub(crate) fn wakers(&mut self) -> impl Iterator<Item = Waker> {
-        self.by_number.values_mut().filter_map(|pending| pending.waker.take())
-    }
-}
-
-impl State {
-    /// Gives a stanza to the request that it answers, if it is the answer to one.
-    pub(crate) fn answer(&mut self, stanza: &Stanza<'_>, id_prefix: &str) -> bool {
-        if self.requests.by_number.is_empty() || stanza.kind() != Kind::Iq {
-            return false;
-        }
-        let (Some(id), Some(from)) = (stanza.id(), stanza.from()) else { return false };
-        let Some(number) = id.strip_prefix(id_prefix).and_then(|number| number.parse().ok()) else {
-            return false;
-        };
-        let Some(pending) = self.requests.by_number.get_mut(&number) else { return false };
-        let is_answer = matches!(stanza.type_().as_deref(), Some("result" | "error"));
-        let is_waiting = pending.answer.is_none() && !pending.is_late;
-        if !is_answer || !is_waiting || pending.peer != from.as_str() {
-            return false;
-        }
-        pending.answer = Some(OwnedStanza::new(stanza));
-        let (deadline, waker) = (pending.deadline, pending.waker.take());
-        if let Some(deadline) = deadline {
-            self.requests.deadlines.remove(&(deadline, number));
-        }
-        self.to_wake.extend(waker);
-        true
-    }
-
-    /// Starts the time of requests that are new.
-    pub(crate) fn start_requests(&mut self, now: Instant) {
-        let Requests { by_number, new, deadlines, .. } = &mut self.requests;
-        for number in new.drain(..) {
-            if let Some(pending) = by_number.get_mut(&number) {
-                let deadline = now + pending.timeout;
-                pending.deadline = Some(deadline);
-                deadlines.insert((deadline, number));
-            }
-        }
-    }
-
-    /// When the next request is late.
-    pub(crate) fn request_timeout(&self) -> Option<Instant> {
-        self.requests.deadlines.first().map(|(deadline, _)| *deadline)
-    }
-
-    /// Gives up on requests that are late.
-    pub(crate) fn expire_requests(&mut self, now: Instant) {
-        let Requests { by_number, deadlines, .. } = &mut self.requests;
-        while let Some(&(deadline, number)) = deadlines.first()
-            && deadline <= now
-        {
-            deadlines.pop_first();
-            if let Some(pending) = by_number.get_mut(&number) {
-                pending.is_late = true;
-                self.to_wake.extend(pending.waker.take());
-            }
-        }
-    }
-}
-
 /// Forgets a request whose future is dropped or done.
 struct Forget<'a>(&'a Component, u64);
 
@@ -210,8 +96,7 @@ impl Component {
         let peer = request.to.as_str().to_owned();
         let (number, iq) = {
             let mut state = self.shared.lock();
-            state.requests.last += 1;
-            let number = state.requests.last;
+            let number = state.requests.next_number();
             let own = self.shared.own.as_ref().map(|own| own.as_str());
             let iq = request.to_iq(&format!("{}{number}", self.shared.id_prefix), own)?;
             state.requests.insert(number, peer, timeout);
@@ -243,20 +128,14 @@ impl Component {
     ) -> Poll<Result<OwnedStanza, RequestError>> {
         let mut state = self.shared.lock();
         let has_ended = state.ended.is_some();
-        let Some(pending) = state.requests.by_number.get_mut(&number) else {
-            return Poll::Ready(Err(RequestError::Ended));
-        };
-        match pending.answer.take() {
-            Some(answer) if answer.as_stanza().type_().as_deref() == Some("error") => {
+        match state.requests.poll(number, cx.waker()) {
+            Answer::Came(answer) if answer.as_stanza().stanza_type().as_deref() == Some("error") => {
                 Poll::Ready(Err(RequestError::Refused(answer)))
             }
-            Some(answer) => Poll::Ready(Ok(answer)),
-            None if pending.is_late => Poll::Ready(Err(RequestError::Late(timeout))),
-            None if has_ended => Poll::Ready(Err(RequestError::Ended)),
-            None => {
-                pending.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            Answer::Came(answer) => Poll::Ready(Ok(answer)),
+            Answer::Late => Poll::Ready(Err(RequestError::Late(timeout))),
+            Answer::Awaited if !has_ended => Poll::Pending,
+            Answer::Awaited | Answer::Forgotten => Poll::Ready(Err(RequestError::Ended)),
         }
     }
 }

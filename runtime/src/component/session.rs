@@ -7,9 +7,9 @@ use std::{io, mem};
 
 use enjamb_core::connection::{Budget, CloseReason, ConnectionEvent, Progress};
 use enjamb_core::stream::{ClientEvent, ClientStream, Initiating, Initiator};
-use enjamb_core::{Cause, Instant, Limits, Now, OwnedStanza, Stanza, StreamError};
+use enjamb_core::{Instant, Limits, Now, OwnedStanza, Stanza, StreamError, StreamErrorCause};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::driver::Session;
 
 /// The component's side of a connection.
@@ -154,7 +154,7 @@ impl ComponentSession {
         let Self { shared, phase, output, .. } = self;
         let mut state = shared.lock();
         state.driver.clone_from(&self.waker);
-        state.start_requests(now);
+        state.requests.start(now);
         let Phase::Open(stream) = phase else {
             if state.closing && state.ended.is_none() {
                 state.end(CloseReason::ByUs);
@@ -237,7 +237,7 @@ impl Session for ComponentSession {
         match &self.phase {
             Phase::Initiating(initiator) => Some(initiator.poll_timeout()),
             Phase::Open(stream) => {
-                let late = self.shared.lock().request_timeout();
+                let late = self.shared.lock().requests.poll_timeout();
                 [stream.poll_timeout(), self.close_by, late].into_iter().flatten().min()
             }
             Phase::Ended => None,
@@ -263,7 +263,8 @@ impl Session for ComponentSession {
             self.end(CloseReason::ByPeer);
         } else {
             self.fail(
-                Cause::Other("the server closed the connection before it accepted the component").into(),
+                StreamErrorCause::Other("the server closed the connection before it accepted the component")
+                    .into(),
             );
         }
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::Domain;
-use enjamb_core::router::Terms;
+use enjamb_core::router::BindPolicy;
 use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_core::{Instant, Secret, StreamCondition, StreamId};
 
@@ -121,7 +121,7 @@ fn answered_in_a_turn(others: usize, hidden: bool, payload: &str, requests: usiz
     let switch = switch();
     let listener = || {
         let mut listener = listener();
-        listener.terms = Arc::new(Terms { hidden, ..Terms::default() });
+        listener.policy = Arc::new(BindPolicy { hidden, ..BindPolicy::default() });
         listener
     };
     let _others: Vec<_> =

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::{Domain, Jid};
-use enjamb_core::{Cause, ElementCheck, Limits, NotOneElement, Secret, XmlError, XmlFault};
+use enjamb_core::{ElementCheck, Limits, NotOneElement, Secret, StreamErrorCause, XmlError, XmlFault};
 
 use crate::{ComponentSettings, ConnectError, Request, RequestError, SendError};
 
 #[test]
 fn connect_errors_have_their_words() {
-    let refused = ConnectError::Refused(CloseReason::Error(Cause::Shutdown.into()));
+    let refused = ConnectError::Refused(CloseReason::Error(StreamErrorCause::Shutdown.into()));
     assert_eq!(
         refused.to_string(),
         "the server refused the component: system-shutdown: the server is shutting down"

@@ -269,8 +269,8 @@ impl World {
             Metric::Delivered,
             Metric::Answered,
             Metric::Bounced,
-            Metric::Refused,
-            Metric::DroppedRefused,
+            Metric::Rejected,
+            Metric::DroppedRejected,
             Metric::DroppedUndeliverable,
             Metric::DroppedByHost,
         ]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use enjamb_core::OwnedStanza;
 use enjamb_core::jid::Jid;
-use enjamb_core::router::{ConflictBehaviour, Terms};
+use enjamb_core::router::{BindPolicy, ConflictBehaviour};
 use enjamb_core::switch::Switch;
 use enjamb_runtime::{Backoff, Component, ConnectError, Reconnect, Request, RequestError, Timer};
 use futures_util::{SinkExt, StreamExt, stream};
@@ -222,8 +222,8 @@ pub async fn come_back<R: Runtime>(runtime: R) -> Vec<String> {
 /// A component that another one replaces waits longer, too, before it takes the name back.
 pub async fn replaced<R: Runtime>(runtime: R) -> Vec<String> {
     let mut stage = Stage::new(runtime.clone());
-    let terms = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
-    stage.listener.terms = Arc::new(terms);
+    let terms = BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() };
+    stage.listener.policy = Arc::new(terms);
     let mut backoff = Backoff::default();
     backoff.first = Duration::from_millis(1);
     backoff.refused = Duration::from_millis(150);

@@ -132,7 +132,7 @@ pub(super) fn kind_of(end: &CloseReason) -> String {
 pub(super) fn shown(stanza: &Stanza<'_>) -> String {
     let from = stanza.from().map_or("nobody", |from| from.as_str());
     let content = String::from_utf8_lossy(stanza.content()).into_owned();
-    if stanza.type_().as_deref() != Some("error") {
+    if stanza.stanza_type().as_deref() != Some("error") {
         return format!("{from}: {content}");
     }
     let error = content.split_once("<error").and_then(|(_, error)| error.split_once("><")).expect("an error");

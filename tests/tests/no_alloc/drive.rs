@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use enjamb_core::host::HostInfo;
-use enjamb_core::router::{DomainPattern, Terms};
+use enjamb_core::router::{BindPolicy, DomainPattern};
 use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_core::{Secret, StreamId};
 use enjamb_runtime::{ServerConnection, SharedSwitch};
@@ -35,9 +35,9 @@ struct World {
     ends: Vec<Rc<Far>>,
 }
 
-fn listener(terms: Terms) -> ListenerConfig {
+fn listener(policy: BindPolicy) -> ListenerConfig {
     let mut listener = ListenerConfig::new(Secret::new("s"));
-    listener.terms = Arc::new(terms);
+    listener.policy = Arc::new(policy);
     listener
 }
 
@@ -59,7 +59,7 @@ impl World {
     fn new() -> Self {
         let mut world = Self::empty();
         for name in ["comp.example", "peer.example", "bücher.example"] {
-            world.connect(&header(name), listener(Terms::default()));
+            world.connect(&header(name), listener(BindPolicy::default()));
         }
         world.connect(&header("closed.example"), listener(closed()));
         world.switch.set_known(vec![DomainPattern::parse("down.example").unwrap()]);
@@ -187,10 +187,10 @@ fn all_paths_by_turns_allocate_nothing() {
 #[test]
 fn more_receivers_by_turns_than_a_connection_remembers_allocate_nothing() {
     let mut world = World::empty();
-    world.connect(&header("comp.example"), listener(Terms::default()));
+    world.connect(&header("comp.example"), listener(BindPolicy::default()));
     let names: Vec<_> = (1..=20).map(|length| format!("{}.example", "b".repeat(length))).collect();
     for (i, name) in names.iter().enumerate() {
-        let terms = if i % 2 == 0 { Terms::default() } else { closed() };
+        let terms = if i % 2 == 0 { BindPolicy::default() } else { closed() };
         world.connect(&header(name), listener(terms));
     }
     let stanza = |name: &String| format!("<message from='comp.example' to='{name}'/>");
@@ -239,7 +239,7 @@ fn what_is_long_or_odd_costs_a_few() {
     let allow =
         Clause { acl: vec![Pattern { scope: Scope::All, conditions: Vec::new() }], verdict: Verdict::Allow };
     let access = Rule { clauses: vec![deny, allow] }.into();
-    world.connect(&header("ruled.example"), listener(Terms { access, ..Terms::default() }));
+    world.connect(&header("ruled.example"), listener(BindPolicy { access, ..BindPolicy::default() }));
     let (labels, long) = ("xn--bcher-kva.".repeat(9), "a".repeat(5000));
     for (stanza, goes, most) in [
         (format!("<message to='{labels}example'/>"), Goes::Back("no component serves"), 8),
@@ -261,8 +261,8 @@ fn what_is_long_or_odd_costs_a_few() {
 fn a_prefix_that_does_not_speak_for_a_name_costs_nothing() {
     let mut world = World::empty();
     let prefix = header("comp").replace("to=", "is_subdomain='true' to=");
-    world.connect(&prefix, listener(Terms::default()));
-    world.connect(&header("peer.example"), listener(Terms::default()));
+    world.connect(&prefix, listener(BindPolicy::default()));
+    world.connect(&header("peer.example"), listener(BindPolicy::default()));
     for (stanza, goes) in [
         ("<message from='comp.host.example' to='peer.example'/>", Goes::There("from='comp.host.example'")),
         ("<message from='comp.other.example' to='peer.example'/>", Goes::Back("to='comp.host.example'")),
@@ -277,7 +277,7 @@ fn a_prefix_that_does_not_speak_for_a_name_costs_nothing() {
 /// A world with a receiver that takes little, and is stuck.
 fn stuck(mark: usize) -> World {
     let mut world = World::new();
-    let mut narrow = listener(Terms::default());
+    let mut narrow = listener(BindPolicy::default());
     narrow.queue_mark = mark;
     world.connect(&header("narrow.example"), narrow);
     world.ends[4].is_stuck.set(true);
@@ -327,7 +327,7 @@ fn a_pool_that_is_used_up_costs_nothing() {
 #[test]
 fn a_stanza_that_its_receiver_takes_for_too_long_costs_nothing() {
     let mut world = World::new();
-    let mut short = listener(Terms::default());
+    let mut short = listener(BindPolicy::default());
     Arc::make_mut(&mut short.limits).stanza = 64;
     world.connect(&header("narrow.example"), short);
     let count = world.count(TO_NARROW.repeat(BATCH).as_bytes());
@@ -338,7 +338,7 @@ fn a_stanza_that_its_receiver_takes_for_too_long_costs_nothing() {
 /// Allocations of an end that finds so many stanzas unsent.
 fn end_with_unsent(stanzas: usize) -> usize {
     let mut world = World::new();
-    let mut few = listener(Terms::default());
+    let mut few = listener(BindPolicy::default());
     few.max_queue = NonZeroUsize::new(stanzas);
     world.connect(&header("narrow.example"), few);
     // Its own outbox has room for as many errors.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use enjamb_core::router::Terms;
+use enjamb_core::router::BindPolicy;
 use enjamb_server::access::{Clause, Condition, Glob, JidField, Matcher, Pattern, Rule, Scope, Verdict};
 use enjamb_tests::corpus::proof;
 
@@ -32,7 +32,7 @@ pub(crate) enum Goes {
 use Goes::{Back, Nowhere, There};
 
 /// Whom the rule of `closed.example` denies: a rule with every kind of condition.
-pub(crate) fn closed() -> Terms {
+pub(crate) fn closed() -> BindPolicy {
     let condition = |field, matcher| Condition { field, matcher };
     let conditions = vec![
         condition(JidField::User, Matcher::Glob(Glob::parse("rome*").expect("it is a glob"))),
@@ -46,7 +46,7 @@ pub(crate) fn closed() -> Terms {
         Clause { acl: acl(conditions), verdict: Verdict::Deny },
         Clause { acl: acl(Vec::new()), verdict: Verdict::Allow },
     ];
-    Terms { access: Rule { clauses }.into(), ..Terms::default() }
+    BindPolicy { access: Rule { clauses }.into(), ..BindPolicy::default() }
 }
 
 /// Paths on which nothing is allocated.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use enjamb_core::host::{self, HostDirectory, HostInfo};
 use enjamb_core::jid::Domain;
-use enjamb_core::router::{Claim, ConnId, DomainPattern, Route, Router, Terms};
-use enjamb_core::stream::{Accepting, Acceptor, Event, ServerStream, Shaking};
+use enjamb_core::router::{BindPolicy, Claim, Destination, DomainPattern, PortId, Router};
+use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
 use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
 use enjamb_tests::local_server::domain;
 
@@ -47,8 +47,8 @@ impl Server {
         let mut router = Router::new([domain("host.example")]);
         let names = ["comp.example", "peer.example", "bücher.example", "closed.example"];
         for (number, name) in (1..).zip(names) {
-            let terms = if name == "closed.example" { closed() } else { Terms::default() };
-            assert!(router.bind(ConnId(number), Claim::Domain(domain(name)), Arc::new(terms)).is_ok());
+            let terms = if name == "closed.example" { closed() } else { BindPolicy::default() };
+            assert!(router.bind(PortId(number), Claim::Domain(domain(name)), Arc::new(terms)).is_ok());
         }
         router.set_known(vec![DomainPattern::parse("down.example").unwrap()]);
         let info = HostInfo::new("Enjamb", "1");
@@ -63,20 +63,24 @@ impl Server {
         let step = stream.process(Instant::ORIGIN, input, out).unwrap();
         assert_eq!(step.consumed, input.len());
         let stanza = match step.event {
-            Some(Event::Stanza(stanza)) => stanza,
-            Some(Event::Refused(_)) => return,
+            Some(ServerEvent::Stanza(stanza)) => stanza,
+            Some(ServerEvent::Rejected(_)) => return,
             other => panic!("no stanza, but {other:?}"),
         };
         let (from, to) = (stanza.from().unwrap(), stanza.to().unwrap());
-        let error = match router.route(from, to) {
-            Route::Deliver(_) => return stanza.append_to(target),
-            Route::Host => {
+        let error = match router.route_domain(to.domain()) {
+            Destination::Component(_, policy)
+                if policy.access.allows(from, router.is_host(from.domain())) =>
+            {
+                return stanza.append_to(target);
+            }
+            Destination::Component(..) => StanzaError::access_denied(to.domain()),
+            Destination::Host => {
                 let _answered = host::answer(&stanza, info, &Facts, out);
                 return;
             }
-            Route::Refused => StanzaError::access_denied(to.domain()),
-            Route::Away => StanzaError::component_away(to.domain()),
-            Route::Unknown => StanzaError::no_such_domain(to.domain()),
+            Destination::Away => StanzaError::component_away(to.domain()),
+            Destination::Unknown => StanzaError::no_such_domain(to.domain()),
         };
         let _answered = stream.answer(&stanza, &error, out);
     }

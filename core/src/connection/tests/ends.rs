@@ -7,9 +7,9 @@ use alloc::sync::Arc;
 
 use super::{NOW, bound, connected, listener, send, switch, with, written};
 use crate::connection::{CloseReason, ConnectionEvent, Progress};
-use crate::error::Cause;
+use crate::error::StreamErrorCause;
 use crate::limits::Limits;
-use crate::router::{ConflictBehaviour, Terms};
+use crate::router::{BindPolicy, ConflictBehaviour};
 use crate::switch::{LocalSwitch, Metric, Switch, SwitchConfig, bounce_unsent};
 
 const MESSAGE: &str = "<message to='b.example' id='1'/>";
@@ -91,7 +91,8 @@ fn unsent_stanza_returns_to_its_sender_or_is_counted() {
         assert_eq!(unsent(dropped), 1);
     }
     assert_eq!(counted(), [2, 7]);
-    let replaced = bounce_unsent(&switch, NOW.monotonic, Some(&Cause::Replaced), [message].into_iter());
+    let replaced =
+        bounce_unsent(&switch, NOW.monotonic, Some(&StreamErrorCause::Replaced), [message].into_iter());
     assert_eq!((replaced, counted()), (1, [2, 7]));
     assert_eq!(counts(&switch, [Metric::UnsentReplaced]), [1]);
 }
@@ -104,7 +105,7 @@ fn replaced_connection_returns_what_it_did_not_send() {
     let mut sender = bound(&switch, listener(), "to='a.example'");
     let mut old = bound(&switch, listener(), "to='b.example'");
     send(&switch, &mut sender, MESSAGE);
-    let kick = with(Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() });
+    let kick = with(BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() });
     let mut new = bound(&switch, kick, "to='b.example'");
     let (_, said) = send(&switch, &mut old, "");
     assert!(said.contains("<conflict ") && said.ends_with("</stream:stream>"), "{said}");
@@ -160,7 +161,10 @@ fn each_reason_has_its_words() {
     for (reason, words) in [
         (CloseReason::ByPeer, "closed by the other side"),
         (CloseReason::ByUs, "closed"),
-        (CloseReason::Error(Cause::Shutdown.into()), "system-shutdown: the server is shutting down"),
+        (
+            CloseReason::Error(StreamErrorCause::Shutdown.into()),
+            "system-shutdown: the server is shutting down",
+        ),
         (CloseReason::Broken("connection reset".into()), "the connection broke: connection reset"),
     ] {
         assert_eq!(reason.to_string(), words);

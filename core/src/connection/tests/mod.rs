@@ -12,7 +12,7 @@ use core::time::Duration;
 use super::{Budget, Connection, Progress};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
-use crate::router::Terms;
+use crate::router::BindPolicy;
 use crate::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
 use crate::time::{Instant, Now};
 
@@ -37,8 +37,8 @@ fn listener() -> ListenerConfig {
     ListenerConfig::new(Secret::new("s"))
 }
 
-fn with(terms: Terms) -> ListenerConfig {
-    ListenerConfig { terms: Arc::new(terms), ..listener() }
+fn with(policy: BindPolicy) -> ListenerConfig {
+    ListenerConfig { policy: Arc::new(policy), ..listener() }
 }
 
 fn connected(switch: &LocalSwitch, listener: ListenerConfig) -> Local {

@@ -9,7 +9,7 @@ use crate::connection::{Budget, CloseReason, Connection, ConnectionEvent, Progre
 use crate::error::StreamCondition;
 use crate::handshake::{Secret, StreamId};
 use crate::queue::Queue;
-use crate::router::{Claim, ConnId};
+use crate::router::{Claim, PortId};
 use crate::switch::{
     Bind, Directory, ListenerConfig, LocalPort, LocalSwitch, PortInfo, Switch, SwitchShared,
 };
@@ -125,7 +125,7 @@ fn pending(switch: &Asking) -> Connection<Asking> {
 fn pending_bind_is_asked_for_again_and_answered_then() {
     let switch = Asking { local: switch(), decided: Cell::new(false) };
     let mut connection = pending(&switch);
-    assert_eq!(connection.id(), ConnId(0));
+    assert_eq!(connection.id(), PortId(0));
     let again = connection.process(&switch, after(1), b"", &mut Budget::default());
     assert_eq!(again, Progress::Blocked(0));
     switch.decided.set(true);

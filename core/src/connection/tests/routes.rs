@@ -11,7 +11,7 @@ use super::{Local, NOW, bound, domain, listener, send, switch, with, written};
 use crate::connection::ConnectionEvent;
 use crate::connection::routes::CAPACITY;
 use crate::jid::Jid;
-use crate::router::{Access, ConflictBehaviour, Destination, DomainPattern, Terms};
+use crate::router::{Access, BindPolicy, ConflictBehaviour, Destination, DomainPattern};
 use crate::switch::{ListenerConfig, LocalSwitch, Switch};
 
 /// What became of a stanza.
@@ -23,9 +23,9 @@ enum Became {
     /// A host answered.
     Answered,
     /// Its `from` is not the sender's.
-    Refused,
+    Rejected,
 }
-use Became::{Answered, Bounced, Delivered, Refused};
+use Became::{Answered, Bounced, Delivered, Rejected};
 
 const AWAY: Became = Bounced("remote-server-timeout");
 const UNKNOWN: Became = Bounced("remote-server-not-found");
@@ -40,7 +40,7 @@ struct Sender<'a> {
 impl<'a> Sender<'a> {
     /// `a.example`, which may send from any address.
     fn anyone(switch: &'a LocalSwitch) -> Self {
-        Self::new(switch, with(Terms { check_from: false, ..Terms::default() }), "to='a.example'")
+        Self::new(switch, with(BindPolicy { check_from: false, ..BindPolicy::default() }), "to='a.example'")
     }
 
     fn new(switch: &'a LocalSwitch, listener: ListenerConfig, attributes: &str) -> Self {
@@ -54,7 +54,7 @@ impl<'a> Sender<'a> {
             format!("<iq from='{from}' to='{to}' type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>");
         let (_, said) = send(self.switch, &mut self.connection, &bytes);
         match self.connection.poll_event() {
-            Some(ConnectionEvent::Refused(_)) => return Refused,
+            Some(ConnectionEvent::Rejected(_)) => return Rejected,
             None => {}
             other => panic!("{other:?}"),
         }
@@ -93,7 +93,7 @@ impl<'a> Sender<'a> {
         let before = self.switch.reads.get();
         let became = self.send(from, to);
         let reads = self.switch.reads.get() - before;
-        if became != Refused {
+        if became != Rejected {
             assert_eq!(became, by_router, "{from} to {to}");
         }
         (became, reads)
@@ -104,7 +104,7 @@ impl<'a> Sender<'a> {
 fn ruled() -> ListenerConfig {
     let rule = |sender: &Jid<'_>, is_host: bool| is_host || sender.local() == Some("friend");
     let access = Access::Rule(Arc::new(rule));
-    with(Terms { access, ..Terms::default() })
+    with(BindPolicy { access, ..BindPolicy::default() })
 }
 
 /// Takes what waits for a component; says whether that is anything.
@@ -167,7 +167,7 @@ fn new_route_costs_one_look_up_and_an_unchecked_sender_one_more() {
     // A `from` that the stream has checked is not looked up, whatever the receiver's rule says of it.
     let checked = Sender::new(&switch, listener(), "to='a.example'");
     let prefix = Sender::new(&switch, listener(), "to='a' is_subdomain='true'");
-    let anyone = with(Terms { check_from: false, ..Terms::default() });
+    let anyone = with(BindPolicy { check_from: false, ..BindPolicy::default() });
     let free = Sender::new(&switch, anyone, "to='free.example'");
     for (mut sender, from, other, first) in [
         (checked, "a.example", None, 0),
@@ -217,13 +217,13 @@ fn newcomers_ends_and_replacements_are_seen_at_once() {
     assert_eq!(send(), Delivered);
     assert!(got(&switch, &mut second));
     // The old one ends, and its name goes on, in one step.
-    let kick = Terms { conflict: ConflictBehaviour::KickOld, ..Terms::default() };
+    let kick = BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() };
     let mut third = bound(&switch, with(kick.clone()), "to='b.example'");
     assert_eq!(send(), Delivered);
     assert_eq!(written(&switch, &mut third).matches("<iq ").count(), 1);
     assert!(!written(&switch, &mut second).contains("<iq "));
     // Its rule goes with it.
-    let nobody = Terms { access: Access::Rule(Arc::new(|_: &Jid<'_>, _: bool| false)), ..kick };
+    let nobody = BindPolicy { access: Access::Rule(Arc::new(|_: &Jid<'_>, _: bool| false)), ..kick };
     let mut fourth = bound(&switch, with(nobody), "to='b.example'");
     assert_eq!(send(), DENIED);
     assert!(!got(&switch, &mut fourth));
@@ -300,18 +300,18 @@ fn prefix_speaks_for_the_names_that_it_holds_now() {
     let mut sender = Sender::new(&switch, listener(), "to='a' is_subdomain='true'");
     for reads in [1, 0, 0] {
         assert_eq!(sender.watch("a.host.example", "b.example"), (Delivered, reads));
-        assert_eq!(sender.watch("a.late.example", "b.example"), (Refused, reads));
+        assert_eq!(sender.watch("a.late.example", "b.example"), (Rejected, reads));
     }
     // It waits for the name as long as another holds it.
     let mut holder = bound(&switch, listener(), "to='a.late.example'");
     switch.add_host(domain("late.example")).unwrap();
-    assert_eq!(sender.watch("a.late.example", "b.example"), (Refused, 1));
+    assert_eq!(sender.watch("a.late.example", "b.example"), (Rejected, 1));
     holder.handle_eof(&switch);
     for reads in [1, 0] {
         assert_eq!(sender.watch("a.late.example", "b.example"), (Delivered, reads));
         assert_eq!(sender.watch("a.host.example", "b.example"), (Delivered, reads));
     }
     switch.remove_host(&domain("host.example"));
-    assert_eq!(sender.watch("a.host.example", "b.example"), (Refused, 1));
+    assert_eq!(sender.watch("a.host.example", "b.example"), (Rejected, 1));
     assert_eq!(sender.watch("a.late.example", "b.example"), (Delivered, 1));
 }

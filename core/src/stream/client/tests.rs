@@ -334,7 +334,7 @@ fn handed_on(header: &str, stanza: &str) -> String {
     let crate::stream::Shaking::Proved(proved) = shaking else { panic!("not proved") };
     let mut server = proved.bind(T, true, &mut out);
     let step = server.process(T, stanza.as_bytes(), &mut out).unwrap();
-    let Some(crate::stream::Event::Stanza(stanza)) = step.event else { panic!("{:?}", step.event) };
+    let Some(crate::stream::ServerEvent::Stanza(stanza)) = step.event else { panic!("{:?}", step.event) };
     let mut handed_on = Vec::new();
     stanza.append_to(&mut handed_on);
     String::from_utf8(handed_on).unwrap()

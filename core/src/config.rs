@@ -1,4 +1,4 @@
-//! What a switch and its listeners are set to.
+//! The settings of a switch and of its listeners.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use crate::handshake::Secret;
 use crate::host::HostInfo;
 use crate::jid::Domain;
 use crate::limits::Limits;
-use crate::router::{DomainPattern, Terms};
+use crate::router::{BindPolicy, DomainPattern};
 
 /// The settings of one switch. Make it with [`SwitchConfig::new`] and change what has to differ.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub struct ListenerConfig {
     /// [`SecretsNeeded`](crate::connection::ConnectionEvent::SecretsNeeded).
     pub secret: Option<Secret>,
     /// What its components are bound on: access, hidden, `from` check, conflict behaviour.
-    pub terms: Arc<Terms>,
+    pub policy: Arc<BindPolicy>,
     /// What each stream may cost.
     pub limits: Arc<Limits>,
     /// The names that may connect. `None`: any name that is not a host of this server.
@@ -80,7 +80,7 @@ impl ListenerConfig {
     pub fn with_lookup() -> Self {
         Self {
             secret: None,
-            terms: Arc::new(Terms::default()),
+            policy: Arc::new(BindPolicy::default()),
             limits: Arc::new(Limits::default()),
             domains: None,
             rate: None,

@@ -22,7 +22,7 @@ use crate::tls::Tls;
 
 /// What a connection has to pass, and in what time.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Preamble {
     proxy_protocol: bool,
     tls: Option<Arc<Tls>>,
     limits: Arc<Limits>,
@@ -34,15 +34,15 @@ pub(crate) enum Entered {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Entry {
+impl Preamble {
     /// What this listener asks for, if it asks for anything: else a connection's task need not pay for it.
     pub(crate) fn of(settings: &config::Listener, limits: &Arc<Limits>) -> Option<Arc<Self>> {
-        let entry = Self {
+        let preamble = Self {
             proxy_protocol: settings.proxy_protocol,
             tls: settings.tls.clone(),
             limits: Arc::clone(limits),
         };
-        (entry.proxy_protocol || entry.tls.is_some()).then(|| Arc::new(entry))
+        (preamble.proxy_protocol || preamble.tls.is_some()).then(|| Arc::new(preamble))
     }
 
     /// Does a proxy say who connects?

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 
 use crate::{config, log};
 
-/// A listener's door.
-pub(crate) struct Door {
+/// A listener's admission.
+pub(crate) struct Admission {
     sources: Mutex<SourceLimiter>,
     /// For all connections.
     places: Semaphore,
@@ -21,7 +21,7 @@ pub(crate) struct Door {
     room: Semaphore,
 }
 
-impl Door {
+impl Admission {
     pub(crate) fn new(settings: &config::Listener) -> Arc<Self> {
         let sources = Mutex::new(SourceLimiter::new(settings.sources.clone()));
         let most = |number: usize| Semaphore::new(number.min(Semaphore::MAX_PERMITS));
@@ -30,13 +30,13 @@ impl Door {
     }
 
     /// Waits until there is room for one more, who is yet to authenticate. To be called before accepting.
-    pub(crate) async fn next_guest(self: &Arc<Self>) -> Guest {
+    pub(crate) async fn next_guest(self: &Arc<Self>) -> Admitted {
         let place = self.places.acquire().await.expect("the semaphore is never closed");
         let room = self.room.acquire().await.expect("the semaphore is never closed");
-        // The guest gives both back. A permit that it owned would name its semaphore, as long as it lives.
+        // The admitted gives both back. A permit that it owned would name its semaphore, as long as it lives.
         place.forget();
         room.forget();
-        Guest { door: Arc::clone(self), permit: None, authenticated: false }
+        Admitted { admission: Arc::clone(self), permit: None, authenticated: false }
     }
 
     fn sources(&self) -> MutexGuard<'_, SourceLimiter> {
@@ -50,17 +50,17 @@ fn now() -> Instant {
 }
 
 /// A connection, from before it is accepted until it is dropped.
-pub(crate) struct Guest {
-    door: Arc<Door>,
+pub(crate) struct Admitted {
+    admission: Arc<Admission>,
     /// Its source has let it in.
     permit: Option<Permit>,
     authenticated: bool,
 }
 
-impl Guest {
+impl Admitted {
     /// Lets it in, or says in the log why not: it is to be closed at once then.
     pub(crate) fn enter(mut self, peer: SocketAddr) -> Option<Self> {
-        let entered = self.door.sources().enter(now(), peer.ip());
+        let entered = self.admission.sources().enter(now(), peer.ip());
         match entered {
             Ok(permit) => self.permit = Some(permit),
             Err(why) => {
@@ -77,31 +77,31 @@ impl Guest {
             self.give_back_room();
         }
         if let Some(permit) = &mut self.permit {
-            self.door.sources().note(now(), permit, event);
+            self.admission.sources().note(now(), permit, event);
         }
     }
 
     fn give_back_room(&mut self) {
         if !self.authenticated {
             self.authenticated = true;
-            self.door.room.add_permits(1);
+            self.admission.room.add_permits(1);
         }
     }
 
     /// The connection failed before the secret was proved.
     pub(crate) fn failed(&self) {
         if let Some(permit) = &self.permit {
-            self.door.sources().failed(now(), permit);
+            self.admission.sources().failed(now(), permit);
         }
     }
 }
 
-impl Drop for Guest {
+impl Drop for Admitted {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.door.sources().leave(permit);
+            self.admission.sources().leave(permit);
         }
         self.give_back_room();
-        self.door.places.add_permits(1);
+        self.admission.places.add_permits(1);
     }
 }

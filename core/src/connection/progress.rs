@@ -1,4 +1,35 @@
-//! How much of one connection's work is done before others have their turn.
+//! How far a connection's input is dealt with, and how much work may be done at once.
+
+/// What [`Connection::process`](super::Connection::process) did. Each has the number of bytes consumed: drop them from the front of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The budget is spent: call again, with the same input if no more came.
+    More(usize),
+    /// Call again when more input came.
+    NeedInput(usize),
+    /// Call again, with the same input, when the connection is woken, its time has come, or output was written.
+    Blocked(usize),
+}
+
+impl Progress {
+    /// The number of bytes consumed.
+    #[must_use]
+    pub fn consumed(self) -> usize {
+        let (Self::More(consumed) | Self::NeedInput(consumed) | Self::Blocked(consumed)) = self;
+        consumed
+    }
+}
+
+/// What is known of the input that was not consumed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// There is nothing in it without more.
+    NeedsInput,
+    /// There may be events in it.
+    Unexamined,
+    /// Its first stanza waits for room, the negotiation for an answer, or the next event until output is written.
+    Blocked,
+}
 
 /// Work that may still be done before others have their turn.
 ///

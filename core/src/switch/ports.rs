@@ -1,0 +1,164 @@
+//! What the ports of one server share, and how to reach it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::directory::Directory;
+use super::metrics::{Metric, Metrics};
+use super::shared::{PortInfo, SwitchShared};
+use crate::error::StreamErrorCause;
+use crate::jid::Domain;
+use crate::queue::Queue;
+use crate::router::{BindError, BindOutcome, BindingChange, Claim, DomainPattern, HostTaken, PortId};
+use crate::time::{Instant, Now};
+
+/// What the ports of one server share, and how to reach it.
+///
+/// The required methods give access to state and decide nothing. The provided ones decide; only [`bind`](Self::bind)
+/// is meant to be overridden, by a switch that has to ask elsewhere first.
+pub trait Switch: Sized {
+    /// How a connection refers to a port: whatever finds its queue fastest.
+    type Port: Clone + AsRef<PortInfo>;
+
+    /// What all ports use without asking the directory.
+    fn shared(&self) -> &SwitchShared;
+
+    /// Looks at the directory. `look` calls no other method of the switch.
+    fn read<R>(&self, look: impl FnOnce(&Directory<Self::Port>) -> R) -> R;
+
+    /// Changes the directory. `change` calls no method of the switch but [`queue`](Self::queue) and
+    /// [`add_port`](Self::add_port).
+    fn write<R>(&self, change: impl FnOnce(&mut Directory<Self::Port>) -> R) -> R;
+
+    /// Makes the place of a new port.
+    fn add_port(&self, info: PortInfo, queue: Queue) -> Self::Port;
+
+    /// Forgets the place of a port that is over. Others may still refer to it; its queue is closed.
+    fn remove_port(&self, port: &Self::Port);
+
+    /// Uses a port's queue. `use_it` calls no method of the switch: no two queues are held at once.
+    fn queue<R>(&self, port: &Self::Port, use_it: impl FnOnce(&mut Queue) -> R) -> R;
+
+    /// Notes that a port has something to do. Called while neither the directory nor a queue is held.
+    fn wake(&self, port: &Self::Port);
+
+    /// Binds a port to what it claims, and unbinds the ports that it replaces, in one step. Called again for a bind
+    /// that is pending, whenever the port is woken.
+    fn bind(&self, port: &Self::Port, claim: &Claim, now: Now) -> Bind {
+        let _ = now;
+        let PortInfo { id, listener } = port.as_ref();
+        let bound = self.write(|directory| {
+            let bound = directory.router.bind(*id, claim.clone(), Arc::clone(&listener.policy))?;
+            self.shared().bump();
+            let replaced = bound.replaced.iter().filter_map(|id| directory.ports.get(id));
+            let replaced: Vec<_> = replaced.cloned().collect();
+            for old in &replaced {
+                self.queue(old, |queue| {
+                    queue.set_open(false);
+                    queue.order_end(StreamErrorCause::Replaced);
+                });
+            }
+            self.queue(port, |queue| queue.set_open(true));
+            Ok((bound, replaced))
+        });
+        match bound {
+            Ok((bound, replaced)) => {
+                replaced.iter().for_each(|old| self.wake(old));
+                self.metrics().add(Metric::Bound, 1);
+                Bind::Bound(bound)
+            }
+            Err(conflict) => Bind::Rejected(conflict),
+        }
+    }
+
+    /// Sets the names that are known while nobody is connected for them: those of every listener's `domains`.
+    fn set_known(&self, patterns: Vec<DomainPattern>) {
+        self.change(|directory| directory.router.set_known(patterns));
+    }
+
+    /// Adds a host: components bound with a prefix get their name under it at once. The changes are for the log.
+    ///
+    /// # Errors
+    /// A component holds the host's own name; nothing has changed then.
+    fn add_host(&self, host: Domain) -> Result<Vec<BindingChange>, HostTaken> {
+        self.change(|directory| directory.router.add_host(host))
+    }
+
+    /// Removes a host: components bound with a prefix lose their name under it and live on.
+    fn remove_host(&self, host: &Domain) -> Vec<BindingChange> {
+        self.change(|directory| directory.router.remove_host(host))
+    }
+
+    /// Ends every connection with `system-shutdown`, and each that comes later. What waits in their queues is written
+    /// first, within the time that the limits give.
+    fn shut_down(&self) {
+        let ports: Vec<_> = self.write(|directory| {
+            directory.shutting_down = true;
+            directory.ports.values().cloned().collect()
+        });
+        for port in &ports {
+            self.queue(port, |queue| queue.order_end(StreamErrorCause::Shutdown));
+            self.wake(port);
+        }
+    }
+
+    /// Sets [`SwitchConfig::max_queued`](super::SwitchConfig::max_queued) of a switch that runs.
+    fn set_max_queued(&self, bytes: usize) {
+        self.shared().set_max_queued(bytes);
+    }
+
+    /// How many of those bytes are taken, in steps of 64 KiB for each queue.
+    fn queued(&self) -> usize {
+        self.shared().queued()
+    }
+
+    /// How many connections there are, authenticated or not.
+    fn connections(&self) -> usize {
+        self.read(|directory| directory.ports.len())
+    }
+
+    /// How many components are bound.
+    fn bound(&self) -> usize {
+        self.read(|directory| directory.router.bound())
+    }
+
+    /// The numbers to graph.
+    fn metrics(&self) -> &Metrics {
+        self.shared().metrics()
+    }
+
+    /// Changes who holds what.
+    #[doc(hidden)]
+    fn change<R>(&self, change: impl FnOnce(&mut Directory<Self::Port>) -> R) -> R {
+        self.write(|directory| {
+            let result = change(directory);
+            self.shared().bump();
+            result
+        })
+    }
+
+    /// Wakes ports by their ids; those that are gone by now need nothing.
+    #[doc(hidden)]
+    fn wake_all(&self, ids: Vec<PortId>) {
+        for id in ids {
+            if let Some(port) = self.read(|directory| directory.ports.get(&id).cloned()) {
+                self.wake(&port);
+            }
+        }
+    }
+}
+
+/// What a switch says to a port that claims names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// It holds them.
+    Bound(BindOutcome),
+    /// It does not get them (stream error `conflict`).
+    Rejected(BindError),
+    /// It is not decided yet: ask again when the port is woken, and at that time at the latest. The time for the
+    /// handshake runs on.
+    Pending {
+        /// When to ask again.
+        until: Instant,
+    },
+}

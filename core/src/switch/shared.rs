@@ -1,0 +1,94 @@
+//! What all ports of a switch use without asking its directory.
+
+use alloc::sync::Arc;
+
+use super::directory::Directory;
+use super::metrics::Metrics;
+use crate::config::{ListenerConfig, SwitchConfig};
+use crate::host::HostInfo;
+use crate::queue::{Pool, Queue};
+use crate::router::PortId;
+use crate::sync::{AtomicU64, Ordering};
+
+/// A port as every other port may see it.
+#[derive(Debug)]
+pub struct PortInfo {
+    pub(crate) id: PortId,
+    pub(crate) listener: Arc<ListenerConfig>,
+}
+
+impl PortInfo {
+    /// The port's id.
+    #[must_use]
+    pub fn id(&self) -> PortId {
+        self.id
+    }
+}
+
+/// What all ports of a switch use without asking its directory.
+#[derive(Debug)]
+pub struct SwitchShared {
+    /// Grows with every change of who holds what, so that a connection may keep what it looked up.
+    epoch: AtomicU64,
+    info: HostInfo,
+    list_hidden: bool,
+    metrics: Metrics,
+    pool: Arc<Pool>,
+    /// For partial stanzas.
+    partial: Arc<Pool>,
+}
+
+impl SwitchConfig {
+    /// What a [`Switch`] keeps: what all ports use directly, and the directory.
+    #[must_use]
+    pub fn into_parts<P>(self) -> (SwitchShared, Directory<P>) {
+        let shared = SwitchShared {
+            epoch: AtomicU64::new(1),
+            info: self.info,
+            list_hidden: self.list_hidden,
+            metrics: Metrics::default(),
+            pool: Arc::new(Pool::new(self.max_queued)),
+            partial: Arc::new(Pool::new(self.max_queued)),
+        };
+        (shared, Directory::new(self.hosts))
+    }
+}
+
+impl SwitchShared {
+    /// Stands still while the directory is looked at.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Called while the directory is written, and before a queue is closed over it: a sender that finds the queue
+    /// closed then sees why.
+    pub(super) fn bump(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn info(&self) -> &HostInfo {
+        &self.info
+    }
+
+    pub(super) fn list_hidden(&self) -> bool {
+        self.list_hidden
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// An empty queue for a port.
+    pub(super) fn new_queue(&self) -> Queue {
+        Queue::new(Arc::clone(&self.pool), Arc::clone(&self.partial))
+    }
+
+    pub(super) fn set_max_queued(&self, bytes: usize) {
+        self.pool.set_max(bytes);
+        self.partial.set_max(bytes);
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.pool.taken()
+    }
+}
