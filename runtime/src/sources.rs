@@ -29,7 +29,7 @@ pub struct SourceLimits {
     pub backoff_max: Duration,
     /// How long after the end of its last back-off a source's failures are remembered. 10 minutes.
     pub memory: Duration,
-    /// SourceLimiter without a connection whose failures are remembered. 10,000, less than 2 MiB; over it those that
+    /// Sources without a connection whose failures are remembered. 10,000, less than 2 MiB; over it those that
     /// would be forgotten next are forgotten first.
     pub remembered: usize,
     /// Loopback addresses are let in without being counted. True.

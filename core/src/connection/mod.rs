@@ -242,7 +242,7 @@ impl<S: Switch> Connection<S> {
 
     fn tokens(&mut self, now: Instant) -> usize {
         match &mut self.session.shaper {
-            // What comes behind the handshake in the same read is not shaped any more.
+            // What comes behind the handshake in the same read is shaped with the next.
             None if !self.session.bound => self.limits().negotiation,
             None => usize::MAX,
             Some(shaper) => match (shaper.allowance(now), shaper.poll_timeout()) {
@@ -304,6 +304,10 @@ impl<S: Switch> Connection<S> {
         self.session.close(switch, CloseReason::ByPeer);
         let Some(closed) = self.session.closed.as_mut().filter(|closed| !closed.finished) else { return };
         closed.finished = true;
+        // A batch that an access rule of the application's own has broken off by a panic.
+        if let Some(delivery) = &mut self.session.delivery {
+            delivery.end_batch(switch);
+        }
         // An order that it did not live to obey, if it broke.
         let (order, queued) = switch.queue(&self.session.port, |queue| (queue.take_order(), queue.close()));
         let now = now.monotonic;

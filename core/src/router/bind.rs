@@ -87,12 +87,12 @@ impl Router {
         }
     }
 
-    /// Binds all names of a claim or none. Where its policy say so, whoever holds one of them is displaced with
+    /// Binds all names of a claim or none. If its policy says so, a port that holds one of them is displaced with
     /// all its names in the same step.
     ///
     /// # Errors
     ///
-    /// Nothing has changed then. [`BindError::HostOfOurs`] comes before [`BindError::Taken`], and whatever the policy.
+    /// Nothing has changed then. [`BindError::HostOfOurs`] comes before [`BindError::Taken`], whatever the policy says.
     pub fn bind(
         &mut self,
         conn: PortId,

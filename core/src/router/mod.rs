@@ -82,7 +82,7 @@ impl Default for BindPolicy {
 /// Who answers to a name, whoever asks.
 #[derive(Debug, Clone, Copy)]
 pub enum Destination<'a> {
-    /// This component, on these policy.
+    /// This component, on these conditions.
     Component(PortId, &'a Arc<BindPolicy>),
     /// A host of ours.
     Host,

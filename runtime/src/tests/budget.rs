@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use enjamb_core::connection::{CloseReason, ConnectionEvent};
-use enjamb_core::jid::Domain;
-use enjamb_core::router::BindPolicy;
+use enjamb_core::jid::{Domain, Jid};
+use enjamb_core::router::{Access, BindPolicy};
 use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_core::{Instant, Secret, StreamCondition, StreamId};
 
@@ -230,4 +230,26 @@ fn batch_is_one_wake_of_its_receiver_and_one_write() {
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     take_turn(&mut receiver);
     assert_eq!(written.borrow()[before..].to_vec(), [message.repeat(50).into_bytes()]);
+}
+
+/// An access rule of the application's own may panic. What was delivered before it is counted, and its receiver woken.
+#[test]
+fn panic_in_an_access_rule_ends_the_batch_before_it() {
+    let switch = switch();
+    let woken = Arc::<Woken>::default();
+    let (mut receiver, written) = sends(&switch, listener(), "b.example", "");
+    take_turn_as(&mut receiver, &Arc::clone(&woken).into());
+    let mut ruled = listener();
+    let broken = |_: &Jid<'_>, _: bool| -> bool { panic!("the rule is broken, as this test wants it") };
+    ruled.policy = Arc::new(BindPolicy { access: Access::Rule(Arc::new(broken)), ..BindPolicy::default() });
+    let _ruled = bound(&switch, ruled, "c.example");
+    let message = "<message from='a.example' to='b.example'/>";
+    let (mut sender, _) =
+        sends(&switch, listener(), "a.example", &format!("{message}<message to='c.example'/>"));
+    let turn = std::panic::AssertUnwindSafe(move || take_turn(&mut sender));
+    assert!(std::panic::catch_unwind(turn).is_err());
+    assert_eq!(switch.metrics().get(Metric::Delivered), 1);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    take_turn(&mut receiver);
+    assert!(all(&written).ends_with(message));
 }

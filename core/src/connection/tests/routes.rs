@@ -82,9 +82,9 @@ impl<'a> Sender<'a> {
         let (sender, receiver) = (Jid::parse(from).unwrap(), Jid::parse(to).unwrap());
         let by_router =
             self.switch.read(|directory| match directory.router.route_domain(receiver.domain()) {
-                Destination::Component(_, terms) => {
+                Destination::Component(_, policy) => {
                     let is_host = directory.router.is_host(sender.domain());
-                    if terms.access.allows(&sender, is_host) { Delivered } else { DENIED }
+                    if policy.access.allows(&sender, is_host) { Delivered } else { DENIED }
                 }
                 Destination::Host => Answered,
                 Destination::Away => AWAY,
