@@ -1,17 +1,17 @@
-//! Programs to begin from. Each takes its settings from the command line; those who connect say `ADDRESS DOMAIN
-//! SECRET`, those who listen `ADDRESS SECRET`.
+//! Example programs. Components take `ADDRESS DOMAIN SECRET` from the command line, listeners `ADDRESS SECRET`.
 //!
-//! | program | what it is |
+//! | program | content |
 //! | --- | --- |
 //! | `echo-tokio`, `echo-smol`, `echo-async-std` | a component that sends each message back |
-//! | `echo-threads` | the same on `std::net`, blocking, without any async |
-//! | `typed-tokio` | a component with the types of `xmpp-parsers`: it asks the host what it is, and answers who asks it |
-//! | `listener-tokio`, `listener-smol`, `listener-async-std` | a listener for components inside an application |
-//! | `echo-tls-tokio`, `echo-tls-smol` | an echo over TLS, by wrapping the TCP stream |
+//! | `echo-threads` | the same on a blocking socket of `std::net`, without async |
+//! | `typed-tokio` | a component with the types of `xmpp-parsers`: asks and answers service discovery |
+//! | `listener-tokio`, `listener-smol`, `listener-async-std` | a listener for components inside a program |
+//! | `echo-tls-tokio`, `echo-tls-smol` | an echo over TLS: the TCP stream is wrapped |
 //! | `listener-tls-tokio`, `listener-tls-smol` | a listener over TLS, in the same way |
-//! | `listener-poll` | the same on a poll loop written by hand: one thread, no runtime |
+//! | `listener-poll` | a listener without a runtime, on a poll loop with mio |
+//! | `one-thread` | a listener and two components in one thread, without a runtime |
 //!
-//! The programs in the README and in the guides are compiled and run with this crate's documentation.
+//! The programs in the README and in the guides are compiled and run as tests of this crate's documentation.
 
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]
