@@ -23,9 +23,12 @@ const PARTS: [(&str, &[&str]); 16] = [
     ("stanza and its stream", &["enjamb_core::stanza", "enjamb_core::stream::"]),
     (
         "look-up",
-        &["enjamb_core::router::", "enjamb_core::rt::ways", "enjamb_core::rt::switch", "hashbrown::"],
+        &["enjamb_core::router::", "enjamb_core::connection::routes", "enjamb_core::switch::", "hashbrown::"],
     ),
-    ("delivery, queues and the drive loop", &["enjamb_core::rt::"]),
+    (
+        "delivery, queues and the drive loop",
+        &["enjamb_core::connection::", "enjamb_core::queue::", "enjamb_runtime::"],
+    ),
     ("other of the core", &["enjamb_core::"]),
     ("copying and comparing bytes (libc)", &["memcpy", "memmove", "memcmp", "bcmp", "memset"]),
     ("memory from the allocator", &["malloc", "calloc", "realloc", "free", "alloc::raw_vec"]),
@@ -130,8 +133,8 @@ mod tests {
         assert_eq!(part_of("ffffffff81a net_rx_action ([kernel.kallsyms])\n 5600 main (enjamb)"), KERNEL);
         for (symbol, part) in [
             ("enjamb_core::xml::scan::Scan::advance", "scan of XML"),
-            ("enjamb_core::rt::ways::Ways::goal", "look-up"),
-            ("enjamb_core::rt::driver::Driver<T,C,S>::run", "delivery, queues and the drive loop"),
+            ("enjamb_core::connection::routes::RouteCache<P>::knows", "look-up"),
+            ("enjamb_runtime::driver::Driver<T,C,S>::run", "delivery, queues and the drive loop"),
             ("__memcpy_avx_unaligned_erms", "copying and comparing bytes (libc)"),
             ("tokio::runtime::scheduler::multi_thread::worker::Context::run", "runtime (tokio, mio)"),
             ("[unknown]", OTHER),

@@ -28,7 +28,7 @@ pub struct Limits {
     /// Namespace prefixes declared at one place, those of all open elements together. 256; no XEP has more
     /// than 17 in a stanza. (RUSTSEC-2026-0195 is what happens without one.)
     pub namespaces: usize,
-    /// Time for each step of the negotiation: the header, the handshake. 5 s, as in MongooseIM.
+    /// Time for each step of the negotiation: the header, a look-up of the secret, the handshake. 5 s, as in MongooseIM.
     pub negotiation_step: Duration,
     /// Time in which a stanza that has begun must end, not counting the time in which nothing is read from
     /// the stream because of its rate or of a full receiver. 120 s.

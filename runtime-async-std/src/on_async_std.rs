@@ -56,6 +56,10 @@ impl Connector for AsyncStd {
     type Listener = TcpListener;
     type Timer = AsyncIoTimer;
 
+    fn timer(&self) -> AsyncIoTimer {
+        AsyncIoTimer::default()
+    }
+
     async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
         Ok(address.to_socket_addrs().await?.collect())
     }

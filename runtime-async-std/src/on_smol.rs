@@ -25,6 +25,10 @@ impl Connector for Smol {
     type Listener = TcpListener;
     type Timer = AsyncIoTimer;
 
+    fn timer(&self) -> AsyncIoTimer {
+        AsyncIoTimer::default()
+    }
+
     async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
         smol::net::resolve(address).await
     }

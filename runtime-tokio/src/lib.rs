@@ -111,6 +111,10 @@ impl Connector for Tokio {
     type Listener = TcpListener;
     type Timer = TokioTimer;
 
+    fn timer(&self) -> TokioTimer {
+        TokioTimer::default()
+    }
+
     async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host(address).await?.collect())
     }

@@ -28,7 +28,7 @@ pub async fn connect<C: Connector>(
 ) -> Result<Component, ConnectError> {
     let addresses = connector.resolve(address).await?;
     let stream = connect_any(connector, interleave(addresses)).await?;
-    connect_over(connector, stream, C::Timer::default(), settings).await
+    connect_over(connector, stream, connector.timer(), settings).await
 }
 
 /// [`connect`] over a connection that is there already, such as TLS.
@@ -80,7 +80,7 @@ async fn connect_any<C: Connector>(connector: &C, addresses: Vec<SocketAddr>) ->
         connector,
         waiting: addresses.into_iter(),
         running: Vec::new(),
-        timer: C::Timer::default(),
+        timer: connector.timer(),
         last_error: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
     };
     let mut next_at = attempts.timer.now();
@@ -145,7 +145,7 @@ impl<C: Connector> Reconnecting<C> {
     /// The first attempt is made at once. A name in `address` is looked up again for each.
     #[must_use]
     pub fn new(connector: C, address: &str, settings: ComponentSettings, backoff: Backoff) -> Self {
-        let reconnect = Reconnect::new(C::Timer::default(), backoff);
+        let reconnect = Reconnect::new(connector.timer(), backoff);
         Self { connector, address: address.into(), settings, reconnect }
     }
 

@@ -34,13 +34,13 @@ pub async fn serve<C: Connector>(
     let sources = Arc::new(Mutex::new(SourceLimiter::new(limits)));
     loop {
         let Ok((stream, peer)) = connector.accept(&socket).await else {
-            pause(C::Timer::default()).await;
+            pause(connector.timer()).await;
             continue;
         };
-        let Some(mut admitted) = Admitted::enter(&sources, peer, C::Timer::default()) else { continue };
+        let Some(mut admitted) = Admitted::enter(&sources, peer, connector.timer()) else { continue };
         let Ok(id) = stream_id() else { continue };
         let (switch, listener) = (Arc::clone(&switch), Arc::clone(&listener));
-        let mut connection = ServerConnection::new(switch, listener, id, stream, C::Timer::default());
+        let mut connection = ServerConnection::new(switch, listener, id, stream, connector.timer());
         connector.spawn(async move {
             while let Some(event) = connection.next_event().await {
                 admitted.note(&event);

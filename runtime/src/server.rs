@@ -49,7 +49,8 @@ impl<T: Transport, C: Timer> ServerConnection<T, C> {
     /// Answers [`ConnectionEvent::SecretsNeeded`]; see [`Connection::secrets`]. Then poll on.
     pub fn secrets(&mut self, secrets: impl Into<Arc<[Secret]>>) {
         let now = self.driver.now();
-        self.driver.session.connection.secrets(now, secrets);
+        let ServerSession { switch, connection, .. } = &mut self.driver.session;
+        connection.secrets(&**switch, now, secrets);
     }
 
     /// Drives the connection until there is an event; `None` once it is closed.

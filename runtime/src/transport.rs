@@ -68,7 +68,10 @@ pub trait Connector: Clone + Send + Sync + 'static {
     /// A listening socket.
     type Listener: Sync;
     /// The runtime's clocks and alarm.
-    type Timer: Timer + Default + Send + 'static;
+    type Timer: Timer + Send + 'static;
+
+    /// Makes a timer. All read the same clocks.
+    fn timer(&self) -> Self::Timer;
 
     /// Looks up `host:port`; returns the addresses in the order in which they are to be tried.
     fn resolve(&self, address: &str) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;

@@ -327,12 +327,11 @@ impl<S: Switch> Connection<S> {
 
     /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded): the handshake has to prove one of these. None: it can
     /// prove nothing, so that nobody learns which names have a secret. Call [`process`](Self::process) then. Does
-    /// nothing if the connection has not asked, or has ended meanwhile.
-    pub fn secrets(&mut self, now: Now, secrets: impl Into<Arc<[Secret]>>) {
+    /// nothing if the connection has not asked, or has ended meanwhile. After
+    /// [`Limits::negotiation_step`] they come too late, and the stream ends with `connection-timeout`.
+    pub fn secrets(&mut self, switch: &S, now: Now, secrets: impl Into<Arc<[Secret]>>) {
         let Self { session, output, .. } = self;
-        if output.append(|out| session.secrets(now, secrets.into(), out)) {
-            self.intake = Intake::Unexamined;
-        }
+        output.append(|out| session.secrets(switch, now, secrets.into(), out));
     }
 
     /// The next event.

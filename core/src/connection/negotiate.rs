@@ -98,21 +98,24 @@ impl<S: Switch> Session<S> {
         } else {
             let claim = claim_of(opened.domain(), opened.is_subdomain());
             self.events.get_or_insert_default().push(ConnectionEvent::SecretsNeeded { claim });
+            let mut opened = opened;
+            opened.wait(now.monotonic);
             self.phase = Phase::Opened(Box::new(opened));
         }
     }
 
-    /// Goes on to the handshake with these secrets; false if the connection has not asked for them.
-    pub(super) fn secrets(&mut self, now: Now, secrets: Arc<[Secret]>, out: &mut Vec<u8>) -> bool {
+    /// Goes on to the handshake with these secrets, or ends the stream if they come too late. Does nothing if the
+    /// connection has not asked for them.
+    pub(super) fn secrets(&mut self, switch: &S, now: Now, secrets: Arc<[Secret]>, out: &mut Vec<u8>) {
         match core::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Opened(opened) if self.closed.is_none() => {
-                self.phase = Phase::Handshaking(Box::new(opened.accept(now.monotonic, secrets, out)));
-                true
+            Phase::Opened(mut opened) if self.closed.is_none() => {
+                if let Err(error) = opened.handle_timeout(now.monotonic, out) {
+                    self.close(switch, CloseReason::Error(error));
+                } else {
+                    self.phase = Phase::Handshaking(Box::new(opened.accept(now.monotonic, secrets, out)));
+                }
             }
-            other => {
-                self.phase = other;
-                false
-            }
+            other => self.phase = other,
         }
     }
 

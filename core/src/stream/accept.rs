@@ -31,8 +31,9 @@ pub enum Accepting {
     Failed(StreamError),
 }
 
-/// A stream header that names a domain, not answered yet. The server now looks up the secret, within the time for the
-/// header, and calls [`accept`](Self::accept) or [`refuse`](Self::refuse).
+/// A stream header that names a domain, not answered yet. The server now looks up the secret, and calls
+/// [`accept`](Self::accept) or [`refuse`](Self::refuse). A look-up that takes a while has a step of time of its own,
+/// which [`wait`](Self::wait) begins.
 pub struct Opened {
     negotiation: Box<Negotiation>,
     header: StreamHeader,
@@ -166,6 +167,11 @@ impl Opened {
         Handshaking { negotiation, header, domain, secrets }
     }
 
+    /// Begins the time for a look-up of the secret.
+    pub fn wait(&mut self, now: Instant) {
+        self.negotiation.deadline = now + self.negotiation.limits.negotiation_step;
+    }
+
     /// Ends the connection with an error, say `host-unknown`.
     pub fn refuse(mut self, error: StreamError, out: &mut Vec<u8>) {
         self.fail(error, out);
@@ -182,7 +188,7 @@ impl Opened {
         self.negotiation.deadline
     }
 
-    /// Fails the stream if the look-up of the secret takes longer than the header may.
+    /// Fails the stream if the look-up of the secret is overdue.
     ///
     /// # Errors
     /// `connection-timeout`, which is in `out` then.

@@ -32,7 +32,7 @@ fn secrets_are_asked_for_by_the_claim_and_any_of_them_is_proof() {
             };
             assert_eq!(asked, claim);
             assert_eq!(connection.read_budget(NOW), 0, "nothing is read while the secret is looked up");
-            connection.secrets(NOW, [Secret::new("new"), Secret::new("old")]);
+            connection.secrets(&switch, NOW, [Secret::new("new"), Secret::new("old")]);
             let (_, said) = send(&switch, &mut connection, &input[consumed..]);
             assert_eq!(said.contains("<handshake/>"), proof != "other", "{said}");
             assert_eq!(said.contains("<not-authorized "), proof == "other", "{said}");
@@ -45,7 +45,7 @@ fn name_without_a_secret_ends_as_a_wrong_secret_does() {
     let switch = switch();
     let mut connection = connected(&switch, ListenerConfig::with_lookup());
     send(&switch, &mut connection, &header("to='a.example'"));
-    connection.secrets(NOW, []);
+    connection.secrets(&switch, NOW, []);
     let (_, said) = send(&switch, &mut connection, &handshake("s"));
     assert!(said.contains(" from='a.example' ") && said.contains("<not-authorized "), "{said}");
 }
@@ -60,8 +60,19 @@ fn secret_that_is_not_found_in_time_ends_the_stream() {
     let said = written(&switch, &mut connection);
     assert!(said.contains("<connection-timeout "), "{said}");
     // It comes too late.
-    connection.secrets(after(6), [Secret::new("s")]);
+    connection.secrets(&switch, after(6), [Secret::new("s")]);
     assert!(connection.is_closed() && written(&switch, &mut connection).is_empty());
+}
+
+/// Whoever drives it need not have looked at the clock meanwhile.
+#[test]
+fn secrets_that_come_too_late_end_the_stream() {
+    let switch = switch();
+    let mut connection = connected(&switch, ListenerConfig::with_lookup());
+    send(&switch, &mut connection, &header("to='a.example'"));
+    connection.secrets(&switch, after(5), [Secret::new("s")]);
+    let said = written(&switch, &mut connection);
+    assert!(connection.is_closed() && said.contains("<connection-timeout "), "{said}");
 }
 
 /// A switch that asks elsewhere who holds a name, and gets the answer later.
