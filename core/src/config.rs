@@ -60,7 +60,7 @@ pub struct ListenerConfig {
     /// Stanzas that may wait for a component whose socket takes no bytes; over it the connection ends. `None`:
     /// only [`queue_mark`](Self::queue_mark) bounds them.
     pub max_queue: Option<NonZeroUsize>,
-    /// Bytes waiting for a component over which its senders have to wait: 1 MiB.
+    /// Bytes waiting for a component over which its senders have to wait: 1 MiB; at most 1 GiB.
     pub queue_mark: usize,
     /// How long senders wait for a full receiver before their stanzas for it bounce: 5 s.
     pub stall: Duration,

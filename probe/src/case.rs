@@ -6,9 +6,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
+use crate::names::Names;
 use crate::names::replaced;
+use crate::observed::{Observed, Verdict};
+use crate::phase::Phase;
 use crate::wire::{digest, header};
-use crate::{Names, Observed, Phase, Verdict};
 
 /// How hard a rule is, in RFC 2119's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 use serde::Serialize;
 
-use crate::Phase;
 use crate::judge::{STREAM, well_formed};
+use crate::phase::Phase;
 use crate::wire::{has_handshake, has_header, pattern};
 
 const STREAMS: &str = "urn:ietf:params:xml:ns:xmpp-streams";

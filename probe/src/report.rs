@@ -4,7 +4,9 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
-use crate::{Answer, Case, Group, Level, Observed, Script, Verdict};
+use crate::case::{Case, Group, Level};
+use crate::observed::{Observed, Verdict};
+use crate::script::{Answer, Script};
 
 /// One case and its outcome.
 #[derive(Clone, Debug, Serialize)]

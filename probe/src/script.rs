@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Fault, Group, Level, Stage, Verdict};
+use crate::case::{Group, Level};
+use crate::observed::Verdict;
+use crate::stage::{Fault, Stage};
 
 /// What a server did with a script.
 #[derive(Clone, Debug)]

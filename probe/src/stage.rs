@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use crate::case::Case;
 use crate::cuts::Cut;
+use crate::judge::Judge;
+use crate::names::Names;
+use crate::observed::Observed;
+use crate::phase::Phase;
 use crate::wire::{Wire, digest, has_handshake, has_header, header, pattern};
-use crate::{Case, Judge, Names, Observed, Phase};
 
 /// How often a log-in is tried while the domain is still held by the connection of the case before, and how long
 /// between two times.

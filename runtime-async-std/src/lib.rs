@@ -86,6 +86,10 @@ impl Timer for AsyncIoTimer {
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        if at <= self.now() {
+            // A timer that has rung does not ring again.
+            return Poll::Ready(());
+        }
         let when = || origin() + at.since_origin();
         let (set, timer) = self.0.get_or_insert_with(|| (at, async_io::Timer::at(when())));
         if *set != at {

@@ -204,7 +204,8 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             return false;
         }
         let mut input = mem::take(&mut self.input);
-        let (consumed, is_blocked) = self.take_events(now, &input[self.start..]);
+        let progress = self.take_events(now, &input[self.start..]);
+        let consumed = progress.consumed();
         self.start += consumed;
         if self.start == input.len() {
             input.clear();
@@ -214,18 +215,13 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             self.start = 0;
         }
         self.input = input;
-        consumed > 0 || !is_blocked
+        consumed > 0 || !matches!(progress, Progress::Blocked(_))
     }
 
-    /// Returns the bytes consumed, and whether the rest waits to be called again.
-    fn take_events(&mut self, now: Now, input: &[u8]) -> (usize, bool) {
+    fn take_events(&mut self, now: Now, input: &[u8]) -> Progress {
         let progress = self.session.process(now, input, &mut self.budget);
-        let (consumed, is_blocked) = match progress {
-            Progress::NeedInput(consumed) => (consumed, false),
-            Progress::More(consumed) | Progress::Blocked(consumed) => (consumed, true),
-        };
-        self.unexamined = is_blocked;
-        (consumed, is_blocked)
+        self.unexamined = !matches!(progress, Progress::NeedInput(_));
+        progress
     }
 
     /// Reads, if there is room and budget, and takes events from what came.
@@ -267,7 +263,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             return;
         }
         // Nothing is left over: events are taken from the read buffer itself.
-        let (consumed, _) = self.take_events(now, bytes);
+        let consumed = self.take_events(now, bytes).consumed();
         self.input.clear();
         self.start = 0;
         self.input.extend_from_slice(&bytes[consumed..]);

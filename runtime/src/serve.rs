@@ -21,7 +21,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Accepts components on a socket for ever, each in a task of its own, within the limits by source address. Drop the
 /// future to stop accepting; [`Switch::shut_down`](enjamb_core::switch::Switch::shut_down) ends the connections.
 ///
-/// A failure concerns one connection, or passes, as a lack of file descriptors does: accepting goes on after a pause. To
+/// Nothing bounds the number of connections of all sources together but the files that the process may open: accept
+/// yourself if you need such a bound. A failure concerns one connection, or passes, as a lack of file descriptors does: accepting goes on after a pause. To
 /// log failures and events, accept yourself and poll a [`ServerConnection`]. A listener without a secret of its own lets
 /// nobody in here: its connections ask for secrets by their events.
 pub async fn serve<C: Connector>(

@@ -73,7 +73,9 @@ struct ServerSession {
 
 impl Session for ServerSession {
     fn register(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        // Once it is closed nobody leaves anything for it.
+        let is_known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !is_known && !self.connection.is_closed() {
             self.connection.port().register(cx.waker());
             self.waker = Some(cx.waker().clone());
         }

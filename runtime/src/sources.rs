@@ -190,8 +190,12 @@ impl SourceLimiter {
         match event {
             ConnectionEvent::Bound { .. } => self.authenticated(permit),
             ConnectionEvent::Closed { reason: CloseReason::Error(error), .. } => {
-                // A conflict is decided after the secret was proved, and a shutdown is not the peer's doing.
-                let innocent = [StreamCondition::SystemShutdown, StreamCondition::Conflict];
+                // A conflict is decided after the secret was proved; that the server stops or is slow is its own doing.
+                let innocent = [
+                    StreamCondition::SystemShutdown,
+                    StreamCondition::Conflict,
+                    StreamCondition::InternalServerError,
+                ];
                 if !innocent.contains(&error.condition) {
                     self.failed(now, permit);
                 }

@@ -120,10 +120,11 @@ impl<S: Switch> Connection<S> {
 
     /// Takes events from `input`, which begins with the first byte that was not consumed yet and only grows at its
     /// end. Stanzas go to other ports, and answers to the output. How the input is cut into calls makes no difference.
+    /// Once the connection is closed, the input is consumed and nothing happens.
     #[must_use = "it says how many bytes to drop from the input"]
     pub fn process(&mut self, switch: &S, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
         if let Some(shaper) = &mut self.session.shaper {
-            shaper.take(input.len() - self.kept as usize);
+            shaper.take(input.len().saturating_sub(self.kept as usize));
         }
         let Self { session, output, intake, .. } = self;
         let mut consumed = 0;
@@ -143,7 +144,7 @@ impl<S: Switch> Connection<S> {
         if let Some(delivery) = &mut session.delivery {
             delivery.end_batch(switch);
         }
-        self.kept = (input.len() - consumed) as u32;
+        self.kept = u32::try_from(input.len() - consumed).unwrap_or(u32::MAX);
         match self.intake {
             Intake::Unexamined => Progress::More(consumed),
             Intake::Blocked => Progress::Blocked(consumed),
@@ -174,8 +175,8 @@ impl<S: Switch> Connection<S> {
         self.session.close(switch, CloseReason::Error(error));
     }
 
-    /// Takes what other ports left, and the switch's order to end; returns the bytes to write. Call it whenever the
-    /// switch woke the connection, and until nothing is left to write.
+    /// Takes what other ports left, and the switch's order to end, which nothing else takes; returns the bytes to write.
+    /// Call it once for a new connection, whenever the switch woke it, and until nothing is left to write.
     pub fn poll_output(&mut self, switch: &S, now: Now) -> &[u8] {
         if self.session.closed.is_none() {
             let Self { session: Session { port, .. }, output, .. } = self;
@@ -191,13 +192,14 @@ impl<S: Switch> Connection<S> {
         self.output.pending()
     }
 
-    /// Notes that the first `n` bytes of the output were written; 0: the transport takes none at the moment.
+    /// Notes that the first `n` bytes of the output were written, at most all of them. 0: the transport takes none at the
+    /// moment; the bounds on what waits for a full socket ([`ListenerConfig::max_queue`]) count from then on.
     pub fn wrote(&mut self, switch: &S, now: Now, n: usize) {
         if n == 0 {
             switch.queue(&self.session.port, |queue| queue.note_in_flight(&self.output, true));
             return;
         }
-        self.output.advance(n);
+        self.output.advance(n.min(self.output.pending().len()));
         if let Phase::Open(stream) = &mut self.session.phase {
             stream.wrote(now.monotonic);
         }
@@ -216,12 +218,12 @@ impl<S: Switch> Connection<S> {
             self.output.cut();
         }
         let error = StreamError::from(cause);
-        self.session.close(switch, CloseReason::Error(error.clone()));
+        let phase = mem::replace(&mut self.session.phase, Phase::Ended);
+        self.output.append(|out| phase.refuse(error.clone(), out));
+        self.session.close(switch, CloseReason::Error(error));
         if let Some(closed) = &mut self.session.closed {
             closed.unsent += unsent;
         }
-        let phase = mem::replace(&mut self.session.phase, Phase::Ended);
-        self.output.append(|out| phase.refuse(error, out));
     }
 
     /// How many bytes may be read now. 0: none, until the time of [`poll_timeout`](Self::poll_timeout), a wake-up, or
@@ -328,7 +330,7 @@ impl<S: Switch> Connection<S> {
     /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded): the handshake has to prove one of these. None: it can
     /// prove nothing, so that nobody learns which names have a secret. Call [`process`](Self::process) then. Does
     /// nothing if the connection has not asked, or has ended meanwhile. After
-    /// [`Limits::negotiation_step`] they come too late, and the stream ends with `connection-timeout`.
+    /// [`Limits::negotiation_step`] they come too late, and the stream ends with `internal-server-error`.
     pub fn secrets(&mut self, switch: &S, now: Now, secrets: impl Into<Arc<[Secret]>>) {
         let Self { session, output, .. } = self;
         output.append(|out| session.secrets(switch, now, secrets.into(), out));

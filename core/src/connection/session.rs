@@ -64,7 +64,9 @@ impl<S: Switch> Session<S> {
         match mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(mut stream) => {
                 let taken = self.open_step(switch, now, &mut stream, input, out);
-                self.phase = Phase::Open(stream);
+                if self.closed.is_none() {
+                    self.phase = Phase::Open(stream);
+                }
                 taken
             }
             Phase::Ended => (input.len(), Intake::NeedsInput),
@@ -128,6 +130,8 @@ impl<S: Switch> Session<S> {
             }
             let changes = unbind(switch, &self.port);
             self.closed = Some(Box::new(Closed { reason, changes, unsent: 0, finished: false }));
+            // The last words are in the output. A step that has taken the phase does not give it back.
+            self.phase = Phase::Ended;
         }
     }
 }

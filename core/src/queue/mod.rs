@@ -49,6 +49,9 @@ pub struct Queue {
     order: Option<Box<StreamErrorCause>>,
 }
 
+/// Offsets into a queue are 32 bits: whatever the listener says, its senders wait at 1 GiB.
+const MAX_MARK: usize = 1 << 30;
+
 #[derive(Debug, Default)]
 struct InFlight {
     bytes: usize,
@@ -107,7 +110,7 @@ impl Queue {
             self.order_end(StreamErrorCause::LongQueue { limit: max.get() });
             return Offer::Rejected { error: StanzaError::recipient_gone(), wake: true };
         }
-        if self.stanzas.bytes.len() + self.in_flight.bytes >= listener.queue_mark {
+        if self.stanzas.bytes.len() + self.in_flight.bytes >= listener.queue_mark.min(MAX_MARK) {
             let until = *self.full_since.get_or_insert(now) + listener.stall;
             if until <= now {
                 return rejected(StanzaError::queue_full());

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use super::{BindPolicy, Claim, Component, ConflictBehaviour, Holder, PortId, Router};
+use super::names::{BindPolicy, Claim, Component, ConflictBehaviour, Holder, PortId, Router};
 use crate::jid::Domain;
 
 /// A component is bound.

@@ -1,11 +1,14 @@
 //! The router against a model that is too slow to use and too plain to be wrong: of each name a list of those
 //! who want it, in which the first holds it.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::*;
+use crate::jid::Domain;
 
 #[derive(Default)]
 struct Model {

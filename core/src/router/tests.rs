@@ -1,8 +1,10 @@
 use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use alloc::{format, vec};
 
 use super::*;
-use crate::jid::Jid;
+use crate::jid::{Domain, Jid};
 
 const OLD: PortId = PortId(1);
 const NEW: PortId = PortId(2);

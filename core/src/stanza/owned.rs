@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use super::{Rooms, Stanza, StanzaKind, addresses};
+use super::borrowed::{Rooms, Stanza, StanzaKind, addresses};
 use crate::jid::Jid;
 use crate::xml::scan::{Head, Value};
 use crate::xml::scope::HeaderPrefixes;

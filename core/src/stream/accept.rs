@@ -191,9 +191,9 @@ impl Opened {
     /// Fails the stream if the look-up of the secret is overdue.
     ///
     /// # Errors
-    /// `connection-timeout`, which is in `out` then.
+    /// `internal-server-error`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match self.negotiation.overdue(now, "the server's look-up of the secret") {
+        match self.negotiation.server_overdue(now, "the server's look-up of the secret") {
             Some(error) => Err(self.fail(error, out)),
             None => Ok(()),
         }
@@ -287,9 +287,9 @@ impl Proved {
     /// Fails the stream if the decision takes longer than the handshake may.
     ///
     /// # Errors
-    /// `connection-timeout`, which is in `out` then.
+    /// `internal-server-error`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match self.negotiation.overdue(now, "the server's decision on the name") {
+        match self.negotiation.server_overdue(now, "the server's decision on the name") {
             Some(error) => Err(self.negotiation.fail(error, out)),
             None => Ok(()),
         }
@@ -309,6 +309,12 @@ impl Negotiation {
     fn overdue(&self, now: Instant, step: &'static str) -> Option<StreamError> {
         let within = self.limits.negotiation_step;
         (self.deadline <= now).then(|| StreamErrorCause::SlowNegotiation { step, within }.into())
+    }
+
+    /// The server itself is late.
+    fn server_overdue(&self, now: Instant, step: &'static str) -> Option<StreamError> {
+        let within = self.limits.negotiation_step;
+        (self.deadline <= now).then(|| StreamErrorCause::SlowServer { step, within }.into())
     }
 
     fn fail_before_header(&mut self, from: &Domain, error: StreamError, out: &mut Vec<u8>) -> StreamError {

@@ -5,11 +5,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::Step;
 use super::accept::push_initial_header;
 use super::alive::Alive;
 use super::header::Prologue;
 use super::open::{First, Open};
+use super::step::Step;
 use crate::error::{StreamCondition, StreamError, StreamErrorCause, push_trailer};
 use crate::handshake::Secret;
 use crate::jid::Domain;

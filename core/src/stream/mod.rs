@@ -24,21 +24,13 @@ mod client;
 mod header;
 mod open;
 mod server;
+mod step;
 #[cfg(test)]
 mod tests;
 
 pub use accept::{Accepting, Acceptor, Handshaking, Opened, Proved, Shaking};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
 pub use server::{Rejected, ServerEvent, ServerStream};
+pub use step::Step;
 
 pub use crate::stanza_error::RejectReason;
-
-/// What one call of `process` did.
-#[derive(Debug)]
-#[must_use]
-pub struct Step<E> {
-    /// Bytes to drop from the front of the input.
-    pub consumed: usize,
-    /// What happened, `None` if more input is needed for anything to happen.
-    pub event: Option<E>,
-}

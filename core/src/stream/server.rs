@@ -3,8 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::Step;
 use super::open::{First, Open};
+use super::step::Step;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::jid::{Domain, Jid};
 use crate::limits::Limits;

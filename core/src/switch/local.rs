@@ -51,7 +51,8 @@ impl LocalSwitch {
         }
     }
 
-    /// The next connection that others have left something for: stanzas, room, or an order to end. `None`: none.
+    /// The next connection that others have left something for: stanzas, room, or an order to end. `None`: none. Take
+    /// them all in each turn of the loop.
     pub fn poll_wake(&self) -> Option<PortId> {
         let id = self.woken.borrow_mut().pop_front()?;
         if let Some(entry) = self.queues.borrow_mut().get_mut(&id) {
@@ -85,6 +86,7 @@ impl Switch for LocalSwitch {
 
     fn remove_port(&self, port: &LocalPort) {
         self.queues.borrow_mut().remove(&port.id);
+        self.woken.borrow_mut().retain(|id| *id != port.id);
     }
 
     fn queue<R>(&self, port: &LocalPort, use_it: impl FnOnce(&mut Queue) -> R) -> R {

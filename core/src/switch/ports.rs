@@ -26,8 +26,8 @@ pub trait Switch: Sized {
     /// Looks at the directory. `look` calls no other method of the switch.
     fn read<R>(&self, look: impl FnOnce(&Directory<Self::Port>) -> R) -> R;
 
-    /// Changes the directory. `change` calls no method of the switch but [`queue`](Self::queue) and
-    /// [`add_port`](Self::add_port).
+    /// Changes the directory. `change` calls no method of the switch but [`shared`](Self::shared),
+    /// [`queue`](Self::queue) and [`add_port`](Self::add_port).
     fn write<R>(&self, change: impl FnOnce(&mut Directory<Self::Port>) -> R) -> R;
 
     /// Makes the place of a new port.

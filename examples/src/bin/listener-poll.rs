@@ -3,11 +3,11 @@
 //! One thread, no runtime: mio says which sockets are ready, and the core's `Connection` does the rest on a switch that
 //! the loop owns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::{Instant as Clock, SystemTime};
+use std::time::{Duration, Instant as Clock, SystemTime};
 
 use enjamb_core::connection::{Budget, Connection, Progress};
 use enjamb_core::host::HostInfo;
@@ -40,61 +40,78 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     poll.registry().register(&mut socket, LISTENER, Interest::READABLE)?;
     let (mut events, origin) = (Events::with_capacity(1024), Clock::now());
     let mut links: BTreeMap<PortId, Link> = BTreeMap::new();
+    let mut turn: VecDeque<PortId> = VecDeque::new();
     loop {
         let due = links.values().filter_map(|link| link.connection.poll_timeout()).min();
-        poll.poll(&mut events, due.map(|at| at.since(now(origin).monotonic)))?;
+        let due = due.map(|at| at.since(now(origin).monotonic));
+        let wait = if turn.is_empty() { due } else { Some(Duration::ZERO) };
+        match poll.poll(&mut events, wait) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result?,
+        }
         let now = now(origin);
 
         // Those whose socket is ready, and those whose time has come.
-        let mut turn: Vec<PortId> = Vec::new();
         for event in &events {
             if event.token() != LISTENER {
-                turn.push(PortId(event.token().0 as u64));
+                turn.push_back(PortId(event.token().0 as u64));
                 continue;
             }
-            while let Ok((mut socket, _)) = socket.accept() {
-                socket.set_nodelay(true)?;
+            while let Some((mut socket, _)) = unless_it_blocks(|| socket.accept())? {
                 let connection = Connection::new(&switch, Arc::clone(&listener), stream_id()?, now);
                 let (id, both) = (connection.id(), Interest::READABLE | Interest::WRITABLE);
                 poll.registry().register(&mut socket, Token(id.0 as usize), both)?;
+                // Without it stanzas wait for acknowledgements; that is no reason to refuse the connection.
+                let _ = socket.set_nodelay(true);
                 links.insert(id, Link { connection, socket, input: Vec::new() });
-                turn.push(id);
+                turn.push_back(id);
             }
         }
         for (id, link) in &mut links {
             if link.connection.poll_timeout().is_some_and(|at| at <= now.monotonic) {
                 link.connection.handle_timeout(&switch, now);
-                turn.push(*id);
+                turn.push_back(*id);
             }
         }
-        // And those that they leave something for.
-        while let Some(id) = turn.pop().or_else(|| switch.poll_wake()) {
-            if links.get_mut(&id).is_some_and(|link| link.drive(&switch, now)) {
-                links.remove(&id);
+        // Each has one turn. Those that have more to do, and those that others left something for, have the next.
+        for id in std::mem::take(&mut turn) {
+            match links.get_mut(&id).map(|link| link.take_turn(&switch, now)) {
+                Some(Turn::MoreToDo) => turn.push_back(id),
+                Some(Turn::Over) => drop(links.remove(&id)),
+                Some(Turn::Waits) | None => {}
             }
         }
+        turn.extend(std::iter::from_fn(|| switch.poll_wake()));
     }
 }
 
+/// What a connection's turn left.
+enum Turn {
+    MoreToDo,
+    Waits,
+    Over,
+}
+
 impl Link {
-    /// Does all that can be done at the moment; true once the connection is over.
-    fn drive(&mut self, switch: &LocalSwitch, now: Now) -> bool {
-        loop {
-            let progress = self.connection.process(switch, now, &self.input, &mut Budget::default());
-            self.input.drain(..progress.consumed());
-            let moved = self.write(switch, now).and_then(|wrote| Ok(wrote | self.read(switch, now)?));
-            if let Err(error) = &moved {
-                self.connection.handle_error(switch, error.kind().to_string());
-            }
-            while let Some(event) = self.connection.poll_event() {
-                eprintln!("{event:?}");
-            }
-            if self.connection.is_closed() {
-                return self.end(switch, now);
-            }
-            if moved.is_ok_and(|moved| !moved) && !matches!(progress, Progress::More(_)) {
-                return false;
-            }
+    /// Takes events within one budget, writes, and reads once.
+    fn take_turn(&mut self, switch: &LocalSwitch, now: Now) -> Turn {
+        let progress = self.connection.process(switch, now, &self.input, &mut Budget::default());
+        self.input.drain(..progress.consumed());
+        let moved = self.write(switch, now).and_then(|wrote| Ok(wrote | self.read(switch, now)?));
+        if let Err(error) = &moved {
+            self.connection.handle_error(switch, error.kind().to_string());
+        }
+        if self.connection.is_closed() {
+            self.end(switch, now);
+        }
+        while let Some(event) = self.connection.poll_event() {
+            eprintln!("{event:?}");
+        }
+        match progress {
+            _ if self.connection.is_closed() => Turn::Over,
+            Progress::More(_) => Turn::MoreToDo,
+            _ if moved.unwrap_or(false) => Turn::MoreToDo,
+            _ => Turn::Waits,
         }
     }
 
@@ -132,20 +149,16 @@ impl Link {
     }
 
     /// The last words go out, and what was not sent goes back. A server would give a slow socket some seconds here.
-    fn end(&mut self, switch: &LocalSwitch, now: Now) -> bool {
+    fn end(&mut self, switch: &LocalSwitch, now: Now) {
         if self.write(switch, now).is_ok() {
             let _ = self.socket.shutdown(Shutdown::Write);
         }
         self.connection.finish(switch, now);
-        while let Some(event) = self.connection.poll_event() {
-            eprintln!("{event:?}");
-        }
-        true
     }
 }
 
 /// `None`: nothing can be done without waiting. mio tells of each edge, so nothing is to be asked for then.
-fn unless_it_blocks(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+fn unless_it_blocks<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
     loop {
         match attempt() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

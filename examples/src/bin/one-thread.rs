@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant as Clock, SystemTime};
 
-use enjamb_core::connection::{Budget, Connection};
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent};
 use enjamb_core::jid::Domain;
 use enjamb_core::stream::{ClientEvent, ClientStream, Initiating, Initiator};
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
@@ -18,7 +18,60 @@ use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Bytes between a machine and its socket.
+/// The server's side of one connection.
+struct Served {
+    socket: TcpStream,
+    input: Vec<u8>,
+    connection: Connection<LocalSwitch>,
+}
+
+impl Served {
+    /// Does what can be done at once; says whether anything moved, and `None` once the connection is over.
+    fn turn(&mut self, switch: &LocalSwitch, now: Now) -> Option<bool> {
+        let Self { socket, input, connection } = self;
+        if connection.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+            connection.handle_timeout(switch, now);
+        }
+        let progress = connection.process(switch, now, input, &mut Budget::default());
+        input.drain(..progress.consumed());
+        let mut moved = progress.consumed() > 0;
+        let pending = connection.poll_output(switch, now);
+        if !pending.is_empty() {
+            match unless_it_blocks(socket.write(pending)) {
+                Ok(n) => connection.wrote(switch, now, n.unwrap_or(0)),
+                Err(error) => connection.handle_error(switch, error.kind().to_string()),
+            }
+            moved = true;
+        }
+        let mut buffer = [0; 4096];
+        let allowed = connection.read_budget(now).min(buffer.len());
+        if allowed > 0 {
+            match unless_it_blocks(socket.read(&mut buffer[..allowed])) {
+                Ok(Some(0)) => connection.handle_eof(switch),
+                Ok(Some(n)) => input.extend_from_slice(&buffer[..n]),
+                Ok(None) => return self.events().then_some(moved),
+                Err(error) => connection.handle_error(switch, error.kind().to_string()),
+            }
+            moved = true;
+        }
+        if self.connection.is_closed() && self.connection.poll_output(switch, now).is_empty() {
+            self.connection.finish(switch, now);
+        }
+        self.events().then_some(moved)
+    }
+
+    /// Shows what happened; false once the connection is over.
+    fn events(&mut self) -> bool {
+        let mut lives = true;
+        while let Some(event) = self.connection.poll_event() {
+            println!("server: {event:?}");
+            lives &= !matches!(event, ConnectionEvent::Closed { .. });
+        }
+        lives
+    }
+}
+
+/// Bytes between a component and its socket.
 struct Wire {
     socket: TcpStream,
     input: Vec<u8>,
@@ -26,11 +79,6 @@ struct Wire {
 }
 
 impl Wire {
-    fn new(socket: TcpStream) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, input: Vec::new(), out: Vec::new() })
-    }
-
     /// Writes and reads what can be written and read at once; says whether that is anything.
     fn turn(&mut self) -> Result<bool> {
         let written = unless_it_blocks(self.socket.write(&self.out))?;
@@ -38,41 +86,10 @@ impl Wire {
         let mut buffer = [0; 4096];
         let read = unless_it_blocks(self.socket.read(&mut buffer))?;
         if read == Some(0) {
-            return Err("the other side has gone".into());
+            return Err("the server has closed the connection".into());
         }
         self.input.extend_from_slice(&buffer[..read.unwrap_or(0)]);
         Ok(written.is_some_and(|n| n > 0) || read.is_some())
-    }
-}
-
-/// The server's side of one connection.
-struct Served {
-    wire: Wire,
-    connection: Connection<LocalSwitch>,
-}
-
-impl Served {
-    fn turn(&mut self, switch: &LocalSwitch, now: Now) -> Result<bool> {
-        let Self { wire, connection } = self;
-        if connection.poll_timeout().is_some_and(|at| at <= now.monotonic) {
-            connection.handle_timeout(switch, now);
-        }
-        let progress = connection.process(switch, now, &wire.input, &mut Budget::default());
-        wire.input.drain(..progress.consumed());
-        while let Some(event) = connection.poll_event() {
-            println!("server: {event:?}");
-        }
-        // All of the output is taken at once here, whatever the socket takes of it.
-        loop {
-            let pending = connection.poll_output(switch, now);
-            let taken = pending.len();
-            if taken == 0 {
-                break;
-            }
-            wire.out.extend_from_slice(pending);
-            connection.wrote(switch, now, taken);
-        }
-        wire.turn()
     }
 }
 
@@ -89,7 +106,9 @@ enum Phase {
 
 impl Component {
     fn connect(server: &TcpListener, domain: &str, now: Now) -> Result<Self> {
-        let mut wire = Wire::new(TcpStream::connect(server.local_addr()?)?)?;
+        let socket = TcpStream::connect(server.local_addr()?)?;
+        socket.set_nonblocking(true)?;
+        let mut wire = Wire { socket, input: Vec::new(), out: Vec::new() };
         let (domain, limits) = (Domain::parse(domain)?, Arc::new(Limits::default()));
         let secret = Secret::new("s3cr3t");
         let initiator = Initiator::connect(domain, false, secret, limits, now.monotonic, &mut wire.out);
@@ -155,11 +174,18 @@ fn main() -> Result<()> {
             getrandom::fill(&mut random)?;
             let id = StreamId::from_random(u128::from_ne_bytes(random));
             let connection = Connection::new(&switch, Arc::clone(&listener), id, now());
-            served.push(Served { wire: Wire::new(socket)?, connection });
+            socket.set_nonblocking(true)?;
+            served.push(Served { socket, input: Vec::new(), connection });
             moved = true;
         }
-        for one in &mut served {
-            moved |= one.turn(&switch, now())?;
+        served.retain_mut(|one| {
+            let turn = one.turn(&switch, now());
+            moved |= turn.unwrap_or(true);
+            turn.is_some()
+        });
+        // Each connection had its turn, so nobody has to be looked for.
+        while switch.poll_wake().is_some() {
+            moved = true;
         }
         moved |=
             weather.turn(now(), "", |from| format!("<message to='{from}'><body>Yes. ☔</body></message>"))?;

@@ -1,6 +1,8 @@
 //! Scripts by how many components take part.
 
-use crate::{Answer, Fault, Group, Level, Script, Stage};
+use crate::case::{Group, Level};
+use crate::script::{Answer, Script};
+use crate::stage::{Fault, Stage};
 
 type Run = fn(&mut Stage) -> Result<Answer, Fault>;
 

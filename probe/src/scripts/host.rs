@@ -1,8 +1,10 @@
 //! Scripts about what the server answers itself: errors, and what its host is asked.
 
 use super::cast::{alone, pair};
+use crate::case::{Group, Level};
 use crate::element::{error_of, with_stanza};
-use crate::{Answer, Fault, Group, Level, Script, Stage};
+use crate::script::{Answer, Script};
+use crate::stage::{Fault, Stage};
 
 const INFO: &str = "http://jabber.org/protocol/disco#info";
 const ITEMS: &str = "http://jabber.org/protocol/disco#items";

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::cast::{alone, pair};
+use crate::case::{Group, Level};
 use crate::element::with_stanzas;
+use crate::script::{Answer, Script};
+use crate::stage::{Fault, Stage};
 use crate::wire::{Wire, digest, has_handshake, has_header, header, header_in};
-use crate::{Answer, Fault, Group, Level, Script, Stage};
 
 pub(super) const SCRIPTS: &[Script] = &[
     alone("C-002", "fresh-ids", Group::Opening, "every stream has another id", fresh_ids),

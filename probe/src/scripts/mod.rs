@@ -5,7 +5,7 @@ mod host;
 mod login;
 mod passing;
 
-use crate::Script;
+use crate::script::Script;
 
 /// All of them, in their order.
 #[must_use]

@@ -3,8 +3,10 @@
 use roxmltree::Node;
 
 use super::cast::pair;
+use crate::case::Group;
 use crate::element::with_stanzas;
-use crate::{Answer, Fault, Group, Script, Stage};
+use crate::script::{Answer, Script};
+use crate::stage::{Fault, Stage};
 
 pub(super) const SCRIPTS: &[Script] = &[
     pair("C-093", "order-of-a-thousand", Group::Delivery, "each once, in the order sent", order),

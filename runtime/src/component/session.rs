@@ -188,7 +188,10 @@ impl Session for ComponentSession {
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
         let mut consumed = 0;
         self.is_blocked = true;
-        while !budget.is_spent() && self.output.own <= OWN_MARK {
+        while !budget.is_spent() {
+            if self.output.own > OWN_MARK {
+                return Progress::Blocked(consumed);
+            }
             budget.spend(1);
             match self.step(now.monotonic, &input[consumed..]) {
                 Progress::More(n) => consumed += n,

@@ -148,6 +148,41 @@ fn waiting_sender_is_woken_by_room_and_by_the_end() {
     }
 }
 
+/// A loop may read on, or be late to look. What comes after the end binds no name and is delivered to nobody.
+#[test]
+fn closed_connection_takes_what_comes_and_does_nothing() {
+    type End = fn(&LocalSwitch, &mut super::Local);
+    let ends: [End; 4] = [
+        |switch, connection| connection.handle_eof(switch),
+        |switch, connection| connection.handle_error(switch, "reset".into()),
+        |switch, connection| connection.finish(switch, NOW),
+        |switch, connection| {
+            connection.handle_error(switch, "reset".into());
+            connection.finish(switch, NOW);
+        },
+    ];
+    let header = super::header("to='b.example'");
+    for end in ends {
+        let switch = switch();
+        let mut peer = bound(&switch, listener(), "to='a.example'");
+        let mut early = connected(&switch, listener());
+        send(&switch, &mut early, &header);
+        end(&switch, &mut early);
+        written(&switch, &mut early);
+        let handshake = super::handshake("s");
+        assert_eq!(send(&switch, &mut early, &handshake), (Progress::NeedInput(handshake.len()), "".into()));
+        assert_eq!((switch.bound(), switch.connections()), (1, 1));
+
+        let mut open = bound(&switch, listener(), "to='b.example'");
+        end(&switch, &mut open);
+        written(&switch, &mut open);
+        let message = "<message to='a.example'/>";
+        assert_eq!(send(&switch, &mut open, message), (Progress::NeedInput(message.len()), "".into()));
+        assert_eq!((written(&switch, &mut peer), open.poll_timeout()), ("".into(), None));
+        assert_eq!(counts(&switch, [Metric::Delivered]), [0]);
+    }
+}
+
 #[test]
 fn switch_without_a_host_speaks_as_localhost() {
     let switch = LocalSwitch::new(SwitchConfig::new([]));

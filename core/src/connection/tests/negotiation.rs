@@ -58,7 +58,7 @@ fn secret_that_is_not_found_in_time_ends_the_stream() {
     assert_eq!(connection.poll_timeout(), Some(after(5).monotonic));
     connection.handle_timeout(&switch, after(5));
     let said = written(&switch, &mut connection);
-    assert!(said.contains("<connection-timeout "), "{said}");
+    assert!(said.contains("<internal-server-error "), "{said}");
     // It comes too late.
     connection.secrets(&switch, after(6), [Secret::new("s")]);
     assert!(connection.is_closed() && written(&switch, &mut connection).is_empty());
@@ -72,7 +72,7 @@ fn secrets_that_come_too_late_end_the_stream() {
     send(&switch, &mut connection, &header("to='a.example'"));
     connection.secrets(&switch, after(5), [Secret::new("s")]);
     let said = written(&switch, &mut connection);
-    assert!(connection.is_closed() && said.contains("<connection-timeout "), "{said}");
+    assert!(connection.is_closed() && said.contains("<internal-server-error "), "{said}");
 }
 
 /// A switch that asks elsewhere who holds a name, and gets the answer later.
@@ -151,10 +151,15 @@ fn pending_bind_ends_with_the_time_for_the_handshake() {
     let switch = Asking { local: switch(), decided: Cell::new(false) };
     let mut connection = pending(&switch);
     connection.handle_timeout(&switch, after(5));
+    // The decision comes after all: too late.
+    switch.decided.set(true);
+    assert_eq!(connection.process(&switch, after(5), b"", &mut Budget::default()), Progress::NeedInput(0));
+    assert!(connection.poll_output(&switch, after(5)).ends_with(b"</stream:stream>"));
+    assert_eq!((switch.bound(), switch.connections()), (0, 0));
     connection.finish(&switch, after(5));
     let Some(ConnectionEvent::Closed { reason: CloseReason::Error(error), .. }) = connection.poll_event()
     else {
         panic!("it goes on");
     };
-    assert_eq!(error.condition, StreamCondition::ConnectionTimeout);
+    assert_eq!(error.condition, StreamCondition::InternalServerError);
 }
