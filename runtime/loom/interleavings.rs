@@ -18,7 +18,7 @@ use loom::thread;
 use crate::component::session::ComponentSession;
 use crate::component::{Component, Shared};
 use crate::driver::Session as _;
-use crate::{ComponentSettings, SharedSwitch};
+use crate::{ComponentSettings, SharedSwitch, WakePort as _};
 
 const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::ZERO };
 const MESSAGE: &[u8] = b"<message to='comp.example'/>";

@@ -48,7 +48,7 @@ pub use connect::{Reconnecting, connect, connect_over};
 pub use random::stream_id;
 pub use serve::serve;
 pub use server::ServerConnection;
-pub use shared::{SharedPort, SharedSwitch};
+pub use shared::{SharedPort, SharedSwitch, WakePort};
 pub use transport::{Connector, Timer, Transport};
 
 #[cfg(test)]
@@ -59,6 +59,8 @@ mod tests {
     #[cfg(loom)]
     #[path = "../../loom/interleavings.rs"]
     mod interleavings;
+    #[cfg(not(loom))]
+    mod pending;
     #[cfg(not(loom))]
     mod words;
 }

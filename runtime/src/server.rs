@@ -8,32 +8,26 @@ use std::time::Duration;
 
 use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
 use enjamb_core::router::PortId;
-use enjamb_core::switch::ListenerConfig;
+use enjamb_core::switch::{ListenerConfig, Switch};
 use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
 
 use crate::driver::{Driver, Session};
-use crate::shared::SharedSwitch;
+use crate::shared::{SharedSwitch, WakePort};
 use crate::transport::{Timer, Transport};
 
 /// A server's connection to one component, to be polled until it ends.
 ///
 /// It drives a [`Connection`], which does all of XEP-0114's server side. Dropping it closes the connection and unbinds
 /// the component; what it had not sent is answered with errors, or counted.
-pub struct ServerConnection<T, C: Timer> {
-    driver: Driver<T, C, ServerSession>,
+pub struct ServerConnection<T, C: Timer, S: Switch<Port: WakePort> = SharedSwitch> {
+    driver: Driver<T, C, ServerSession<S>>,
 }
 
-impl<T: Transport, C: Timer> ServerConnection<T, C> {
+impl<T: Transport, C: Timer, S: Switch<Port: WakePort>> ServerConnection<T, C, S> {
     /// Takes over a connection that was accepted. `id` is fresh and random: at least 128 bits of it, such as
     /// [`stream_id`](crate::stream_id) gives.
     #[must_use]
-    pub fn new(
-        switch: Arc<SharedSwitch>,
-        listener: Arc<ListenerConfig>,
-        id: StreamId,
-        transport: T,
-        timer: C,
-    ) -> Self {
+    pub fn new(switch: Arc<S>, listener: Arc<ListenerConfig>, id: StreamId, transport: T, timer: C) -> Self {
         let now = Now { monotonic: timer.now(), unix: timer.unix() };
         let connection = Connection::new(&*switch, listener, id, now);
         let session = ServerSession { switch, connection, waker: None };
@@ -64,14 +58,14 @@ impl<T: Transport, C: Timer> ServerConnection<T, C> {
     }
 }
 
-struct ServerSession {
-    switch: Arc<SharedSwitch>,
-    connection: Connection<SharedSwitch>,
+struct ServerSession<S: Switch> {
+    switch: Arc<S>,
+    connection: Connection<S>,
     /// The one that is registered at the switch.
     waker: Option<Waker>,
 }
 
-impl Session for ServerSession {
+impl<S: Switch<Port: WakePort>> Session for ServerSession<S> {
     fn register(&mut self, cx: &Context<'_>) {
         // Once it is closed nobody leaves anything for it.
         let is_known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));

@@ -37,9 +37,15 @@ impl SharedSwitch {
     }
 }
 
-impl SharedPort {
-    /// Has this task woken from now on. To be called before the task looks at the port.
-    pub(crate) fn register(&self, waker: &Waker) {
+/// A port that a task can wait for: what a [`ServerConnection`](crate::ServerConnection) needs of a switch. A switch of
+/// your own around a [`SharedSwitch`], such as one that asks elsewhere before it binds, has [`SharedPort`]s, too.
+pub trait WakePort {
+    /// Has this task woken from now on. Called before the task looks at the port.
+    fn register(&self, waker: &Waker);
+}
+
+impl WakePort for SharedPort {
+    fn register(&self, waker: &Waker) {
         *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 }
