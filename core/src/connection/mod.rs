@@ -189,7 +189,10 @@ impl<S: Switch> Connection<S> {
                 self.obey(switch, now, cause);
             }
         }
-        self.output.pending()
+        match &self.session.closed {
+            Some(closed) if matches!(closed.reason, CloseReason::Broken(_)) => &[],
+            _ => self.output.pending(),
+        }
     }
 
     /// Notes that the first `n` bytes of the output were written, at most all of them. 0: the transport takes none at the
@@ -226,7 +229,7 @@ impl<S: Switch> Connection<S> {
         }
     }
 
-    /// How many bytes may be read now. 0: none, until the time of [`poll_timeout`](Self::poll_timeout), a wake-up, or
+    /// How many bytes may be read now; `usize::MAX`: as many as you like. 0: none, until the time of [`poll_timeout`](Self::poll_timeout), a wake-up, or
     /// until output was written. Time in which this is 0 does not count against a stanza that has begun.
     pub fn read_budget(&mut self, now: Now) -> usize {
         let may_read =
@@ -281,7 +284,8 @@ impl<S: Switch> Connection<S> {
         }
     }
 
-    /// The input has ended.
+    /// The input has ended: a read that [`read_budget`](Self::read_budget) allowed gave nothing. Input that was not
+    /// processed is lost, so a poller's hang-up alone is no reason to call it. Our closing tag is in the output then.
     pub fn handle_eof(&mut self, switch: &S) {
         if let Phase::Open(stream) = &mut self.session.phase {
             self.output.append(|out| stream.close(out));
@@ -289,7 +293,8 @@ impl<S: Switch> Connection<S> {
         self.session.close(switch, CloseReason::ByPeer);
     }
 
-    /// The connection broke: nothing more can be written. `words` are the operating system's.
+    /// The connection broke: nothing more can be written, and the output is empty from now on. `words` are the operating
+    /// system's. [`finish`](Self::finish) follows.
     pub fn handle_error(&mut self, switch: &S, words: String) {
         self.session.close(switch, CloseReason::Broken(words));
     }

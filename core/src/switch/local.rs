@@ -14,9 +14,9 @@ use crate::router::PortId;
 
 /// A switch that one thread owns: for a loop of your own, a simulation, a test, or a build without `std`.
 ///
-/// A connection may leave something for others whenever it is used. [`poll_wake`](Self::poll_wake) then says which:
-/// call [`poll_output`](crate::connection::Connection::poll_output) and
-/// [`process`](crate::connection::Connection::process) of each.
+/// A connection may leave something for others whenever it is used. [`poll_wake`](Self::poll_wake) then says which: take
+/// turns with each ([`process`](crate::connection::Connection::process),
+/// [`poll_output`](crate::connection::Connection::poll_output)).
 pub struct LocalSwitch {
     shared: SwitchShared,
     directory: RefCell<Directory<LocalPort>>,

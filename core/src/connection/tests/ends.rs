@@ -179,8 +179,23 @@ fn closed_connection_takes_what_comes_and_does_nothing() {
         let message = "<message to='a.example'/>";
         assert_eq!(send(&switch, &mut open, message), (Progress::NeedInput(message.len()), "".into()));
         assert_eq!((written(&switch, &mut peer), open.poll_timeout()), ("".into(), None));
+        assert!(open.poll_output(&switch, NOW).is_empty());
         assert_eq!(counts(&switch, [Metric::Delivered]), [0]);
     }
+}
+
+/// What was not written of a broken connection is not given out any more, and is still answered.
+#[test]
+fn broken_connection_gives_no_output_and_returns_what_it_had() {
+    let switch = switch();
+    let mut sender = bound(&switch, listener(), "to='a.example'");
+    let mut receiver = bound(&switch, listener(), "to='b.example'");
+    send(&switch, &mut sender, MESSAGE);
+    assert!(!receiver.poll_output(&switch, NOW).is_empty());
+    receiver.handle_error(&switch, "reset".into());
+    assert!(receiver.poll_output(&switch, NOW).is_empty());
+    receiver.finish(&switch, NOW);
+    assert!(written(&switch, &mut sender).contains("<recipient-unavailable "));
 }
 
 #[test]
