@@ -3,7 +3,7 @@
 //!
 //! On tokio use `enjamb-tokio`; on smol or async-std use `enjamb-async-std`. For another runtime, implement
 //! [`Transport`] (bytes) and [`Timer`] (time), and poll a [`ServerConnection`] or a [`ComponentConnection`];
-//! [`Connector`] (sockets and tasks) adds [`serve`] and [`connect`]. Nothing here knows a runtime: wakers from
+//! [`Connector`] (sockets and tasks) adds [`serve()`] and [`connect()`]. Nothing here knows a runtime: wakers from
 //! [`std::task`] are all it takes.
 //!
 //! | file | what it does |

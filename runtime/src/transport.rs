@@ -61,7 +61,7 @@ pub trait Timer {
     }
 }
 
-/// A runtime's sockets and tasks: what [`serve`](crate::serve) and [`connect`](crate::connect) need of it.
+/// A runtime's sockets and tasks: what [`serve`](crate::serve()) and [`connect`](crate::connect()) need of it.
 pub trait Connector: Clone + Send + Sync + 'static {
     /// A TCP connection.
     type Stream: Transport + Send + 'static;

@@ -39,7 +39,7 @@ pub struct SwitchShared {
 }
 
 impl SwitchConfig {
-    /// What a [`Switch`] keeps: what all ports use directly, and the directory.
+    /// What a [`Switch`](super::Switch) keeps: what all ports use directly, and the directory.
     #[must_use]
     pub fn into_parts<P>(self) -> (SwitchShared, Directory<P>) {
         let shared = SwitchShared {

@@ -136,7 +136,7 @@ impl Component {
     }
 
     /// Ends the stream in good order once everything is sent, or once the server has taken nothing for
-    /// [`Limits::flush`].
+    /// [`Limits::flush`](enjamb_core::Limits::flush).
     pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closing = true;
