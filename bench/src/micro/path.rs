@@ -1,4 +1,4 @@
-//! The path of a stanza from a component's bytes to another's outbox, its parts, and the negotiation before it.
+//! The path of a stanza from a component's bytes to another's queue, its parts, and the negotiation before it.
 
 use std::hint::black_box;
 use std::sync::Arc;
