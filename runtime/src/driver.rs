@@ -72,6 +72,8 @@ pub(crate) struct Driver<T, C: Timer, S: Session> {
 
 enum Phase {
     Running,
+    /// The transport failed: nothing more can be written.
+    Broken,
     /// The stream is over; the rest is written by then.
     Flushing(Instant),
     /// Our side is shut; that many more bytes are read and thrown away by then.
@@ -119,6 +121,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             }
             let turn = match self.phase {
                 Phase::Running => self.run(cx),
+                Phase::Broken => self.finish(Phase::Done),
                 Phase::Flushing(deadline) => self.flush(cx, deadline),
                 Phase::Lingering(deadline, left) => self.linger(cx, deadline, left),
                 Phase::Done => return Poll::Ready(None),
@@ -145,8 +148,10 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             worked |= self.keep_time(cx, now, !worked);
         }
         if self.session.is_closed() {
-            self.phase = Phase::Flushing(now.monotonic + self.session.limits().flush);
-            self.armed = None;
+            if matches!(self.phase, Phase::Running) {
+                self.phase = Phase::Flushing(now.monotonic + self.session.limits().flush);
+                self.armed = None;
+            }
             return Turn::Worked;
         }
         if worked { Turn::Worked } else { Turn::Parked }
@@ -163,7 +168,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 break;
             }
             match self.transport.poll_write(cx, pending) {
-                Poll::Ready(Ok(0)) => self.session.handle_error(io::ErrorKind::WriteZero),
+                Poll::Ready(Ok(0)) => self.fail(io::ErrorKind::WriteZero),
                 Poll::Ready(Ok(n)) => {
                     self.session.wrote(now, n);
                     self.unflushed = true;
@@ -175,7 +180,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                     }
                     continue;
                 }
-                Poll::Ready(Err(error)) => self.session.handle_error(error.kind()),
+                Poll::Ready(Err(error)) => self.fail(error.kind()),
                 Poll::Pending => {
                     self.session.wrote(now, 0);
                     break;
@@ -189,13 +194,27 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             match self.transport.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
                 Poll::Ready(Err(error)) => {
-                    self.session.handle_error(error.kind());
+                    self.fail(error.kind());
                     return true;
                 }
                 Poll::Pending => {}
             }
         }
         written > 0
+    }
+
+    /// The transport failed.
+    fn fail(&mut self, kind: io::ErrorKind) {
+        self.session.handle_error(kind);
+        self.phase = Phase::Broken;
+    }
+
+    /// Nothing more will be written.
+    fn finish(&mut self, next: Phase) -> Turn {
+        self.armed = None;
+        self.phase = next;
+        self.session.finish(self.now());
+        Turn::Worked
     }
 
     /// Takes events from the input that is left.
@@ -243,7 +262,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             // Of what is wrapped, an end without a farewell is an end all the same: whether the peer had more to
             // say is told by the stream's own closing tag.
             Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                self.session.handle_error(error.kind());
+                self.fail(error.kind());
                 true
             }
             Poll::Ready(_) => {
@@ -344,18 +363,19 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         };
         match result {
             Poll::Pending if now.monotonic < deadline => {
-                return if self.arm(cx, deadline) { Turn::Worked } else { Turn::Parked };
+                if self.arm(cx, deadline) {
+                    Turn::Worked
+                } else {
+                    Turn::Parked
+                }
             }
             Poll::Ready(Ok(())) => {
                 let limits = self.session.limits();
                 let bytes = u32::try_from(limits.linger_bytes).unwrap_or(u32::MAX);
-                self.phase = Phase::Lingering(now.monotonic + limits.linger, bytes);
+                self.finish(Phase::Lingering(now.monotonic + limits.linger, bytes))
             }
-            Poll::Pending | Poll::Ready(Err(())) => self.phase = Phase::Done,
+            Poll::Pending | Poll::Ready(Err(())) => self.finish(Phase::Done),
         }
-        self.armed = None;
-        self.session.finish(now);
-        Turn::Worked
     }
 
     /// Reads on a little: closing with unread input would make TCP take back our last words.
@@ -381,7 +401,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
 impl<T, C: Timer, S: Session> Drop for Driver<T, C, S> {
     /// A connection that is dropped before its end leaves nothing behind, and loses nothing silently.
     fn drop(&mut self) {
-        if matches!(self.phase, Phase::Running | Phase::Flushing(_)) {
+        if matches!(self.phase, Phase::Running | Phase::Broken | Phase::Flushing(_)) {
             self.session.handle_error(io::ErrorKind::ConnectionAborted);
             self.session.finish(Now { monotonic: self.timer.now(), unix: self.timer.unix() });
         }
