@@ -16,7 +16,7 @@ pub(crate) struct Figures {
     pub(crate) servers: Vec<Contestant>,
     /// One object for each repetition.
     pub(crate) values: BTreeMap<(&'static str, Contestant), Vec<Value>>,
-    /// Why there is none: of one measurement, or of all.
+    /// Why a figure is missing: of one measurement, or of all.
     pub(crate) gaps: BTreeMap<(Option<&'static str>, Contestant), String>,
     /// Instructions, where valgrind is there.
     pub(crate) counts: Option<Counts>,

@@ -55,6 +55,8 @@ pub use transport::{Connector, Timer, Transport};
 mod tests {
     #[cfg(not(loom))]
     mod budget;
+    #[cfg(not(loom))]
+    mod doubles;
     // Loom's locks work in loom's tests alone.
     #[cfg(loom)]
     #[path = "../../loom/interleavings.rs"]

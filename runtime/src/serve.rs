@@ -22,9 +22,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// future to stop accepting; [`Switch::shut_down`](enjamb_core::switch::Switch::shut_down) ends the connections.
 ///
 /// Nothing bounds the number of connections of all sources together but the files that the process may open: accept
-/// yourself if you need such a bound. A failure concerns one connection, or passes, as a lack of file descriptors does: accepting goes on after a pause. To
-/// log failures and events, accept yourself and poll a [`ServerConnection`]. A listener without a secret of its own lets
-/// nobody in here: its connections ask for secrets by their events.
+/// yourself if you need such a bound. A failure concerns one connection, or passes, as a lack of file descriptors does:
+/// accepting goes on after a pause. To log failures and events, accept yourself and poll a [`ServerConnection`]. A
+/// listener without a secret of its own lets nobody in here: its connections ask for secrets by their events.
 pub async fn serve<C: Connector>(
     connector: C,
     socket: C::Listener,

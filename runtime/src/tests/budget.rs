@@ -1,8 +1,6 @@
 //! How much of a component's input is dealt with before the others have their turn, what of it counts as kept, and that
 //! a batch is one wake and one write.
 
-use std::cell::RefCell;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,13 +10,10 @@ use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::{Access, BindPolicy};
 use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
-use enjamb_core::{Instant, Secret, StreamCondition, StreamId};
+use enjamb_core::{Secret, StreamCondition, StreamId};
 
-use crate::{ServerConnection, SharedSwitch, Timer, Transport};
-
-const T: Instant = Instant::ORIGIN;
-/// Of the secret `test` on the stream 3BF96D32 (XEP-0114, section 3).
-const PROOF: &str = "aaee83c26aeeafcbabeabfcbcd50df997e0a2a1e";
+use super::doubles::{PROOF, Socket, Still, Written, all};
+use crate::{ServerConnection, SharedSwitch};
 
 fn switch() -> Arc<SharedSwitch> {
     Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("host.example").unwrap()])))
@@ -26,54 +21,6 @@ fn switch() -> Arc<SharedSwitch> {
 
 fn listener() -> ListenerConfig {
     ListenerConfig::new(Secret::new("test"))
-}
-
-/// A socket that takes all that is written, and has all of the input at once, but for one cut.
-struct Socket {
-    input: Vec<u8>,
-    read: usize,
-    /// Where a read ends.
-    cut: usize,
-    written: Written,
-}
-
-/// Each write by itself.
-type Written = Rc<RefCell<Vec<Vec<u8>>>>;
-
-fn all(written: &Written) -> String {
-    String::from_utf8(written.borrow().concat()).unwrap()
-}
-
-impl Transport for Socket {
-    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let end = if self.read < self.cut { self.cut } else { self.input.len() };
-        let n = buffer.len().min(end - self.read);
-        buffer[..n].copy_from_slice(&self.input[self.read..self.read + n]);
-        self.read += n;
-        if n == 0 { Poll::Pending } else { Poll::Ready(Ok(n)) }
-    }
-
-    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.written.borrow_mut().push(bytes.to_vec());
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// A clock that stands still.
-struct Still;
-
-impl Timer for Still {
-    fn now(&self) -> Instant {
-        T
-    }
-
-    fn poll_at(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
-        Poll::Pending
-    }
 }
 
 type Driven = ServerConnection<Socket, Still>;

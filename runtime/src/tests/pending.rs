@@ -1,6 +1,5 @@
 //! A switch that asks elsewhere before it binds, on a runtime.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -11,9 +10,10 @@ use enjamb_core::jid::Domain;
 use enjamb_core::queue::Queue;
 use enjamb_core::router::Claim;
 use enjamb_core::switch::{Bind, Directory, ListenerConfig, PortInfo, Switch, SwitchConfig, SwitchShared};
-use enjamb_core::{Instant, Now, Secret, StreamId};
+use enjamb_core::{Now, Secret, StreamId};
 
-use crate::{ServerConnection, SharedPort, SharedSwitch, Timer, Transport};
+use super::doubles::{PROOF, Socket, Still, Written};
+use crate::{ServerConnection, SharedPort, SharedSwitch};
 
 struct Asking {
     switch: SharedSwitch,
@@ -60,39 +60,6 @@ impl Switch for Asking {
     }
 }
 
-/// A peer that has said all that it will say.
-struct Said(&'static [u8], Vec<u8>);
-
-impl Transport for Said {
-    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let n = buffer.len().min(self.0.len());
-        buffer[..n].copy_from_slice(&self.0[..n]);
-        self.0 = &self.0[n..];
-        if n == 0 { Poll::Pending } else { Poll::Ready(Ok(n)) }
-    }
-
-    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.1.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-struct Still;
-
-impl Timer for Still {
-    fn now(&self) -> Instant {
-        Instant::ORIGIN
-    }
-
-    fn poll_at(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
-        Poll::Pending
-    }
-}
-
 /// Once it is decided and the port is woken, one poll is enough for the answer and the next alarm.
 #[test]
 fn pending_bind_goes_on_when_its_port_is_woken() {
@@ -100,10 +67,12 @@ fn pending_bind_goes_on_when_its_port_is_woken() {
     let switch =
         Asking { switch: SharedSwitch::new(SwitchConfig::new(hosts)), decided: AtomicBool::new(false) };
     let switch = Arc::new(switch);
-    let said = b"<stream:stream xmlns='jabber:component:accept' \
-        xmlns:stream='http://etherx.jabber.org/streams' to='a.example'>\
-        <handshake>aaee83c26aeeafcbabeabfcbcd50df997e0a2a1e</handshake>";
-    let (id, transport) = (StreamId::from_text("3BF96D32").unwrap(), Said(said, Vec::new()));
+    let said = format!(
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' \
+         to='a.example'><handshake>{PROOF}</handshake>"
+    );
+    let transport = Socket { cut: said.len(), input: said.into(), read: 0, written: Written::default() };
+    let id = StreamId::from_text("3BF96D32").unwrap();
     let listener = Arc::new(ListenerConfig::new(Secret::new("test")));
     let mut connection = ServerConnection::new(Arc::clone(&switch), listener, id, transport, Still);
     let mut cx = Context::from_waker(Waker::noop());
