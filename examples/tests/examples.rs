@@ -106,7 +106,9 @@ fn all_meet(echoes: &[(&str, &str)], more: &[&str], address: SocketAddr, mut pee
         });
         match condition.as_deref() {
             Some("remote-server-not-found") => break,
-            Some("recipient-unavailable") | None => assert!(Instant::now() < noticed_by, "the end goes unnoticed"),
+            Some("recipient-unavailable") | None => {
+                assert!(Instant::now() < noticed_by, "the end goes unnoticed");
+            }
             Some(other) => panic!("{other}"),
         }
         std::thread::sleep(Duration::from_millis(20));

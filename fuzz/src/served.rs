@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::connection::{Budget, Connection, ConnectionEvent};
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Transmit, Written};
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::{Access, BindPolicy};
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
@@ -50,7 +50,7 @@ impl Served {
         );
         let opening = [header.as_bytes(), HANDSHAKE].concat();
         let progress = receiver.process(&switch, now, &opening, &mut Budget::default());
-        assert_eq!(progress.consumed(), opening.len());
+        assert_eq!(progress.consumed, opening.len());
         write(&mut receiver, &switch, now, &mut Vec::new());
         // Nothing is delivered to the component itself: when that comes back depends on the reads.
         let mut closed = listener();
@@ -68,15 +68,12 @@ impl Served {
         loop {
             let Self { switch, connection, input, .. } = self;
             let progress = connection.process(switch, self.now, input, &mut Budget::default());
-            input.drain(..progress.consumed());
+            input.drain(..progress.consumed);
             let wrote = write(&mut self.connection, &self.switch, self.now, &mut self.out);
             write(&mut self.receiver, &self.switch, self.now, &mut self.received);
-            if progress.consumed() == 0 && !wrote {
+            if progress.consumed == 0 && !wrote {
                 break;
             }
-        }
-        if self.connection.is_closed() {
-            self.connection.finish(&self.switch, self.now);
         }
         while let Some(event) = self.connection.poll_event() {
             if let ConnectionEvent::Closed { reason, unsent, .. } = event {
@@ -110,12 +107,14 @@ fn listener() -> ListenerConfig {
 fn write(connection: &mut Connection<LocalSwitch>, switch: &LocalSwitch, now: Now, to: &mut Vec<u8>) -> bool {
     let before = to.len();
     loop {
-        let pending = connection.poll_output(switch, now);
-        let n = pending.len();
-        if n == 0 {
-            return to.len() > before;
-        }
-        to.extend_from_slice(pending);
-        connection.wrote(switch, now, n);
+        let written = match connection.poll_output(switch, now) {
+            Transmit::Bytes(bytes) => {
+                to.extend_from_slice(bytes);
+                Written::Bytes(bytes.len())
+            }
+            Transmit::Shutdown => Written::Shut,
+            Transmit::Nothing | Transmit::Done => return to.len() > before,
+        };
+        connection.wrote(switch, now, written);
     }
 }

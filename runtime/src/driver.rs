@@ -5,37 +5,25 @@
 
 use std::cell::Cell;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use std::{io, mem};
 
-use enjamb_core::connection::{Budget, ConnectionEvent, Progress};
-use enjamb_core::{Instant, Limits, Now};
+use enjamb_core::connection::{Budget, ConnectionEvent, Next, Progress, Transmit, Written};
+use enjamb_core::{Instant, Now};
 
 use crate::transport::{Timer, Transport};
 
 /// What the loop drives: one side of a connection.
 pub(crate) trait Session {
-    /// Has the task woken when others leave something for it.
-    fn register(&mut self, cx: &Context<'_>);
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress;
-    fn poll_output(&mut self, now: Now) -> &[u8];
-    /// That much was written; 0: the transport takes none at the moment.
-    fn wrote(&mut self, now: Now, n: usize);
+    fn poll_output(&mut self, now: Now) -> Transmit<'_>;
+    fn wrote(&mut self, now: Now, written: Written);
     /// How many bytes may be read.
     fn read_budget(&mut self, now: Now) -> usize;
     fn poll_timeout(&self) -> Option<Instant>;
     fn handle_timeout(&mut self, now: Now);
-    fn handle_eof(&mut self);
-    fn handle_error(&mut self, kind: io::ErrorKind);
-    /// The stream is over: what is left is written, and nothing else happens.
-    fn is_closed(&self) -> bool;
-    /// Nothing more will be written.
-    fn finish(&mut self, now: Now);
+    fn handle_eof(&mut self, now: Now);
+    fn handle_error(&mut self, now: Now, kind: io::ErrorKind);
     fn poll_event(&mut self) -> Option<ConnectionEvent>;
-    fn limits(&self) -> &Limits;
-    /// How long nothing happens before memory is given back.
-    fn hibernate_after(&self) -> Duration;
-    fn release(&mut self);
 }
 
 /// Bytes read at once.
@@ -62,31 +50,8 @@ pub(crate) struct Driver<T, C: Timer, S: Session> {
     budget: Budget,
     /// The transport may still keep some of what it took.
     unflushed: bool,
-    phase: Phase,
     armed: Option<Instant>,
-    /// When to give memory back, if nothing happens before.
-    idle_at: Option<Instant>,
-    /// What the negotiation took is not given back yet.
-    has_leftovers: bool,
-}
-
-enum Phase {
-    Running,
-    /// The transport failed: nothing more can be written.
-    Broken,
-    /// The stream is over; the rest is written by then.
-    Flushing(Instant),
-    /// Our side is shut; that many more bytes are read and thrown away by then.
-    Lingering(Instant, u32),
-    Done,
-}
-
-/// What a turn did.
-enum Turn {
-    /// Something: take another.
-    Worked,
-    /// Nothing is left to do until the task is woken.
-    Parked,
+    done: bool,
 }
 
 impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
@@ -100,10 +65,8 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             unexamined: false,
             budget: Budget::default(),
             unflushed: false,
-            phase: Phase::Running,
             armed: None,
-            idle_at: None,
-            has_leftovers: false,
+            done: false,
         }
     }
 
@@ -111,22 +74,16 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         Now { monotonic: self.timer.now(), unix: self.timer.unix() }
     }
 
-    /// Drives on until there is an event; `None` once the connection is closed.
+    /// Drives on until there is an event; `None` once the connection is over.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ConnectionEvent>> {
-        self.session.register(cx);
         while !self.budget.is_spent() {
             if let Some(event) = self.session.poll_event() {
-                self.has_leftovers |= matches!(event, ConnectionEvent::Bound { .. });
                 return Poll::Ready(Some(event));
             }
-            let turn = match self.phase {
-                Phase::Running => self.run(cx),
-                Phase::Broken => self.finish(Phase::Done),
-                Phase::Flushing(deadline) => self.flush(cx, deadline),
-                Phase::Lingering(deadline, left) => self.linger(cx, deadline, left),
-                Phase::Done => return Poll::Ready(None),
-            };
-            if matches!(turn, Turn::Parked) {
+            if self.done {
+                return Poll::Ready(None);
+            }
+            if !self.turn(cx) {
                 self.budget = Budget::default();
                 return Poll::Pending;
             }
@@ -137,66 +94,56 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
         Poll::Pending
     }
 
-    fn run(&mut self, cx: &mut Context<'_>) -> Turn {
+    /// Does what can be done once. False: nothing, and nothing can be until the task is woken.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.now();
         let mut worked = self.write(cx, now);
         worked |= self.process(now);
-        if !self.session.is_closed() {
-            worked |= self.read(cx, now);
-        }
-        if !self.session.is_closed() {
-            worked |= self.keep_time(cx, now, !worked);
-        }
-        if self.session.is_closed() {
-            if matches!(self.phase, Phase::Running) {
-                self.phase = Phase::Flushing(now.monotonic + self.session.limits().flush);
-                self.armed = None;
-            }
-            return Turn::Worked;
-        }
-        if worked { Turn::Worked } else { Turn::Parked }
+        worked |= self.read(cx, now);
+        worked | self.keep_time(cx, now, !worked)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
         let mut written = 0;
         let mut is_empty = false;
-        while written < WRITE {
-            let pending = self.session.poll_output(now);
-            let length = pending.len();
-            if length == 0 {
-                is_empty = true;
-                break;
-            }
-            match self.transport.poll_write(cx, pending) {
-                Poll::Ready(Ok(0)) => self.fail(io::ErrorKind::WriteZero),
-                Poll::Ready(Ok(n)) => {
-                    self.session.wrote(now, n);
-                    self.unflushed = true;
-                    written += n;
-                    // What came meanwhile is for the next turn.
-                    is_empty = n == length;
-                    if is_empty {
+        while written < WRITE && !is_empty {
+            match self.session.poll_output(now) {
+                Transmit::Bytes(pending) => match self.transport.poll_write(cx, pending) {
+                    Poll::Ready(Ok(n)) if n > 0 => {
+                        // What came meanwhile is for the next turn.
+                        is_empty = n == pending.len();
+                        self.session.wrote(now, Written::Bytes(n));
+                        self.unflushed = true;
+                        written += n;
+                    }
+                    Poll::Ready(result) => {
+                        return self.fail(now, result.err().map_or(io::ErrorKind::WriteZero, |e| e.kind()));
+                    }
+                    Poll::Pending => {
+                        self.session.wrote(now, Written::Full);
                         break;
                     }
-                    continue;
-                }
-                Poll::Ready(Err(error)) => self.fail(error.kind()),
-                Poll::Pending => {
-                    self.session.wrote(now, 0);
-                    break;
+                },
+                Transmit::Shutdown => match self.transport.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => {
+                        self.session.wrote(now, Written::Shut);
+                        return true;
+                    }
+                    Poll::Ready(Err(error)) => return self.fail(now, error.kind()),
+                    Poll::Pending => return written > 0,
+                },
+                Transmit::Nothing => is_empty = true,
+                Transmit::Done => {
+                    self.done = true;
+                    return true;
                 }
             }
-            // Broken: what is left can't be written.
-            return true;
         }
         self.budget.spend_transfer(written);
         if self.unflushed && is_empty {
             match self.transport.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(error)) => {
-                    self.fail(error.kind());
-                    return true;
-                }
+                Poll::Ready(Err(error)) => return self.fail(now, error.kind()),
                 Poll::Pending => {}
             }
         }
@@ -204,28 +151,19 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     /// The transport failed.
-    fn fail(&mut self, kind: io::ErrorKind) {
-        self.session.handle_error(kind);
-        self.phase = Phase::Broken;
-    }
-
-    /// Nothing more will be written.
-    fn finish(&mut self, next: Phase) -> Turn {
-        self.armed = None;
-        self.phase = next;
-        self.session.finish(self.now());
-        Turn::Worked
+    fn fail(&mut self, now: Now, kind: io::ErrorKind) -> bool {
+        self.session.handle_error(now, kind);
+        true
     }
 
     /// Takes events from the input that is left.
     fn process(&mut self, now: Now) -> bool {
-        if !self.unexamined || self.session.is_closed() {
+        if !self.unexamined {
             return false;
         }
         let mut input = mem::take(&mut self.input);
         let progress = self.take_events(now, &input[self.start..]);
-        let consumed = progress.consumed();
-        self.start += consumed;
+        self.start += progress.consumed;
         if self.start == input.len() {
             input.clear();
             self.start = 0;
@@ -234,12 +172,12 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             self.start = 0;
         }
         self.input = input;
-        consumed > 0 || !matches!(progress, Progress::Blocked(_))
+        progress.consumed > 0 || progress.next != Next::Room
     }
 
     fn take_events(&mut self, now: Now, input: &[u8]) -> Progress {
         let progress = self.session.process(now, input, &mut self.budget);
-        self.unexamined = !matches!(progress, Progress::NeedInput(_));
+        self.unexamined = progress.next != Next::Input;
         progress
     }
 
@@ -262,11 +200,10 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             // Of what is wrapped, an end without a farewell is an end all the same: whether the peer had more to
             // say is told by the stream's own closing tag.
             Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                self.fail(error.kind());
-                true
+                self.fail(now, error.kind())
             }
             Poll::Ready(_) => {
-                self.session.handle_eof();
+                self.session.handle_eof(now);
                 true
             }
         };
@@ -282,128 +219,43 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
             return;
         }
         // Nothing is left over: events are taken from the read buffer itself.
-        let consumed = self.take_events(now, bytes).consumed();
+        let consumed = self.take_events(now, bytes).consumed;
         self.input.clear();
         self.start = 0;
         self.input.extend_from_slice(&bytes[consumed..]);
     }
 
-    /// Handles what is due and arms the alarm for what is next, if the task is about to park.
+    /// Handles what is due. If the task is about to park, arms the alarm for what is next.
     fn keep_time(&mut self, cx: &mut Context<'_>, now: Now, parking: bool) -> bool {
-        let due = self.session.poll_timeout();
-        if due.is_some_and(|at| at <= now.monotonic) {
+        let Some(at) = self.session.poll_timeout() else { return false };
+        if at <= now.monotonic {
             self.session.handle_timeout(now);
+            if parking && self.input.is_empty() {
+                // As a session does once it is idle.
+                self.input = Vec::new();
+            }
             return true;
         }
+        // An alarm that is set for an earlier time is left alone.
+        let at = self.armed.filter(|&armed| armed <= at).unwrap_or(at);
         if !parking {
-            self.idle_at = None;
             return false;
         }
-        let idle_at = self.idle(now);
-        match [due, idle_at].into_iter().flatten().min() {
-            Some(at) => self.arm(cx, at),
-            None => false,
-        }
-    }
-
-    /// Gives memory back once idle for long enough; says when that will be.
-    fn idle(&mut self, now: Now) -> Option<Instant> {
-        if self.has_leftovers {
-            // At once: between the lasting memory of the next connections it would leave gaps that nobody fills.
-            self.has_leftovers = false;
-            self.release();
-        }
-        match self.idle_at {
-            None => {
-                let after = self.session.hibernate_after().max(Duration::from_secs(1));
-                self.idle_at = Some(now.monotonic + after);
-            }
-            Some(at) if at <= now.monotonic => {
-                self.release();
-                // Not again before something happens.
-                self.idle_at = Some(Instant::from_origin(Duration::MAX));
-                return None;
-            }
-            Some(_) => {}
-        }
-        self.idle_at.filter(|&at| at < Instant::from_origin(Duration::MAX))
-    }
-
-    fn release(&mut self) {
-        if self.input.is_empty() {
-            self.input = Vec::new();
-        }
-        self.session.release();
-    }
-
-    /// Wants to be woken at `at`, or earlier: an alarm that is set for an earlier time is left alone.
-    fn arm(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
-        let at = self.armed.filter(|&armed| armed <= at).unwrap_or(at);
         self.armed = Some(at);
-        if self.timer.poll_at(cx, at).is_ready() {
+        let is_over = self.timer.poll_at(cx, at).is_ready();
+        if is_over {
             self.armed = None;
-            return true;
         }
-        false
-    }
-
-    /// Brings out what is written, then shuts our side.
-    fn flush(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Turn {
-        let now = self.now();
-        let result = loop {
-            let pending = self.session.poll_output(now);
-            if pending.is_empty() {
-                break self.transport.poll_shutdown(cx).map_err(drop);
-            }
-            match self.transport.poll_write(cx, pending) {
-                Poll::Ready(Ok(n)) if n > 0 => self.session.wrote(now, n),
-                Poll::Ready(_) => break Poll::Ready(Err(())),
-                Poll::Pending => break Poll::Pending,
-            }
-        };
-        match result {
-            Poll::Pending if now.monotonic < deadline => {
-                if self.arm(cx, deadline) {
-                    Turn::Worked
-                } else {
-                    Turn::Parked
-                }
-            }
-            Poll::Ready(Ok(())) => {
-                let limits = self.session.limits();
-                let bytes = u32::try_from(limits.linger_bytes).unwrap_or(u32::MAX);
-                self.finish(Phase::Lingering(now.monotonic + limits.linger, bytes))
-            }
-            Poll::Pending | Poll::Ready(Err(())) => self.finish(Phase::Done),
-        }
-    }
-
-    /// Reads on a little: closing with unread input would make TCP take back our last words.
-    fn linger(&mut self, cx: &mut Context<'_>, deadline: Instant, left: u32) -> Turn {
-        let mut scratch = SCRATCH.take();
-        scratch.resize(READ, 0);
-        let result = self.transport.poll_read(cx, &mut scratch[..READ.min(left.max(1) as usize)]);
-        SCRATCH.set(scratch);
-        match result {
-            Poll::Ready(Ok(n)) if n > 0 && n < left as usize => {
-                self.budget.spend_transfer(n);
-                self.phase = Phase::Lingering(deadline, left - n as u32);
-            }
-            Poll::Pending if self.timer.now() < deadline => {
-                return if self.arm(cx, deadline) { Turn::Worked } else { Turn::Parked };
-            }
-            Poll::Ready(_) | Poll::Pending => self.phase = Phase::Done,
-        }
-        Turn::Worked
+        is_over
     }
 }
 
 impl<T, C: Timer, S: Session> Drop for Driver<T, C, S> {
     /// A connection that is dropped before its end leaves nothing behind, and loses nothing silently.
     fn drop(&mut self) {
-        if matches!(self.phase, Phase::Running | Phase::Broken | Phase::Flushing(_)) {
-            self.session.handle_error(io::ErrorKind::ConnectionAborted);
-            self.session.finish(Now { monotonic: self.timer.now(), unix: self.timer.unix() });
+        if !self.done {
+            let now = Now { monotonic: self.timer.now(), unix: self.timer.unix() };
+            self.session.handle_error(now, io::ErrorKind::ConnectionAborted);
         }
     }
 }

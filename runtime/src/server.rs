@@ -4,12 +4,11 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress, Transmit, Written};
 use enjamb_core::router::PortId;
 use enjamb_core::switch::{ListenerConfig, Switch};
-use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
+use enjamb_core::{Instant, Now, Secret, StreamId};
 
 use crate::driver::{Driver, Session};
 use crate::shared::{SharedSwitch, WakePort};
@@ -47,8 +46,9 @@ impl<T: Transport, C: Timer, S: Switch<Port: WakePort>> ServerConnection<T, C, S
         connection.secrets(&**switch, now, secrets);
     }
 
-    /// Drives the connection until there is an event; `None` once it is closed.
+    /// Drives the connection until there is an event; `None` once it is over.
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ConnectionEvent>> {
+        self.driver.session.register(cx);
         self.driver.poll_event(cx)
     }
 
@@ -65,26 +65,29 @@ struct ServerSession<S: Switch> {
     waker: Option<Waker>,
 }
 
-impl<S: Switch<Port: WakePort>> Session for ServerSession<S> {
+impl<S: Switch<Port: WakePort>> ServerSession<S> {
+    /// Has the task woken when others leave something for the connection.
     fn register(&mut self, cx: &Context<'_>) {
-        // Once it is closed nobody leaves anything for it.
+        // Once it is closed nobody does.
         let is_known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if !is_known && !self.connection.is_closed() {
             self.connection.port().register(cx.waker());
             self.waker = Some(cx.waker().clone());
         }
     }
+}
 
+impl<S: Switch<Port: WakePort>> Session for ServerSession<S> {
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
         self.connection.process(&*self.switch, now, input, budget)
     }
 
-    fn poll_output(&mut self, now: Now) -> &[u8] {
+    fn poll_output(&mut self, now: Now) -> Transmit<'_> {
         self.connection.poll_output(&*self.switch, now)
     }
 
-    fn wrote(&mut self, now: Now, n: usize) {
-        self.connection.wrote(&*self.switch, now, n);
+    fn wrote(&mut self, now: Now, written: Written) {
+        self.connection.wrote(&*self.switch, now, written);
     }
 
     fn read_budget(&mut self, now: Now) -> usize {
@@ -99,35 +102,15 @@ impl<S: Switch<Port: WakePort>> Session for ServerSession<S> {
         self.connection.handle_timeout(&*self.switch, now);
     }
 
-    fn handle_eof(&mut self) {
-        self.connection.handle_eof(&*self.switch);
+    fn handle_eof(&mut self, now: Now) {
+        self.connection.handle_eof(&*self.switch, now);
     }
 
-    fn handle_error(&mut self, kind: io::ErrorKind) {
-        self.connection.handle_error(&*self.switch, kind.to_string());
-    }
-
-    fn is_closed(&self) -> bool {
-        self.connection.is_closed()
-    }
-
-    fn finish(&mut self, now: Now) {
-        self.connection.finish(&*self.switch, now);
+    fn handle_error(&mut self, now: Now, kind: io::ErrorKind) {
+        self.connection.handle_error(&*self.switch, now, kind.to_string());
     }
 
     fn poll_event(&mut self) -> Option<ConnectionEvent> {
         self.connection.poll_event()
-    }
-
-    fn limits(&self) -> &Limits {
-        self.connection.limits()
-    }
-
-    fn hibernate_after(&self) -> Duration {
-        self.connection.hibernate_after()
-    }
-
-    fn release(&mut self) {
-        self.connection.release(&self.switch);
     }
 }

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress};
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Next, Transmit, Written};
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::PortId;
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
@@ -73,8 +73,9 @@ impl LocalServer {
 
     /// The peer shut its side down.
     pub fn receive_eof(&mut self, conn: PortId) {
+        let now = self.now();
         if let Some(link) = self.links.get_mut(&conn) {
-            link.connection.handle_eof(&self.switch);
+            link.connection.handle_eof(&self.switch, now);
             self.drive(conn);
         }
     }
@@ -148,13 +149,9 @@ impl LocalServer {
         loop {
             link.write(switch, now);
             let Link { connection, input, .. } = link;
-            if connection.is_closed() {
-                connection.finish(switch, now);
-                break;
-            }
             let progress = connection.process(switch, now, input, &mut Budget::default());
-            input.drain(..progress.consumed());
-            if !matches!(progress, Progress::More(_)) && !connection.is_closed() {
+            input.drain(..progress.consumed);
+            if progress.next != Next::More {
                 link.write(switch, now);
                 break;
             }
@@ -174,13 +171,15 @@ impl Link {
     /// Writes all that there is to write.
     fn write(&mut self, switch: &LocalSwitch, now: Now) {
         loop {
-            let pending = self.connection.poll_output(switch, now);
-            let n = pending.len();
-            if n == 0 {
-                return;
-            }
-            self.out.extend_from_slice(pending);
-            self.connection.wrote(switch, now, n);
+            let written = match self.connection.poll_output(switch, now) {
+                Transmit::Bytes(bytes) => {
+                    self.out.extend_from_slice(bytes);
+                    Written::Bytes(bytes.len())
+                }
+                Transmit::Shutdown => Written::Shut,
+                Transmit::Nothing | Transmit::Done => return,
+            };
+            self.connection.wrote(switch, now, written);
         }
     }
 }

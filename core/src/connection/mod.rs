@@ -1,19 +1,23 @@
-//! One component's connection to a server: bytes and time in, bytes and events out.
+//! A connection between a component and a server, either side of it: bytes and time in, bytes and events out.
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `mod` | [`Connection`]: what to call, and when |
+//! | `mod` | [`Connection`]: the server's side; what to call, and when |
+//! | `client` | [`ClientConnection`]: the component's side |
 //! | `session` | the connection on its switch, without its input and output |
 //! | `negotiate` | from the first byte to the bound component |
 //! | `phase` | how far a connection is |
 //! | `deliver` | what becomes of one stanza |
 //! | `routes` | the routes of the last few stanzas |
+//! | `ending` | the end: the last bytes are written, our side is shut, the rest is read |
 //! | `event` | [`ConnectionEvent`], [`CloseReason`] |
-//! | `progress` | [`Progress`], [`Budget`]: how far the input is dealt with, how much work is done at once |
+//! | `progress` | [`Progress`], [`Transmit`], [`Budget`]: how far the input is dealt with, what to write, how much to do at once |
 //!
 //! A server without a runtime, with a listener and two components, is the example `listener-poll` of the repository.
 
+mod client;
 mod deliver;
+mod ending;
 mod event;
 mod negotiate;
 mod phase;
@@ -28,10 +32,12 @@ use alloc::sync::Arc;
 use core::mem;
 use core::time::Duration;
 
+pub use client::{ClientConnection, ClientConnectionEvent};
+use ending::Ending;
 pub use event::{CloseReason, ConnectionEvent};
 use phase::Phase;
-use progress::Intake;
-pub use progress::{Budget, Progress};
+use progress::OWN_MARK;
+pub use progress::{Budget, Next, Progress, Transmit, Written};
 use session::Session;
 
 use crate::error::{StreamError, StreamErrorCause};
@@ -41,9 +47,6 @@ use crate::queue::{FREE, Output};
 use crate::router::PortId;
 use crate::switch::{ListenerConfig, PortInfo, Switch, bounce_unsent};
 use crate::time::{Instant, Now};
-
-/// Own output, such as errors, over which nothing is read.
-const OWN_MARK: usize = 64 * 1024;
 
 /// One component's connection to a server.
 ///
@@ -56,17 +59,17 @@ const OWN_MARK: usize = 64 * 1024;
 /// | the switch woke it, or after any other call | [`poll_output`](Self::poll_output), and [`wrote`](Self::wrote) |
 /// | before it reads | [`read_budget`](Self::read_budget) |
 /// | the time of [`poll_timeout`](Self::poll_timeout) has come | [`handle_timeout`](Self::handle_timeout), then `process` |
-/// | the input ended, the connection broke | [`handle_eof`](Self::handle_eof), [`handle_error`](Self::handle_error) |
+/// | the input ended, the transport broke | [`handle_eof`](Self::handle_eof), [`handle_error`](Self::handle_error) |
 /// | at any time | [`poll_event`](Self::poll_event) |
 ///
-/// Once [`is_closed`](Self::is_closed), the rest of the output is written and [`finish`](Self::finish) is called: it
-/// answers what could not be sent. A connection that is dropped before leaves its place behind.
+/// until `poll_output` gives [`Transmit::Done`]. A connection that is dropped before leaves its place behind: call
+/// [`handle_error`](Self::handle_error) first.
 ///
 /// All calls take the switch that the connection was made on, and times of one clock that never runs backwards.
 pub struct Connection<S: Switch> {
     session: Session<S>,
     output: Output,
-    intake: Intake,
+    next: Next,
     /// Bytes of the input that were not consumed. At most a stanza's and a read's.
     kept: u32,
     /// Some of them are counted as a partial stanza's.
@@ -75,6 +78,10 @@ pub struct Connection<S: Switch> {
     reading: bool,
     /// Reading waits for the shaper, and for nothing else.
     wants_tokens: bool,
+    /// What the negotiation took is not given back yet.
+    has_leftovers: bool,
+    /// When to give memory back if nothing happens before.
+    idle_at: Option<Instant>,
 }
 
 impl<S: Switch> Connection<S> {
@@ -86,11 +93,13 @@ impl<S: Switch> Connection<S> {
         Self {
             session: Session::new(port, phase),
             output: Output::default(),
-            intake: Intake::NeedsInput,
+            next: Next::Input,
             kept: 0,
             is_counted: false,
             reading: true,
             wants_tokens: false,
+            has_leftovers: true,
+            idle_at: None,
         }
     }
 
@@ -106,57 +115,53 @@ impl<S: Switch> Connection<S> {
         &self.session.port
     }
 
-    /// What the connection may cost.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.listener().limits
-    }
-
-    /// The settings of its listener.
-    #[must_use]
-    pub fn listener(&self) -> &Arc<ListenerConfig> {
-        self.session.listener()
+    fn limits(&self) -> &Limits {
+        &self.session.listener().limits
     }
 
     /// Takes events from `input`, which begins with the first byte that was not consumed yet and only grows at its
     /// end. Stanzas go to other ports, and answers to the output. How the input is cut into calls makes no difference.
-    /// Once the connection is closed, the input is consumed and nothing happens.
+    /// Once the stream is over, the input is consumed and nothing happens.
     #[must_use = "it says how many bytes to drop from the input"]
     pub fn process(&mut self, switch: &S, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
-        if let Some(shaper) = &mut self.session.shaper {
-            shaper.take(input.len().saturating_sub(self.kept as usize));
+        if let Some(closed) = &mut self.session.closed {
+            closed.ending.discard(input.len());
+            return Progress { consumed: input.len(), next: Next::Input };
         }
-        let Self { session, output, intake, .. } = self;
+        let new = input.len().saturating_sub(self.kept as usize);
+        if let Some(shaper) = &mut self.session.shaper {
+            shaper.take(new);
+        }
+        let Self { session, output, next, .. } = self;
         let mut consumed = 0;
-        *intake = Intake::Unexamined;
-        while *intake == Intake::Unexamined && !budget.is_spent() {
+        *next = Next::More;
+        while *next == Next::More && !budget.is_spent() {
             if output.own() > OWN_MARK {
-                *intake = Intake::Blocked;
+                *next = Next::Room;
                 break;
             }
             budget.spend(1);
             let before = output.own();
-            let (taken, next) = output.append(|out| session.step(switch, now, &input[consumed..], out));
+            let taken;
+            (taken, *next) = output.append(|out| session.step(switch, now, &input[consumed..], out));
             budget.spend_output(output.own() - before);
             consumed += taken;
-            *intake = next;
         }
         if let Some(delivery) = &mut session.delivery {
             delivery.end_batch(switch);
         }
         self.kept = u32::try_from(input.len() - consumed).unwrap_or(u32::MAX);
-        match self.intake {
-            Intake::Unexamined => Progress::More(consumed),
-            Intake::Blocked => Progress::Blocked(consumed),
-            Intake::NeedsInput => {
-                self.count_partial(switch);
-                Progress::NeedInput(consumed)
-            }
+        if self.next == Next::Input {
+            self.count_partial(switch, now);
         }
+        if new > 0 || consumed > 0 {
+            self.note_activity(now);
+        }
+        Progress { consumed, next: self.next }
     }
 
     /// Counts what is kept of a partial stanza. What one read may leave is nobody else's business.
-    fn count_partial(&mut self, switch: &S) {
+    fn count_partial(&mut self, switch: &S, now: Now) {
         let kept = self.kept as usize;
         let bytes = if kept > FREE { kept } else { 0 };
         if bytes == 0 && !self.is_counted {
@@ -172,12 +177,12 @@ impl<S: Switch> Connection<S> {
         if let Phase::Open(stream) = &mut self.session.phase {
             self.output.append(|out| stream.fail(error.clone(), out));
         }
-        self.session.close(switch, CloseReason::Error(error));
+        self.session.close(switch, now, CloseReason::Error(error));
     }
 
-    /// Takes what other ports left, and the switch's order to end, which nothing else takes; returns the bytes to write.
-    /// Call it once for a new connection, whenever the switch woke it, and until nothing is left to write.
-    pub fn poll_output(&mut self, switch: &S, now: Now) -> &[u8] {
+    /// Takes what other ports left, and the switch's order to end, which nothing else takes; says what to write. Call it
+    /// once for a new connection, whenever the switch woke it, and until it gives [`Transmit::Nothing`].
+    pub fn poll_output(&mut self, switch: &S, now: Now) -> Transmit<'_> {
         if self.session.closed.is_none() {
             let Self { session: Session { port, .. }, output, .. } = self;
             let (order, waiting) = switch.queue(port, |queue| {
@@ -189,22 +194,30 @@ impl<S: Switch> Connection<S> {
                 self.obey(switch, now, cause);
             }
         }
-        match &self.session.closed {
-            Some(closed) if matches!(closed.reason, CloseReason::Broken(_)) => &[],
-            _ => self.output.pending(),
-        }
+        Ending::transmit(self.session.closed.as_ref().map(|closed| &closed.ending), self.output.pending())
     }
 
-    /// Notes that the first `n` bytes of the output were written, at most all of them. 0: the transport takes none at the
-    /// moment; the bounds on what waits for a full socket ([`ListenerConfig::max_queue`]) count from then on.
-    pub fn wrote(&mut self, switch: &S, now: Now, n: usize) {
-        if n == 0 {
-            switch.queue(&self.session.port, |queue| queue.note_in_flight(&self.output, true));
-            return;
-        }
-        self.output.advance(n.min(self.output.pending().len()));
-        if let Phase::Open(stream) = &mut self.session.phase {
-            stream.wrote(now.monotonic);
+    /// Notes what became of the output.
+    pub fn wrote(&mut self, switch: &S, now: Now, written: Written) {
+        match written {
+            Written::Bytes(n) => {
+                self.output.advance(n.min(self.output.pending().len()));
+                if let Phase::Open(stream) = &mut self.session.phase {
+                    stream.wrote(now.monotonic);
+                    if self.has_leftovers && self.output.is_empty() {
+                        // At once: between the lasting memory of the next connections it would leave gaps that nobody
+                        // fills.
+                        self.has_leftovers = false;
+                        self.release(switch);
+                    }
+                }
+                self.note_activity(now);
+            }
+            // The bounds on what waits for a full socket count from now on.
+            Written::Full => {
+                switch.queue(&self.session.port, |queue| queue.note_in_flight(&self.output, true));
+            }
+            Written::Shut => self.settle(switch, now, |ending, limits| ending.shut(limits, now.monotonic)),
         }
     }
 
@@ -223,17 +236,20 @@ impl<S: Switch> Connection<S> {
         let error = StreamError::from(cause);
         let phase = mem::replace(&mut self.session.phase, Phase::Ended);
         self.output.append(|out| phase.refuse(error.clone(), out));
-        self.session.close(switch, CloseReason::Error(error));
+        self.session.close(switch, now, CloseReason::Error(error));
         if let Some(closed) = &mut self.session.closed {
             closed.unsent += unsent;
         }
     }
 
-    /// How many bytes may be read now; `usize::MAX`: as many as you like. 0: none, until the time of [`poll_timeout`](Self::poll_timeout), a wake-up, or
-    /// until output was written. Time in which this is 0 does not count against a stanza that has begun.
+    /// How many bytes may be read now; `usize::MAX`: as many as you like. 0: none, until the time of
+    /// [`poll_timeout`](Self::poll_timeout), a wake-up, or until output was written. Time in which this is 0 does not
+    /// count against a stanza that has begun.
     pub fn read_budget(&mut self, now: Now) -> usize {
-        let may_read =
-            self.intake == Intake::NeedsInput && self.may_answer() && self.session.closed.is_none();
+        if let Some(closed) = &self.session.closed {
+            return closed.ending.read_budget();
+        }
+        let may_read = self.next == Next::Input && self.may_answer();
         let budget = if may_read { self.tokens(now.monotonic) } else { 0 };
         self.wants_tokens = may_read && budget == 0;
         if self.reading != (budget > 0) {
@@ -262,41 +278,55 @@ impl<S: Switch> Connection<S> {
         self.output.own() <= OWN_MARK
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), if at all; never once it is closed. It may change with every
-    /// other call.
+    /// When to call [`handle_timeout`](Self::handle_timeout), if at all. It may change with every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_closed() {
-            return None;
+        if let Some(closed) = &self.session.closed {
+            return closed.ending.poll_timeout();
         }
-        let retry_at = self.session.retry_at.filter(|_| self.intake == Intake::Blocked && self.may_answer());
+        let retry_at = self.session.retry_at.filter(|_| self.next == Next::Room && self.may_answer());
         let tokens_at = self.session.shaper.as_ref().filter(|_| self.wants_tokens);
         let tokens_at = tokens_at.and_then(|shaper| shaper.poll_timeout());
-        [self.session.phase.poll_timeout(), retry_at, tokens_at].into_iter().flatten().min()
+        let phase_at = self.session.phase.poll_timeout();
+        [phase_at, retry_at, tokens_at, self.idle_at].into_iter().flatten().min()
     }
 
-    /// Does what is due: a keepalive, or the end of a stream that is late. `process` and `read_budget` do the rest.
+    /// Does what is due: a keepalive, the end of a stream that is late, memory given back. `process` and `read_budget`
+    /// do the rest.
     pub fn handle_timeout(&mut self, switch: &S, now: Now) {
+        if self.session.closed.is_some() {
+            self.settle(switch, now, |ending, _| ending.handle_timeout(now.monotonic));
+            return;
+        }
+        if self.idle_at.is_some_and(|at| at <= now.monotonic) {
+            self.idle_at = None;
+            self.release(switch);
+        }
         let Self { session: Session { phase, .. }, output, .. } = self;
         let result = output.append(|out| phase.handle_timeout(now.monotonic, out));
         if let Err(error) = result {
-            self.session.close(switch, CloseReason::Error(error));
+            self.session.close(switch, now, CloseReason::Error(error));
         }
     }
 
     /// The input has ended: a read that [`read_budget`](Self::read_budget) allowed gave nothing. Input that was not
-    /// processed is lost, so a poller's hang-up alone is no reason to call it. Our closing tag is in the output then.
-    pub fn handle_eof(&mut self, switch: &S) {
+    /// processed is lost, so a poller's hang-up alone is no reason to call it.
+    pub fn handle_eof(&mut self, switch: &S, now: Now) {
+        if let Some(closed) = &mut self.session.closed {
+            closed.ending.handle_eof();
+            return;
+        }
         if let Phase::Open(stream) = &mut self.session.phase {
             self.output.append(|out| stream.close(out));
         }
-        self.session.close(switch, CloseReason::ByPeer);
+        self.session.close(switch, now, CloseReason::ByPeer);
     }
 
-    /// The connection broke: nothing more can be written, and the output is empty from now on. `words` are the operating
-    /// system's. [`finish`](Self::finish) follows.
-    pub fn handle_error(&mut self, switch: &S, words: String) {
-        self.session.close(switch, CloseReason::Broken(words));
+    /// The transport broke, in the operating system's `words`, or is about to be dropped: nothing more can be written,
+    /// and the connection is over.
+    pub fn handle_error(&mut self, switch: &S, now: Now, words: String) {
+        self.session.close(switch, now, CloseReason::Broken(words));
+        self.settle(switch, now, |ending, _| *ending = Ending::Done);
     }
 
     /// Whether the stream is over. What is left of the output is still to be written.
@@ -305,31 +335,30 @@ impl<S: Switch> Connection<S> {
         self.session.closed.is_some()
     }
 
-    /// Nothing more will be written. Stanzas for the component that were not sent are answered, or counted, and the
-    /// last event is there to be taken. A connection that is not closed yet counts as closed by the other side.
-    pub fn finish(&mut self, switch: &S, now: Now) {
-        self.session.close(switch, CloseReason::ByPeer);
-        let Some(closed) = self.session.closed.as_mut().filter(|closed| !closed.finished) else { return };
-        closed.finished = true;
+    /// Goes on with the end. Once nothing more will be written, stanzas for the component that were not sent are
+    /// answered, or counted, and the last event is there to be taken.
+    fn settle(&mut self, switch: &S, now: Now, go_on: impl FnOnce(&mut Ending, &Limits)) {
+        let Self { session: Session { closed: Some(closed), port, .. }, .. } = self else { return };
+        let was_flushing = closed.ending.is_flushing();
+        go_on(&mut closed.ending, &port.as_ref().listener.limits);
+        if !was_flushing || closed.ending.is_flushing() {
+            return;
+        }
         // A batch that an access rule of the application's own has broken off by a panic.
         if let Some(delivery) = &mut self.session.delivery {
             delivery.end_batch(switch);
         }
         // An order that it did not live to obey, if it broke.
-        let (order, queued) = switch.queue(&self.session.port, |queue| (queue.take_order(), queue.close()));
+        let (order, queued) = switch.queue(port, |queue| (queue.take_order(), queue.close()));
         let now = now.monotonic;
         let mut unsent = closed.unsent;
         unsent += bounce_unsent(switch, now, order.as_ref(), self.output.unsent());
         unsent += bounce_unsent(switch, now, order.as_ref(), queued.unsent_after(0, None));
-        switch.remove_port(&self.session.port);
+        switch.remove_port(port);
         let (reason, changes) = (closed.reason.clone(), mem::take(&mut closed.changes));
         let domain = self.session.domain.take();
-        self.session.events.get_or_insert_default().push(ConnectionEvent::Closed {
-            domain,
-            reason,
-            unsent,
-            changes,
-        });
+        let event = ConnectionEvent::Closed { domain, reason, unsent, changes };
+        self.session.events.get_or_insert_default().push(event);
     }
 
     /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded): the handshake has to prove one of these. None: it can
@@ -346,9 +375,17 @@ impl<S: Switch> Connection<S> {
         self.session.events.as_mut()?.take()
     }
 
-    /// Gives memory back that the connection does not need while nothing happens. Call it once idle for
-    /// [`hibernate_after`](ListenerConfig::hibernate_after).
-    pub fn release(&mut self, switch: &S) {
+    fn note_activity(&mut self, now: Now) {
+        // Below a second, memory would go to and fro.
+        if matches!(self.session.phase, Phase::Open(_)) {
+            // Below a second, memory would go to and fro.
+            let after = self.session.listener().hibernate_after.max(Duration::from_secs(1));
+            self.idle_at = Some(now.monotonic + after);
+        }
+    }
+
+    /// Gives memory back that the connection does not need while nothing happens.
+    fn release(&mut self, switch: &S) {
         switch.queue(&self.session.port, |queue| queue.release());
         self.output.release();
         self.session.events.take_if(|events| events.is_empty());
@@ -357,12 +394,6 @@ impl<S: Switch> Connection<S> {
         if let Phase::Open(stream) = &mut self.session.phase {
             stream.release();
         }
-    }
-
-    /// How long nothing has to happen before memory is given back.
-    #[must_use]
-    pub fn hibernate_after(&self) -> Duration {
-        self.listener().hibernate_after
     }
 }
 

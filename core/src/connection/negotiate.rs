@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::event::{CloseReason, ConnectionEvent};
 use super::phase::{Binding, Phase};
-use super::progress::Intake;
+use super::progress::Next;
 use super::session::Session;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
@@ -45,42 +45,42 @@ impl<S: Switch> Session<S> {
         phase: Phase,
         input: &[u8],
         out: &mut Vec<u8>,
-    ) -> (usize, Intake) {
+    ) -> (usize, Next) {
         match phase {
             Phase::Accepting(acceptor) => {
                 let (consumed, next) = acceptor.process(input, out);
                 match next {
                     Accepting::Reading(acceptor) => {
                         self.phase = Phase::Accepting(acceptor);
-                        return (consumed, Intake::NeedsInput);
+                        return (consumed, Next::Input);
                     }
                     Accepting::Opened(opened) => self.opened(switch, now, opened, out),
-                    Accepting::Failed(error) => self.close(switch, CloseReason::Error(error)),
+                    Accepting::Failed(error) => self.close(switch, now, CloseReason::Error(error)),
                 }
-                (consumed, Intake::Unexamined)
+                (consumed, Next::More)
             }
             Phase::Handshaking(handshaking) => {
                 let (consumed, next) = handshaking.process(input, out);
                 match next {
                     Shaking::Reading(handshaking) => {
                         self.phase = Phase::Handshaking(Box::new(handshaking));
-                        return (consumed, Intake::NeedsInput);
+                        return (consumed, Next::Input);
                     }
                     Shaking::Proved(proved) => self.bind(switch, now, proved, out),
-                    Shaking::Closed => self.close(switch, CloseReason::ByPeer),
-                    Shaking::Failed(error) => self.close(switch, CloseReason::Error(error)),
+                    Shaking::Closed => self.close(switch, now, CloseReason::ByPeer),
+                    Shaking::Failed(error) => self.close(switch, now, CloseReason::Error(error)),
                 }
                 let is_pending = matches!(self.phase, Phase::Binding(_));
-                (consumed, if is_pending { Intake::Blocked } else { Intake::Unexamined })
+                (consumed, if is_pending { Next::Room } else { Next::More })
             }
             Phase::Binding(binding) => {
                 self.bind(switch, now, binding.proved, out);
                 let is_pending = matches!(self.phase, Phase::Binding(_));
-                (0, if is_pending { Intake::Blocked } else { Intake::Unexamined })
+                (0, if is_pending { Next::Room } else { Next::More })
             }
             waiting => {
                 self.phase = waiting;
-                (0, Intake::Blocked)
+                (0, Next::Room)
             }
         }
     }
@@ -91,7 +91,7 @@ impl<S: Switch> Session<S> {
         if let Some(cause) = self.refusal(switch, &opened) {
             let error = StreamError::from(cause);
             opened.refuse(error.clone(), out);
-            self.close(switch, CloseReason::Error(error));
+            self.close(switch, now, CloseReason::Error(error));
         } else if let Some(secret) = self.listener().secret.clone() {
             let handshaking = opened.accept(now.monotonic, [secret].into(), out);
             self.phase = Phase::Handshaking(Box::new(handshaking));
@@ -110,7 +110,7 @@ impl<S: Switch> Session<S> {
         match core::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Opened(mut opened) if self.closed.is_none() => {
                 if let Err(error) = opened.handle_timeout(now.monotonic, out) {
-                    self.close(switch, CloseReason::Error(error));
+                    self.close(switch, now, CloseReason::Error(error));
                 } else {
                     self.phase = Phase::Handshaking(Box::new(opened.accept(now.monotonic, secrets, out)));
                 }
@@ -149,7 +149,7 @@ impl<S: Switch> Session<S> {
                     BindError::AlreadyBound(_) => StreamErrorCause::Other("the connection is bound already"),
                 });
                 proved.refuse(error.clone(), out);
-                self.close(switch, CloseReason::Error(error));
+                self.close(switch, now, CloseReason::Error(error));
             }
             Bind::Pending { until } => {
                 self.phase = Phase::Binding(Box::new(Binding { proved, ask_at: until }));

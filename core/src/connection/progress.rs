@@ -1,34 +1,56 @@
-//! How far a connection's input is dealt with, and how much work may be done at once.
+//! What a connection says to whoever drives it: how far its input is dealt with, what to write, how much to do at once.
 
-/// What [`Connection::process`](super::Connection::process) did. Each has the number of bytes consumed: drop them from the front of the input.
+/// What a call of `process` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The budget is spent: call again, with the same input if no more came.
-    More(usize),
-    /// Call again when more input came.
-    NeedInput(usize),
-    /// Call again, with the same input, when the connection is woken, its time has come, or output was written.
-    Blocked(usize),
+pub struct Progress {
+    /// Bytes consumed: drop them from the front of the input.
+    pub consumed: usize,
+    /// When to call it again.
+    pub next: Next,
 }
 
-impl Progress {
-    /// The number of bytes consumed.
+/// When to call `process` again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Soon, with the same input if no more came: the budget is spent, and there may be more events in it.
+    More,
+    /// When more input came.
+    Input,
+    /// With the same input, when the connection is woken, its time has come, or output was written: what comes next waits
+    /// for room.
+    Room,
+}
+
+/// What is to be done with the write side of the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit<'a> {
+    /// Write these bytes, or some of them, and call `wrote` with [`Written::Bytes`].
+    Bytes(&'a [u8]),
+    /// Nothing, at the moment.
+    Nothing,
+    /// Flush the transport, shut its write side, and call `wrote` with [`Written::Shut`].
+    Shutdown,
+    /// The connection is over: take the last events and drop the transport.
+    Done,
+}
+
+impl<'a> Transmit<'a> {
+    /// The bytes to write, if there are any.
     #[must_use]
-    pub fn consumed(self) -> usize {
-        let (Self::More(consumed) | Self::NeedInput(consumed) | Self::Blocked(consumed)) = self;
-        consumed
+    pub fn bytes(self) -> &'a [u8] {
+        if let Self::Bytes(bytes) = self { bytes } else { &[] }
     }
 }
 
-/// What is known of the input that was not consumed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Intake {
-    /// There is nothing in it without more.
-    NeedsInput,
-    /// There may be events in it.
-    Unexamined,
-    /// Its first stanza waits for room, the negotiation for an answer, or the next event until output is written.
-    Blocked,
+/// What became of what was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The first so many bytes were written.
+    Bytes(usize),
+    /// The transport takes none at the moment.
+    Full,
+    /// The write side is shut.
+    Shut,
 }
 
 /// Work that may still be done before others have their turn.
@@ -37,6 +59,9 @@ pub(super) enum Intake {
 /// 50 µs: that bounds how long others wait for a component that floods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget(u16);
+
+/// Own output, such as errors, over which nothing is read.
+pub(super) const OWN_MARK: usize = 64 * 1024;
 
 /// Units of a full budget.
 const FULL: u16 = 96;

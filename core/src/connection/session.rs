@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::deliver::{Delivery, DeliveryContext, Outcome};
+use super::ending::Ending;
 use super::event::{CloseReason, Events};
 use super::phase::Phase;
-use super::progress::Intake;
+use super::progress::Next;
 use crate::jid::Domain;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
@@ -32,12 +33,12 @@ pub(super) struct Session<S: Switch> {
     pub(super) closed: Option<Box<Closed>>,
 }
 
-/// How it ended, the names that others got over it, and stanzas for it that were not sent.
+/// Why the stream is over, the names that others got over it, stanzas for it that were not sent, and what is left to do.
 pub(super) struct Closed {
     pub(super) reason: CloseReason,
     pub(super) changes: Vec<BindingChange>,
     pub(super) unsent: u64,
-    pub(super) finished: bool,
+    pub(super) ending: Ending,
 }
 
 impl<S: Switch> Session<S> {
@@ -60,7 +61,7 @@ impl<S: Switch> Session<S> {
     }
 
     /// Takes at most one event from `input`.
-    pub(super) fn step(&mut self, switch: &S, now: Now, input: &[u8], out: &mut Vec<u8>) -> (usize, Intake) {
+    pub(super) fn step(&mut self, switch: &S, now: Now, input: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
         match mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(mut stream) => {
                 let taken = self.open_step(switch, now, &mut stream, input, out);
@@ -69,7 +70,7 @@ impl<S: Switch> Session<S> {
                 }
                 taken
             }
-            Phase::Ended => (input.len(), Intake::NeedsInput),
+            Phase::Ended => (input.len(), Next::Input),
             negotiating => self.negotiate(switch, now, negotiating, input, out),
         }
     }
@@ -81,10 +82,10 @@ impl<S: Switch> Session<S> {
         stream: &mut ServerStream,
         input: &[u8],
         out: &mut Vec<u8>,
-    ) -> (usize, Intake) {
+    ) -> (usize, Next) {
         // Looked at where it is: a stanza is too large to be moved about for each that passes.
         let consumed = match &stream.process(now.monotonic, input, out) {
-            Ok(Step { consumed, event: None }) => return (*consumed, Intake::NeedsInput),
+            Ok(Step { consumed, event: None }) => return (*consumed, Next::Input),
             Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
                 let context = DeliveryContext { switch, now, source: self.port.as_ref() };
                 let delivery = self.delivery.get_or_insert_default();
@@ -96,7 +97,7 @@ impl<S: Switch> Session<S> {
                     }
                     Outcome::Blocked { until } => {
                         self.retry_at = Some(until);
-                        return (consumed - stream.put_back(), Intake::Blocked);
+                        return (consumed - stream.put_back(), Next::Room);
                     }
                 }
                 *consumed
@@ -106,15 +107,15 @@ impl<S: Switch> Session<S> {
                 *consumed
             }
             Ok(Step { consumed, event: Some(ServerEvent::Closed) }) => {
-                self.close(switch, CloseReason::ByPeer);
+                self.close(switch, now, CloseReason::ByPeer);
                 *consumed
             }
             Err(error) => {
-                self.close(switch, CloseReason::Error(error.clone()));
-                return (input.len(), Intake::NeedsInput);
+                self.close(switch, now, CloseReason::Error(error.clone()));
+                return (input.len(), Next::Input);
             }
         };
-        (consumed, Intake::Unexamined)
+        (consumed, Next::More)
     }
 
     fn refused(&mut self, switch: &S, refused: Rejected) {
@@ -123,13 +124,15 @@ impl<S: Switch> Session<S> {
         self.events.get_or_insert_default().push_refused(refused);
     }
 
-    pub(super) fn close(&mut self, switch: &S, reason: CloseReason) {
+    /// The stream is over; what is left of the output is still to be written.
+    pub(super) fn close(&mut self, switch: &S, now: Now, reason: CloseReason) {
         if self.closed.is_none() {
             if !self.bound && matches!(reason, CloseReason::Error(_)) {
                 switch.metrics().add(Metric::FailedNegotiations, 1);
             }
             let changes = unbind(switch, &self.port);
-            self.closed = Some(Box::new(Closed { reason, changes, unsent: 0, finished: false }));
+            let ending = Ending::begin(&self.listener().limits, now.monotonic);
+            self.closed = Some(Box::new(Closed { reason, changes, unsent: 0, ending }));
             // The last words are in the output. A step that has taken the phase does not give it back.
             self.phase = Phase::Ended;
         }

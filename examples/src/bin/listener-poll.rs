@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock, SystemTime};
 
-use enjamb_core::connection::{Budget, Connection, Progress};
+use enjamb_core::connection::{Budget, Connection, Next, Transmit, Written};
 use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
 use enjamb_core::router::PortId;
@@ -96,22 +96,20 @@ impl Link {
     /// Takes events within one budget, writes, and reads once.
     fn take_turn(&mut self, switch: &LocalSwitch, now: Now) -> Turn {
         let progress = self.connection.process(switch, now, &self.input, &mut Budget::default());
-        self.input.drain(..progress.consumed());
+        self.input.drain(..progress.consumed);
         let moved = self.write(switch, now).and_then(|wrote| Ok(wrote | self.read(switch, now)?));
         if let Err(error) = &moved {
-            self.connection.handle_error(switch, error.kind().to_string());
-        }
-        if self.connection.is_closed() {
-            self.end(switch, now);
+            self.connection.handle_error(switch, now, error.kind().to_string());
         }
         while let Some(event) = self.connection.poll_event() {
             eprintln!("{event:?}");
         }
-        match progress {
-            _ if self.connection.is_closed() => Turn::Over,
-            Progress::More(_) => Turn::MoreToDo,
-            _ if moved.unwrap_or(false) => Turn::MoreToDo,
-            _ => Turn::Waits,
+        if self.connection.poll_output(switch, now) == Transmit::Done {
+            Turn::Over
+        } else if progress.next == Next::More || moved.unwrap_or(false) {
+            Turn::MoreToDo
+        } else {
+            Turn::Waits
         }
     }
 
@@ -119,13 +117,19 @@ impl Link {
     fn write(&mut self, switch: &LocalSwitch, now: Now) -> io::Result<bool> {
         let mut wrote = false;
         loop {
-            let pending = self.connection.poll_output(switch, now);
-            if pending.is_empty() {
-                return Ok(wrote);
-            }
-            let n = unless_it_blocks(|| self.socket.write(pending))?.unwrap_or(0);
-            self.connection.wrote(switch, now, n);
-            if n == 0 {
+            let written = match self.connection.poll_output(switch, now) {
+                Transmit::Bytes(bytes) => match unless_it_blocks(|| self.socket.write(bytes))? {
+                    Some(n) => Written::Bytes(n),
+                    None => Written::Full,
+                },
+                Transmit::Shutdown => {
+                    self.socket.shutdown(Shutdown::Write)?;
+                    Written::Shut
+                }
+                Transmit::Nothing | Transmit::Done => return Ok(wrote),
+            };
+            self.connection.wrote(switch, now, written);
+            if written == Written::Full {
                 return Ok(wrote);
             }
             wrote = true;
@@ -141,19 +145,11 @@ impl Link {
         }
         let n = unless_it_blocks(|| self.socket.read(&mut buffer[..allowed]))?;
         match n {
-            Some(0) => self.connection.handle_eof(switch),
+            Some(0) => self.connection.handle_eof(switch, now),
             Some(n) => self.input.extend_from_slice(&buffer[..n]),
             None => {}
         }
         Ok(n.is_some())
-    }
-
-    /// The last words go out, and what was not sent goes back. A server would give a slow socket some seconds here.
-    fn end(&mut self, switch: &LocalSwitch, now: Now) {
-        if self.write(switch, now).is_ok() {
-            let _ = self.socket.shutdown(Shutdown::Write);
-        }
-        self.connection.finish(switch, now);
     }
 }
 

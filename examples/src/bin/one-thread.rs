@@ -5,149 +5,141 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant as Clock, SystemTime};
 
-use enjamb_core::connection::{Budget, Connection, ConnectionEvent};
+use enjamb_core::connection::{
+    Budget, ClientConnection, ClientConnectionEvent, Connection, Transmit, Written,
+};
 use enjamb_core::jid::Domain;
-use enjamb_core::stream::{ClientEvent, ClientStream, Initiating, Initiator};
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
 use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The server's side of one connection.
-struct Served {
+/// A socket, and what came on it and is not consumed yet.
+struct Wire {
     socket: TcpStream,
     input: Vec<u8>,
+}
+
+impl Wire {
+    fn new(socket: TcpStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, input: Vec::new() })
+    }
+
+    /// Does with the write side what the connection says; `None`: the socket takes nothing at the moment, or there is
+    /// nothing to do.
+    fn write(&mut self, what: Transmit<'_>) -> io::Result<Option<Written>> {
+        match what {
+            Transmit::Bytes(bytes) => {
+                Ok(Some(unless_it_blocks(self.socket.write(bytes))?.map_or(Written::Full, Written::Bytes)))
+            }
+            Transmit::Shutdown => self.socket.shutdown(Shutdown::Write).map(|()| Some(Written::Shut)),
+            Transmit::Nothing | Transmit::Done => Ok(None),
+        }
+    }
+
+    /// Reads what may be read; `None`: there is nothing at the moment. 0 is the end of the input.
+    fn read(&mut self, allowed: usize) -> io::Result<Option<usize>> {
+        let mut buffer = [0; 4096];
+        let allowed = allowed.min(buffer.len());
+        if allowed == 0 {
+            return Ok(None);
+        }
+        let read = unless_it_blocks(self.socket.read(&mut buffer[..allowed]))?;
+        self.input.extend_from_slice(&buffer[..read.unwrap_or(0)]);
+        Ok(read)
+    }
+}
+
+/// The server's side of one connection.
+struct Served {
+    wire: Wire,
     connection: Connection<LocalSwitch>,
 }
 
 impl Served {
     /// Does what can be done at once; says whether anything moved, and `None` once the connection is over.
     fn turn(&mut self, switch: &LocalSwitch, now: Now) -> Option<bool> {
-        let Self { socket, input, connection } = self;
+        let moved = self.move_bytes(switch, now).unwrap_or_else(|error| {
+            self.connection.handle_error(switch, now, error.kind().to_string());
+            true
+        });
+        while let Some(event) = self.connection.poll_event() {
+            println!("server: {event:?}");
+        }
+        (self.connection.poll_output(switch, now) != Transmit::Done).then_some(moved)
+    }
+
+    fn move_bytes(&mut self, switch: &LocalSwitch, now: Now) -> io::Result<bool> {
+        let Self { wire, connection } = self;
         if connection.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             connection.handle_timeout(switch, now);
         }
-        let progress = connection.process(switch, now, input, &mut Budget::default());
-        input.drain(..progress.consumed());
-        let mut moved = progress.consumed() > 0;
-        let pending = connection.poll_output(switch, now);
-        if !pending.is_empty() {
-            match unless_it_blocks(socket.write(pending)) {
-                Ok(n) => connection.wrote(switch, now, n.unwrap_or(0)),
-                Err(error) => connection.handle_error(switch, error.kind().to_string()),
-            }
-            moved = true;
+        let progress = connection.process(switch, now, &wire.input, &mut Budget::default());
+        wire.input.drain(..progress.consumed);
+        let written = wire.write(connection.poll_output(switch, now))?;
+        if let Some(written) = written {
+            connection.wrote(switch, now, written);
         }
-        let mut buffer = [0; 4096];
-        let allowed = connection.read_budget(now).min(buffer.len());
-        if allowed > 0 {
-            match unless_it_blocks(socket.read(&mut buffer[..allowed])) {
-                Ok(Some(0)) => connection.handle_eof(switch),
-                Ok(Some(n)) => input.extend_from_slice(&buffer[..n]),
-                Ok(None) => return self.events().then_some(moved),
-                Err(error) => connection.handle_error(switch, error.kind().to_string()),
-            }
-            moved = true;
-        }
-        if self.connection.is_closed() && self.connection.poll_output(switch, now).is_empty() {
-            self.connection.finish(switch, now);
-        }
-        self.events().then_some(moved)
-    }
-
-    /// Shows what happened; false once the connection is over.
-    fn events(&mut self) -> bool {
-        let mut lives = true;
-        while let Some(event) = self.connection.poll_event() {
-            println!("server: {event:?}");
-            lives &= !matches!(event, ConnectionEvent::Closed { .. });
-        }
-        lives
-    }
-}
-
-/// Bytes between a component and its socket.
-struct Wire {
-    socket: TcpStream,
-    input: Vec<u8>,
-    out: Vec<u8>,
-}
-
-impl Wire {
-    /// Writes and reads what can be written and read at once; says whether that is anything.
-    fn turn(&mut self) -> Result<bool> {
-        let written = unless_it_blocks(self.socket.write(&self.out))?;
-        self.out.drain(..written.unwrap_or(0));
-        let mut buffer = [0; 4096];
-        let read = unless_it_blocks(self.socket.read(&mut buffer))?;
+        let read = wire.read(connection.read_budget(now))?;
         if read == Some(0) {
-            return Err("the server has closed the connection".into());
+            connection.handle_eof(switch, now);
         }
-        self.input.extend_from_slice(&buffer[..read.unwrap_or(0)]);
-        Ok(written.is_some_and(|n| n > 0) || read.is_some())
+        Ok(progress.consumed > 0 || written.is_some() || read.is_some())
     }
 }
 
 /// A component's side.
 struct Component {
+    domain: Domain,
     wire: Wire,
-    phase: Phase,
-}
-
-enum Phase {
-    Connecting(Option<Initiator>),
-    Established(Box<ClientStream>),
+    connection: ClientConnection,
+    /// Stanzas to be sent.
+    outbox: Vec<u8>,
+    established: bool,
 }
 
 impl Component {
     fn connect(server: &TcpListener, domain: &str, now: Now) -> Result<Self> {
-        let socket = TcpStream::connect(server.local_addr()?)?;
-        socket.set_nonblocking(true)?;
-        let mut wire = Wire { socket, input: Vec::new(), out: Vec::new() };
+        let wire = Wire::new(TcpStream::connect(server.local_addr()?)?)?;
         let (domain, limits) = (Domain::parse(domain)?, Arc::new(Limits::default()));
-        let secret = Secret::new("s3cr3t");
-        let initiator = Initiator::connect(domain, false, secret, limits, now.monotonic, &mut wire.out);
-        Ok(Self { wire, phase: Phase::Connecting(Some(initiator)) })
+        let connection = ClientConnection::new(domain.clone(), false, Secret::new("s3cr3t"), limits, now);
+        Ok(Self { domain, wire, connection, outbox: Vec::new(), established: false })
     }
 
-    /// Takes one event. `on_stanza` says what to send for a stanza.
-    fn turn(&mut self, now: Now, greeting: &str, on_stanza: impl Fn(&str) -> String) -> Result<bool> {
-        let Wire { input, out, .. } = &mut self.wire;
-        let consumed = match &mut self.phase {
-            Phase::Connecting(initiator) => {
-                let initiator = initiator.take().ok_or("it failed before")?;
-                let (consumed, next) = initiator.process(now.monotonic, input, out);
-                match next {
-                    Initiating::Reading(initiator) => self.phase = Phase::Connecting(Some(initiator)),
-                    Initiating::Established(stream) => {
-                        out.extend_from_slice(greeting.as_bytes());
-                        self.phase = Phase::Established(stream);
-                    }
-                    Initiating::Failed(error) => return Err(error.into()),
-                }
-                consumed
-            }
-            Phase::Established(stream) => {
-                let step = stream.process(now.monotonic, input, out)?;
-                if let Some(ClientEvent::Stanza(stanza)) = step.event {
-                    let from = stanza.from().map_or("nobody", |from| from.as_str());
-                    println!(
-                        "{}: from {from}: {}",
-                        stream.domain(),
-                        String::from_utf8_lossy(stanza.content())
-                    );
-                    out.extend_from_slice(on_stanza(from).as_bytes());
-                }
-                step.consumed
-            }
-        };
-        input.drain(..consumed);
-        Ok(self.wire.turn()? | (consumed > 0))
+    /// Does what can be done at once; says whether anything moved. `on_stanza` says what to send for a stanza.
+    fn turn(&mut self, now: Now, on_stanza: impl Fn(&str) -> String) -> Result<bool> {
+        let Self { domain, wire, connection, outbox, .. } = self;
+        if connection.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+            connection.handle_timeout(now);
+        }
+        let progress = connection.process(now, &wire.input, &mut Budget::default(), |stanza| {
+            let from = stanza.from().map_or("nobody", |from| from.as_str());
+            println!("{domain}: from {from}: {}", String::from_utf8_lossy(stanza.content()));
+            outbox.extend_from_slice(on_stanza(from).as_bytes());
+            true
+        });
+        wire.input.drain(..progress.consumed);
+        match connection.poll_event() {
+            Some(ClientConnectionEvent::Established) => self.established = true,
+            Some(event) => return Err(format!("{domain}: {event:?}").into()),
+            None => {}
+        }
+        connection.send(outbox);
+        let written = wire.write(connection.poll_output())?;
+        if let Some(written) = written {
+            connection.wrote(now, written);
+        }
+        let read = wire.read(connection.read_budget(now))?;
+        if read == Some(0) {
+            connection.handle_eof(now);
+        }
+        Ok(progress.consumed > 0 || written.is_some() || read.is_some())
     }
 }
 
@@ -174,8 +166,7 @@ fn main() -> Result<()> {
             getrandom::fill(&mut random)?;
             let id = StreamId::from_random(u128::from_ne_bytes(random));
             let connection = Connection::new(&switch, Arc::clone(&listener), id, now());
-            socket.set_nonblocking(true)?;
-            served.push(Served { socket, input: Vec::new(), connection });
+            served.push(Served { wire: Wire::new(socket)?, connection });
             moved = true;
         }
         served.retain_mut(|one| {
@@ -188,13 +179,14 @@ fn main() -> Result<()> {
             moved = true;
         }
         moved |=
-            weather.turn(now(), "", |from| format!("<message to='{from}'><body>Yes. ☔</body></message>"))?;
-        if bot.is_none() && matches!(weather.phase, Phase::Established(_)) {
-            bot = Some(Component::connect(&socket, "bot.localhost", now())?);
+            weather.turn(now(), |from| format!("<message to='{from}'><body>Yes. ☔</body></message>"))?;
+        if bot.is_none() && weather.established {
+            let newcomer = bot.insert(Component::connect(&socket, "bot.localhost", now())?);
+            let question = "<message to='weather.localhost'><body>Will it rain in Bergen?</body></message>";
+            newcomer.outbox.extend_from_slice(question.as_bytes());
         }
         if let Some(bot) = &mut bot {
-            let question = "<message to='weather.localhost'><body>Will it rain in Bergen?</body></message>";
-            moved |= bot.turn(now(), question, |_| {
+            moved |= bot.turn(now(), |_| {
                 answered.set(true);
                 String::new()
             })?;

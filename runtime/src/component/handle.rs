@@ -5,9 +5,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use enjamb_core::OwnedStanza;
-use enjamb_core::connection::CloseReason;
-use enjamb_core::stream::Initiator;
+use enjamb_core::connection::{ClientConnection, CloseReason};
+use enjamb_core::{Now, OwnedStanza};
 
 use super::error::SendError;
 use super::session::ComponentSession;
@@ -31,16 +30,10 @@ impl Component {
         timer: C,
     ) -> (Self, ComponentConnection<T, C>) {
         let shared = Arc::new(Shared::new(&settings));
-        let mut outgoing = Vec::new();
-        let initiator = Initiator::connect(
-            settings.domain,
-            settings.is_subdomain,
-            settings.secret,
-            settings.limits,
-            timer.now(),
-            &mut outgoing,
-        );
-        let session = ComponentSession::new(Arc::clone(&shared), initiator, outgoing);
+        let now = Now { monotonic: timer.now(), unix: timer.unix() };
+        let ComponentSettings { domain, is_subdomain, secret, limits, .. } = settings;
+        let connection = ClientConnection::new(domain, is_subdomain, secret, limits, now);
+        let session = ComponentSession::new(Arc::clone(&shared), connection);
         let driver = Driver::new(transport, timer, session);
         (Self { shared }, ComponentConnection { driver })
     }
@@ -186,11 +179,12 @@ pub struct ComponentConnection<T, C: Timer> {
 impl<T: Transport, C: Timer> ComponentConnection<T, C> {
     /// Drives the connection to its end.
     pub async fn run(mut self) {
-        while poll_fn(|cx| self.driver.poll_event(cx)).await.is_some() {}
+        poll_fn(|cx| self.poll(cx)).await;
     }
 
     /// Drives the connection; ready once it has ended, and whenever it is polled after that.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.driver.session.register(cx);
         self.driver.poll_event(cx).map(drop)
     }
 }

@@ -130,6 +130,14 @@ impl State {
         self.requests.answer(stanza, id_prefix, &mut self.to_wake)
     }
 
+    /// Gives memory back that nothing needs while the connection is idle.
+    pub(crate) fn release(&mut self) {
+        if self.outbox.is_empty() {
+            self.outbox = Vec::new();
+        }
+        self.check = None;
+    }
+
     /// Gives up on requests that are late.
     pub(crate) fn expire_requests(&mut self, now: Instant) {
         self.requests.expire(now, &mut self.to_wake);

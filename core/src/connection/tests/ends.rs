@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 
-use super::{NOW, bound, connected, listener, send, switch, with, written};
-use crate::connection::{CloseReason, ConnectionEvent, Progress};
+use super::{NOW, blocked, bound, connected, listener, need_input, send, switch, with, written};
+use crate::connection::{CloseReason, ConnectionEvent, Transmit};
 use crate::error::StreamErrorCause;
 use crate::limits::Limits;
 use crate::router::{BindPolicy, ConflictBehaviour};
@@ -110,8 +110,6 @@ fn replaced_connection_returns_what_it_did_not_send() {
     let (_, said) = send(&switch, &mut old, "");
     assert!(said.contains("<conflict ") && said.ends_with("</stream:stream>"), "{said}");
     assert!(old.is_closed());
-    old.finish(&switch, NOW);
-    old.finish(&switch, NOW);
     let events: alloc::vec::Vec<_> = core::iter::from_fn(|| old.poll_event()).collect();
     assert!(
         matches!(&events[..], [ConnectionEvent::Bound { .. }, ConnectionEvent::Closed { unsent: 1, .. }]),
@@ -131,19 +129,19 @@ fn waiting_sender_is_woken_by_room_and_by_the_end() {
         let mut sender = bound(&switch, listener(), "to='a.example'");
         let mut receiver =
             bound(&switch, crate::switch::ListenerConfig { queue_mark: 1, ..listener() }, "to='b.example'");
-        assert_eq!(send(&switch, &mut sender, MESSAGE).0, Progress::NeedInput(MESSAGE.len()));
-        assert_eq!(send(&switch, &mut sender, MESSAGE).0, Progress::Blocked(0));
+        assert_eq!(send(&switch, &mut sender, MESSAGE).0, need_input(MESSAGE.len()));
+        assert_eq!(send(&switch, &mut sender, MESSAGE).0, blocked(0));
         assert_eq!(sender.read_budget(NOW), 0);
         assert_eq!(sender.poll_timeout(), Some(NOW.monotonic + listener().stall));
         assert_eq!((switch.poll_wake(), switch.poll_wake()), (Some(receiver.id()), None));
         if ends {
-            receiver.handle_eof(&switch);
+            receiver.handle_eof(&switch, NOW);
         } else {
             written(&switch, &mut receiver);
         }
         assert_eq!((switch.poll_wake(), switch.poll_wake()), (Some(sender.id()), None));
         let (progress, said) = send(&switch, &mut sender, MESSAGE);
-        assert_eq!(progress, Progress::NeedInput(MESSAGE.len()));
+        assert_eq!(progress, need_input(MESSAGE.len()));
         assert_eq!(said.contains("<remote-server-not-found "), ends, "{said}");
     }
 }
@@ -152,14 +150,9 @@ fn waiting_sender_is_woken_by_room_and_by_the_end() {
 #[test]
 fn closed_connection_takes_what_comes_and_does_nothing() {
     type End = fn(&LocalSwitch, &mut super::Local);
-    let ends: [End; 4] = [
-        |switch, connection| connection.handle_eof(switch),
-        |switch, connection| connection.handle_error(switch, "reset".into()),
-        |switch, connection| connection.finish(switch, NOW),
-        |switch, connection| {
-            connection.handle_error(switch, "reset".into());
-            connection.finish(switch, NOW);
-        },
+    let ends: [End; 2] = [
+        |switch, connection| connection.handle_eof(switch, NOW),
+        |switch, connection| connection.handle_error(switch, NOW, "reset".into()),
     ];
     let header = super::header("to='b.example'");
     for end in ends {
@@ -170,16 +163,19 @@ fn closed_connection_takes_what_comes_and_does_nothing() {
         end(&switch, &mut early);
         written(&switch, &mut early);
         let handshake = super::handshake("s");
-        assert_eq!(send(&switch, &mut early, &handshake), (Progress::NeedInput(handshake.len()), "".into()));
+        assert_eq!(send(&switch, &mut early, &handshake), (need_input(handshake.len()), "".into()));
         assert_eq!((switch.bound(), switch.connections()), (1, 1));
 
         let mut open = bound(&switch, listener(), "to='b.example'");
         end(&switch, &mut open);
         written(&switch, &mut open);
         let message = "<message to='a.example'/>";
-        assert_eq!(send(&switch, &mut open, message), (Progress::NeedInput(message.len()), "".into()));
-        assert_eq!((written(&switch, &mut peer), open.poll_timeout()), ("".into(), None));
-        assert!(open.poll_output(&switch, NOW).is_empty());
+        assert_eq!(send(&switch, &mut open, message), (need_input(message.len()), "".into()));
+        assert_eq!((written(&switch, &mut peer), written(&switch, &mut open)), ("".into(), "".into()));
+        // It lingers for a second if it has not failed.
+        open.handle_timeout(&switch, super::after(1));
+        assert_eq!(open.poll_output(&switch, NOW), Transmit::Done);
+        assert_eq!(open.poll_timeout(), None);
         assert_eq!(counts(&switch, [Metric::Delivered]), [0]);
     }
 }
@@ -191,10 +187,9 @@ fn broken_connection_gives_no_output_and_returns_what_it_had() {
     let mut sender = bound(&switch, listener(), "to='a.example'");
     let mut receiver = bound(&switch, listener(), "to='b.example'");
     send(&switch, &mut sender, MESSAGE);
-    assert!(!receiver.poll_output(&switch, NOW).is_empty());
-    receiver.handle_error(&switch, "reset".into());
-    assert!(receiver.poll_output(&switch, NOW).is_empty());
-    receiver.finish(&switch, NOW);
+    assert!(!receiver.poll_output(&switch, NOW).bytes().is_empty());
+    receiver.handle_error(&switch, NOW, "reset".into());
+    assert_eq!(receiver.poll_output(&switch, NOW), Transmit::Done);
     assert!(written(&switch, &mut sender).contains("<recipient-unavailable "));
 }
 

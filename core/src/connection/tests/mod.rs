@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::{Budget, Connection, Progress};
+use super::{Budget, Connection, Next, Progress, Transmit, Written};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
 use crate::router::BindPolicy;
@@ -34,7 +34,8 @@ fn switch() -> LocalSwitch {
 }
 
 fn listener() -> ListenerConfig {
-    ListenerConfig::new(Secret::new("s"))
+    // No time to give memory back among those that are tested.
+    ListenerConfig { hibernate_after: Duration::MAX / 4, ..ListenerConfig::new(Secret::new("s")) }
 }
 
 fn with(policy: BindPolicy) -> ListenerConfig {
@@ -71,16 +72,26 @@ fn send(switch: &LocalSwitch, connection: &mut Local, bytes: &str) -> (Progress,
     (progress, written(switch, connection))
 }
 
-/// Takes all that a connection has to write.
+/// Takes all that a connection has to write, to the end of its write side.
 fn written(switch: &LocalSwitch, connection: &mut Local) -> String {
     let mut written = String::new();
     loop {
-        let pending = connection.poll_output(switch, NOW);
-        if pending.is_empty() {
-            return written;
-        }
-        let n = pending.len();
-        written.push_str(core::str::from_utf8(pending).unwrap());
-        connection.wrote(switch, NOW, n);
+        let what = match connection.poll_output(switch, NOW) {
+            Transmit::Bytes(bytes) => {
+                written.push_str(core::str::from_utf8(bytes).unwrap());
+                Written::Bytes(bytes.len())
+            }
+            Transmit::Shutdown => Written::Shut,
+            Transmit::Nothing | Transmit::Done => return written,
+        };
+        connection.wrote(switch, NOW, what);
     }
+}
+
+const fn need_input(consumed: usize) -> Progress {
+    Progress { consumed, next: Next::Input }
+}
+
+const fn blocked(consumed: usize) -> Progress {
+    Progress { consumed, next: Next::Room }
 }

@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use core::time::Duration;
 
-use super::{NOW, after, connected, handshake, header, listener, send, switch, written};
-use crate::connection::{Budget, CloseReason, Connection, ConnectionEvent, Progress};
+use super::{NOW, after, blocked, connected, handshake, header, listener, need_input, send, switch, written};
+use crate::connection::{Budget, CloseReason, Connection, ConnectionEvent};
 use crate::error::StreamCondition;
 use crate::handshake::{Secret, StreamId};
 use crate::queue::Queue;
@@ -26,7 +26,7 @@ fn secrets_are_asked_for_by_the_claim_and_any_of_them_is_proof() {
             let mut connection = connected(&switch, ListenerConfig::with_lookup());
             let input = [header(attributes), handshake(proof)].concat();
             let consumed = header(attributes).len();
-            assert_eq!(send(&switch, &mut connection, &input), (Progress::Blocked(consumed), "".into()));
+            assert_eq!(send(&switch, &mut connection, &input), (blocked(consumed), "".into()));
             let Some(ConnectionEvent::SecretsNeeded { claim: asked }) = connection.poll_event() else {
                 panic!("it does not ask");
             };
@@ -126,7 +126,7 @@ fn pending(switch: &Asking) -> Connection<Asking> {
     let mut connection = Connection::new(switch, Arc::new(listener()), id, NOW);
     let input = [header("to='a.example'"), handshake("s")].concat();
     let progress = connection.process(switch, NOW, input.as_bytes(), &mut Budget::default());
-    assert_eq!(progress, Progress::Blocked(input.len()));
+    assert_eq!(progress, blocked(input.len()));
     assert_eq!(connection.poll_timeout(), Some(after(1).monotonic));
     assert_eq!(connection.read_budget(NOW), 0);
     connection
@@ -138,11 +138,11 @@ fn pending_bind_is_asked_for_again_and_answered_then() {
     let mut connection = pending(&switch);
     assert_eq!(connection.id(), PortId(0));
     let again = connection.process(&switch, after(1), b"", &mut Budget::default());
-    assert_eq!(again, Progress::Blocked(0));
+    assert_eq!(again, blocked(0));
     switch.decided.set(true);
     let bound = connection.process(&switch, after(2), b"", &mut Budget::default());
-    assert_eq!(bound, Progress::NeedInput(0));
-    assert!(connection.poll_output(&switch, after(2)).ends_with(b"<handshake/>"));
+    assert_eq!(bound, need_input(0));
+    assert!(connection.poll_output(&switch, after(2)).bytes().ends_with(b"<handshake/>"));
     assert!(matches!(connection.poll_event(), Some(ConnectionEvent::Bound { .. })));
 }
 
@@ -153,10 +153,10 @@ fn pending_bind_ends_with_the_time_for_the_handshake() {
     connection.handle_timeout(&switch, after(5));
     // The decision comes after all: too late.
     switch.decided.set(true);
-    assert_eq!(connection.process(&switch, after(5), b"", &mut Budget::default()), Progress::NeedInput(0));
-    assert!(connection.poll_output(&switch, after(5)).ends_with(b"</stream:stream>"));
+    assert_eq!(connection.process(&switch, after(5), b"", &mut Budget::default()), need_input(0));
+    assert!(connection.poll_output(&switch, after(5)).bytes().ends_with(b"</stream:stream>"));
     assert_eq!((switch.bound(), switch.connections()), (0, 0));
-    connection.finish(&switch, after(5));
+    connection.handle_error(&switch, after(5), "reset".into());
     let Some(ConnectionEvent::Closed { reason: CloseReason::Error(error), .. }) = connection.poll_event()
     else {
         panic!("it goes on");

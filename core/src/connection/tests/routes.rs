@@ -211,7 +211,7 @@ fn newcomers_ends_and_replacements_are_seen_at_once() {
     let mut first = bound(&switch, listener(), "to='b.example'");
     assert_eq!(send(), Delivered);
     assert!(got(&switch, &mut first));
-    first.handle_eof(&switch);
+    first.handle_eof(&switch, NOW);
     assert_eq!(send(), UNKNOWN);
     let mut second = bound(&switch, listener(), "to='b.example'");
     assert_eq!(send(), Delivered);
@@ -241,8 +241,7 @@ fn no_route_keeps_a_port_that_has_ended() {
     assert_eq!(sender.send("a.example", "b.example"), Delivered);
     assert_eq!(Arc::strong_count(&ended), 4, "the test, the connection, the switch, and the route");
     while switch.poll_wake().is_some() {}
-    receiver.handle_eof(&switch);
-    receiver.finish(&switch, NOW);
+    receiver.handle_error(&switch, NOW, "reset".into());
     drop(receiver);
     // What it had not sent came back.
     assert!(got(&switch, &mut sender.connection));
@@ -306,7 +305,7 @@ fn prefix_speaks_for_the_names_that_it_holds_now() {
     let mut holder = bound(&switch, listener(), "to='a.late.example'");
     switch.add_host(domain("late.example")).unwrap();
     assert_eq!(sender.watch("a.late.example", "b.example"), (Rejected, 1));
-    holder.handle_eof(&switch);
+    holder.handle_eof(&switch, NOW);
     for reads in [1, 0] {
         assert_eq!(sender.watch("a.late.example", "b.example"), (Delivered, reads));
         assert_eq!(sender.watch("a.host.example", "b.example"), (Delivered, reads));

@@ -1,0 +1,338 @@
+//! A component's connection to its server.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::ending::Ending;
+use super::event::CloseReason;
+use super::progress::{Budget, Next, OWN_MARK, Progress, Transmit, Written};
+use crate::error::{StreamError, StreamErrorCause};
+use crate::handshake::Secret;
+use crate::jid::Domain;
+use crate::limits::Limits;
+use crate::stanza::Stanza;
+use crate::stream::{ClientEvent, ClientStream, Initiating, Initiator};
+use crate::time::{Instant, Now};
+
+/// A component's connection to its server.
+///
+/// It does all of XEP-0114's component side: negotiation, stanzas in and out, keepalive, the ping that finds a dead
+/// server, limits, the end. Drive it as a [`Connection`](super::Connection): the methods of the same name are called at the
+/// same times.
+pub struct ClientConnection {
+    phase: Phase,
+    output: Output,
+    limits: Arc<Limits>,
+    next: Next,
+    reading: bool,
+    /// The application wants to close: when to give up on a server that takes nothing.
+    close_by: Option<Instant>,
+    ending: Option<Ending>,
+    // Events that were not taken yet.
+    established: bool,
+    closed: Option<CloseReason>,
+}
+
+/// What happened on a component's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientConnectionEvent {
+    /// The server accepted the secret: stanzas flow.
+    Established,
+    /// The stream is over. This is the last event.
+    Closed(CloseReason),
+}
+
+enum Phase {
+    Initiating(Initiator),
+    Open(Box<ClientStream>),
+    Ended,
+}
+
+/// What is to be written: stanzas of the application, and the stream's own words behind them.
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+    /// Bytes of the stream's own that are not out yet, at most.
+    own: usize,
+}
+
+impl Output {
+    fn pending(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    fn append<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let before = self.bytes.len();
+        let result = write(&mut self.bytes);
+        self.own += self.bytes.len() - before;
+        result
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.written += n;
+        if self.pending().is_empty() {
+            self.bytes.clear();
+            (self.written, self.own) = (0, 0);
+        }
+    }
+}
+
+impl ClientConnection {
+    /// Begins a stream as `domain`. With `is_subdomain` the domain is a prefix, to be bound under every host of the
+    /// server (MongooseIM's extension). `limits` are the server's; what it adds to a stanza at their edge is taken, too.
+    #[must_use]
+    pub fn new(domain: Domain, is_subdomain: bool, secret: Secret, limits: Arc<Limits>, now: Now) -> Self {
+        let mut output = Output::default();
+        let initiator = Initiator::connect(
+            domain,
+            is_subdomain,
+            secret,
+            Arc::clone(&limits),
+            now.monotonic,
+            &mut output.bytes,
+        );
+        Self {
+            phase: Phase::Initiating(initiator),
+            output,
+            limits,
+            next: Next::Input,
+            reading: true,
+            close_by: None,
+            ending: None,
+            established: false,
+            closed: None,
+        }
+    }
+
+    /// Takes events from `input`. Each stanza is given to `take`, which says whether it took it; one that it did not
+    /// take stays in the input.
+    #[must_use = "it says how many bytes to drop from the input"]
+    pub fn process(
+        &mut self,
+        now: Now,
+        input: &[u8],
+        budget: &mut Budget,
+        mut take: impl FnMut(&Stanza<'_>) -> bool,
+    ) -> Progress {
+        let mut consumed = 0;
+        self.next = Next::More;
+        while self.next == Next::More && !budget.is_spent() {
+            if self.output.own > OWN_MARK {
+                self.next = Next::Room;
+                break;
+            }
+            budget.spend(1);
+            let taken;
+            (taken, self.next) = self.step(now, &input[consumed..], &mut take);
+            consumed += taken;
+        }
+        Progress { consumed, next: self.next }
+    }
+
+    /// Takes at most one event from `input`.
+    fn step(&mut self, now: Now, input: &[u8], take: &mut impl FnMut(&Stanza<'_>) -> bool) -> (usize, Next) {
+        match mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Initiating(initiator) => {
+                let (consumed, next) = self.output.append(|out| initiator.process(now.monotonic, input, out));
+                match next {
+                    Initiating::Reading(initiator) => {
+                        self.phase = Phase::Initiating(initiator);
+                        return (consumed, Next::Input);
+                    }
+                    Initiating::Established(stream) => {
+                        self.phase = Phase::Open(stream);
+                        self.established = true;
+                    }
+                    Initiating::Failed(error) => self.end(now, CloseReason::Error(error)),
+                }
+                (consumed, Next::More)
+            }
+            Phase::Open(mut stream) => {
+                let step = match self.output.append(|out| stream.process(now.monotonic, input, out)) {
+                    Ok(step) => step,
+                    Err(error) => {
+                        self.end(now, CloseReason::Error(error));
+                        return (input.len(), Next::Input);
+                    }
+                };
+                let taken = match step.event {
+                    None => (step.consumed, Next::Input),
+                    Some(ClientEvent::Stanza(stanza)) if !take(&stanza) => {
+                        (step.consumed - stream.put_back(), Next::Room)
+                    }
+                    Some(ClientEvent::Closed) => {
+                        self.end(now, CloseReason::ByPeer);
+                        return (step.consumed, Next::More);
+                    }
+                    Some(_) => (step.consumed, Next::More),
+                };
+                self.phase = Phase::Open(stream);
+                taken
+            }
+            Phase::Ended => {
+                if let Some(ending) = &mut self.ending {
+                    ending.discard(input.len());
+                }
+                (input.len(), Next::Input)
+            }
+        }
+    }
+
+    /// Takes whole stanzas to be sent, if nothing is being written and the server has accepted the component; leaves
+    /// `stanzas` empty then. Says whether it took them.
+    pub fn send(&mut self, stanzas: &mut Vec<u8>) -> bool {
+        // Not the stream's own words: reading goes on while they wait for the transport.
+        let takes = self.is_drained() && !stanzas.is_empty() && matches!(self.phase, Phase::Open(_));
+        if takes {
+            mem::swap(&mut self.output.bytes, stanzas);
+        }
+        takes
+    }
+
+    /// Whether all of the output is written.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.output.bytes.is_empty()
+    }
+
+    /// Ends the stream in good order once all that it took is written, or once the server has taken nothing for
+    /// [`Limits::flush`].
+    pub fn close(&mut self, now: Now) {
+        match &self.phase {
+            Phase::Initiating(_) => self.end(now, CloseReason::ByUs),
+            Phase::Open(_) => {
+                self.close_by.get_or_insert(now.monotonic + self.limits.flush);
+                self.close_if_drained(now);
+            }
+            Phase::Ended => {}
+        }
+    }
+
+    fn close_if_drained(&mut self, now: Now) {
+        if let Phase::Open(stream) = &mut self.phase
+            && self.close_by.is_some_and(|by| self.output.bytes.is_empty() || by <= now.monotonic)
+        {
+            self.output.append(|out| stream.close(out));
+            self.end(now, CloseReason::ByUs);
+        }
+    }
+
+    /// What to write.
+    #[must_use]
+    pub fn poll_output(&self) -> Transmit<'_> {
+        Ending::transmit(self.ending.as_ref(), self.output.pending())
+    }
+
+    /// Notes what became of the output.
+    pub fn wrote(&mut self, now: Now, written: Written) {
+        match (written, &mut self.ending) {
+            (Written::Bytes(n), _) => {
+                self.output.advance(n.min(self.output.pending().len()));
+                if let Phase::Open(stream) = &mut self.phase {
+                    stream.wrote(now.monotonic);
+                }
+                if let Some(close_by) = &mut self.close_by {
+                    *close_by = now.monotonic + self.limits.flush;
+                }
+            }
+            (Written::Shut, Some(ending)) => ending.shut(&self.limits, now.monotonic),
+            (Written::Full | Written::Shut, _) => {}
+        }
+    }
+
+    /// How many bytes may be read now.
+    pub fn read_budget(&mut self, now: Now) -> usize {
+        if let Some(ending) = &self.ending {
+            return ending.read_budget();
+        }
+        let reading = self.next == Next::Input && self.output.own <= OWN_MARK;
+        if self.reading != reading {
+            self.reading = reading;
+            if let Phase::Open(stream) = &mut self.phase {
+                stream.set_reading(now.monotonic, reading);
+            }
+        }
+        if reading { usize::MAX } else { 0 }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if let Some(ending) = &self.ending {
+            return ending.poll_timeout();
+        }
+        match &self.phase {
+            Phase::Initiating(initiator) => Some(initiator.poll_timeout()),
+            Phase::Open(stream) => [stream.poll_timeout(), self.close_by].into_iter().flatten().min(),
+            Phase::Ended => None,
+        }
+    }
+
+    /// Does what is due: a keepalive, a ping, the end of a stream that is late.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if let Some(ending) = &mut self.ending {
+            ending.handle_timeout(now.monotonic);
+            return;
+        }
+        let Self { phase, output, .. } = self;
+        let result = output.append(|out| match phase {
+            Phase::Initiating(initiator) => initiator.handle_timeout(now.monotonic, out),
+            Phase::Open(stream) => stream.handle_timeout(now.monotonic, out),
+            Phase::Ended => Ok(()),
+        });
+        match result {
+            Ok(()) => self.close_if_drained(now),
+            Err(error) => self.end(now, CloseReason::Error(error)),
+        }
+    }
+
+    /// The input has ended.
+    pub fn handle_eof(&mut self, now: Now) {
+        match (&mut self.phase, &mut self.ending) {
+            (_, Some(ending)) => ending.handle_eof(),
+            (Phase::Open(stream), None) => {
+                self.output.append(|out| stream.close(out));
+                self.end(now, CloseReason::ByPeer);
+            }
+            (_, None) => {
+                let cause = "the server closed the connection before it accepted the component";
+                let error = StreamError::from(StreamErrorCause::Other(cause));
+                self.end(now, CloseReason::Error(error));
+            }
+        }
+    }
+
+    /// The transport broke, in the operating system's `words`: the connection is over.
+    pub fn handle_error(&mut self, now: Now, words: String) {
+        self.end(now, CloseReason::Broken(words));
+        self.ending = Some(Ending::Done);
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ClientConnectionEvent> {
+        if mem::take(&mut self.established) {
+            return Some(ClientConnectionEvent::Established);
+        }
+        self.closed.take().map(ClientConnectionEvent::Closed)
+    }
+
+    /// Gives memory back that the connection does not need while nothing happens.
+    pub fn release(&mut self) {
+        if self.output.bytes.is_empty() {
+            self.output.bytes = Vec::new();
+        }
+    }
+
+    fn end(&mut self, now: Now, reason: CloseReason) {
+        self.phase = Phase::Ended;
+        if self.ending.is_none() {
+            self.ending = Some(Ending::begin(&self.limits, now.monotonic));
+            self.closed = Some(reason);
+        }
+    }
+}

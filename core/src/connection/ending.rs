@@ -1,0 +1,77 @@
+//! The end of a connection, on both sides: its last bytes are written, then it is shut, then the rest is read.
+
+use super::progress::Transmit;
+use crate::limits::Limits;
+use crate::time::Instant;
+
+/// How far the end of a connection is.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// What is left of the output is written by then.
+    Flushing { by: Instant },
+    /// Our side is shut. That many more bytes are read by then, and thrown away: closing a socket with unread input would
+    /// make TCP take back our last words.
+    Lingering { by: Instant, left: usize },
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Ending {
+    pub(crate) fn begin(limits: &Limits, now: Instant) -> Self {
+        Self::Flushing { by: now + limits.flush }
+    }
+
+    /// Our side is shut.
+    pub(crate) fn shut(&mut self, limits: &Limits, now: Instant) {
+        *self = Self::Lingering { by: now + limits.linger, left: limits.linger_bytes };
+    }
+
+    /// Input came, and is thrown away.
+    pub(crate) fn discard(&mut self, bytes: usize) {
+        match self {
+            Self::Lingering { left, .. } if bytes < *left => *left -= bytes,
+            Self::Lingering { .. } => *self = Self::Done,
+            Self::Flushing { .. } | Self::Done => {}
+        }
+    }
+
+    /// The input has ended.
+    pub(crate) fn handle_eof(&mut self) {
+        if matches!(self, Self::Lingering { .. }) {
+            *self = Self::Done;
+        }
+    }
+
+    /// What to do with the write side: of a connection that is not ending, or is as far as this.
+    pub(crate) fn transmit<'a>(ending: Option<&Self>, pending: &'a [u8]) -> Transmit<'a> {
+        match ending {
+            None if pending.is_empty() => Transmit::Nothing,
+            Some(Self::Flushing { .. }) if pending.is_empty() => Transmit::Shutdown,
+            None | Some(Self::Flushing { .. }) => Transmit::Bytes(pending),
+            Some(Self::Lingering { .. }) => Transmit::Nothing,
+            Some(Self::Done) => Transmit::Done,
+        }
+    }
+
+    pub(crate) fn read_budget(&self) -> usize {
+        if let Self::Lingering { left, .. } = self { *left } else { 0 }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Flushing { by } | Self::Lingering { by, .. } => Some(*by),
+            Self::Done => None,
+        }
+    }
+
+    /// Gives up what is late.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|by| by <= now) {
+            *self = Self::Done;
+        }
+    }
+
+    pub(crate) fn is_flushing(&self) -> bool {
+        matches!(self, Self::Flushing { .. })
+    }
+}
