@@ -121,7 +121,7 @@ pub(super) fn canonical_domain_at<'a, 'd>(
         return canonical_ipv6(raw, desk);
     }
     let seen = check_ascii(name)?;
-    if ends_in_a_number(name) && name.parse::<Ipv4Addr>().is_err() {
+    if is_numbers_alone(name) && name.parse::<Ipv4Addr>().is_err() {
         return Err(JidError::NotIpv4);
     }
     if seen.idna {
@@ -136,14 +136,13 @@ pub(super) fn canonical_domain_at<'a, 'd>(
     }
 }
 
-/// Whether a resolver would take the name for an IPv4 address (WHATWG's URL standard, section 3.5): no domain
-/// ends in a label of digits, or of hexadecimal digits behind `0x`.
-fn ends_in_a_number(name: &str) -> bool {
-    let last = name.rsplit_once('.').map_or(name, |(_, last)| last).as_bytes();
-    match last {
+/// Whether each label is a number, decimal or hexadecimal, so that the name may be an IPv4 address to whoever resolves
+/// it (`inet_aton`). A name behind which an address stands, as `component.10.0.0.1`, is none of those.
+fn is_numbers_alone(name: &str) -> bool {
+    name.split('.').all(|label| match label.as_bytes() {
         [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),
         digits => digits.iter().all(u8::is_ascii_digit),
-    }
+    })
 }
 
 /// What one pass over the bytes of a name found.

@@ -45,7 +45,7 @@ pub(super) fn parts(text: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Where the domain that begins at `start` ends, if it is canonical without doubt. Hyphens where they may mean
-/// something are left to the closer look, and numbers at the end.
+/// something are left to the closer look, and what may be numbers alone.
 fn canonical_domain(text: &[u8], start: usize) -> Option<usize> {
     let (mut label, mut at) = (start, start);
     loop {
@@ -57,9 +57,10 @@ fn canonical_domain(text: &[u8], start: usize) -> Option<usize> {
                 at += 1;
                 label = at;
             }
-            // A last label that begins with a digit may be a number.
+            // A name whose first and last label begin with a digit may consist of numbers.
             _ => {
-                let fits = is_label && !text[label].is_ascii_digit() && at - start <= MAX_PART;
+                let numbers = text.get(label).is_some_and(u8::is_ascii_digit) && text[start].is_ascii_digit();
+                let fits = is_label && !numbers && at - start <= MAX_PART;
                 return fits.then_some(at);
             }
         }
@@ -114,6 +115,9 @@ mod tests {
             "127.0.0.1",
             "127.1",
             "a.0x7f",
+            "a.1.2.3.4",
+            "1.2.3.4.5",
+            "0x7f.a.1",
             "a.3com",
             "1.2.a",
             "[::1]",
@@ -135,5 +139,6 @@ mod tests {
         }
         assert!(super::parts(b"alice@a.example/desktop").is_some());
         assert!(super::parts(b"a.b").is_some());
+        assert!(super::parts(b"a@b.10.0.0.1/c").is_some());
     }
 }

@@ -163,7 +163,7 @@ fn a_domain_holds_no_blank_control_or_sign() {
 }
 
 #[test]
-fn what_ends_in_a_number_is_an_ipv4_address_in_its_one_spelling() {
+fn numbers_alone_are_an_ipv4_address_in_its_one_spelling() {
     for name in [
         "127.1",
         "127.0.1",
@@ -173,18 +173,20 @@ fn what_ends_in_a_number_is_an_ipv4_address_in_its_one_spelling() {
         "0x7f000001",
         "0177.0.0.1",
         "127.0.0.01",
-        "0.0.0.0x",
+        "0x.0.0.1",
         "127.0.0.256",
         "1.2.3.4.5",
-        "comp.example.1",
-        "comp.0",
-        "a.0xff",
-        "comp.example.007",
+        "0",
         "127.0.0.0x1.",
     ] {
         assert_eq!(canonical_domain(name), Err(JidError::NotIpv4), "{name:?}");
         assert_eq!(Jid::parse(&format!("user@{name}/res")), Err(JidError::NotIpv4), "{name:?}");
     }
+    assert_eq!(canonical("127.0.0.1."), "127.0.0.1");
+}
+
+#[test]
+fn fault_01_a_name_may_end_in_numbers() {
     for name in [
         "127.0.0.1",
         "1.2.3.4.example",
@@ -194,11 +196,26 @@ fn what_ends_in_a_number_is_an_ipv4_address_in_its_one_spelling() {
         "0xg",
         "a1",
         "x.0y",
+        "muclight.10.211.55.9",
+        "a.b.127.0.0.1",
+        "comp.127.1",
+        "comp.0",
+        "a.0xff",
+        "comp.example.007",
+        "1.a.2",
+        "0.0.0.0x_",
+        "b\u{fc}cher.10.0.0.1",
     ] {
         assert!(matches!(canonical_domain(name), Ok(Cow::Borrowed(same)) if same == name), "{name:?}");
-        assert!(Jid::parse(name).is_ok_and(|jid| jid.is_verbatim()));
+        assert!(Jid::parse(&format!("user@{name}/res")).is_ok_and(|jid| jid.is_verbatim()), "{name:?}");
     }
-    assert_eq!(canonical("127.0.0.1."), "127.0.0.1");
+    for (sent, domain) in [("MUClight.10.211.55.9.", "muclight.10.211.55.9"), ("A.0XFF", "a.0xff")] {
+        assert_eq!(canonical(sent), domain);
+    }
+    let host = Domain::parse("10.211.55.9").unwrap();
+    let under = |prefix| Domain::under(&Domain::parse(prefix).unwrap(), &host);
+    assert_eq!(under("muclight").unwrap().as_str(), "muclight.10.211.55.9");
+    assert_eq!(under("1.2.3.4"), Err(JidError::NotIpv4));
 }
 
 #[test]
@@ -315,7 +332,7 @@ fn each_fault_of_an_address_has_its_words() {
         (&long, "a label of the domain has 64 bytes as DNS carries it, more than 63"),
         ("-a", "a label of the domain begins or ends with a hyphen"),
         ("[::g]", "the domain is in brackets, and no IPv6 address"),
-        ("127.1", "the domain ends in a number, and is no IPv4 address of four decimal numbers"),
+        ("127.1", "the domain consists of numbers alone, and is no IPv4 address of four decimal numbers"),
         ("a\u{2028}b", "the domain (5 bytes) is no valid internationalised domain name"),
     ] {
         assert_eq!(Jid::parse(address).unwrap_err().to_string(), words, "{address:?}");

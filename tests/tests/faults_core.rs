@@ -1,0 +1,82 @@
+//! Faults that operators reported of addresses and of XML, each met as they met it: with the server, over TCP.
+//! Judged by bytes and by roxmltree, so that nothing else has to be installed.
+#![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use enjamb_tests::server::Config;
+use enjamb_tests::wire::{Wire, header};
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// A component that is logged in, its negotiation read.
+fn online(addr: SocketAddr, header: &str) -> Wire {
+    let mut wire = Wire::connect(addr);
+    wire.log_in(header.as_bytes()).unwrap_or_else(|got| panic!("{header}: {got}"));
+    wire.take();
+    wire
+}
+
+/// What comes up to the element of this name that is last, and its end.
+fn stanza(wire: &mut Wire, name: &str) -> String {
+    let end = format!("</{name}>");
+    assert!(wire.wait_for(WAIT, &end), "no {end}: {}", wire.text());
+    String::from_utf8(wire.take()).unwrap()
+}
+
+/// The condition of the error that answers a message to `to`, `None` where it is delivered to `receiver`.
+fn refused(sender: &mut Wire, receiver: &mut Wire, to: &str) -> Option<String> {
+    // What cannot be delivered is answered before the second message is.
+    sender.send(format!("<message to='{to}'><body>1</body></message>").as_bytes(), None);
+    sender.send(b"<iq type='get' to='nobody.example' id='end'><a xmlns='urn:a'/></iq>", None);
+    assert!(sender.wait_for(WAIT, "id='end'") && sender.wait_for(WAIT, "</iq>"), "{}", sender.text());
+    let answers = String::from_utf8(sender.take()).unwrap();
+    if let Some(error) = answers.strip_prefix("<message ") {
+        let condition = error.split_once("<error").unwrap().1.split_once('<').unwrap().1;
+        return condition.split([' ', '/']).next().map(str::to_owned);
+    }
+    let delivered = stanza(receiver, "message");
+    assert!(delivered.contains(&format!("to='{to}'")), "{to}: {delivered}");
+    None
+}
+
+#[test]
+fn fault_01_subdomain_of_an_ip_literal_is_a_name() {
+    let more = "\n[acl]\nbot = [{server = \"bot.10.211.55.9\"}]\n[access]\nno_bots = [{acl = \"bot\", value = \"deny\"}, {acl = \"all\", value = \"allow\"}]\n";
+    let server = Config::new(&["10.211.55.9", "host.example"])
+        .listener("")
+        .listener("domains = [\"muc.10.211.55.9\", \"*.pubsub.10.211.55.9\"]\naccess = \"no_bots\"")
+        .more(more)
+        .start();
+    let mut sender = online(server.addr(0), &header("bot.10.211.55.9"));
+    let mut by_header = online(server.addr(0), &header("MUClight.10.211.55.9."));
+    let mut listed = online(server.addr(1), &header("muc.10.211.55.9"));
+    let mut matched = online(server.addr(1), &header("a.pubsub.10.211.55.9"));
+    let subdomain = header("vjud").replace(" to=", " is_subdomain='true' to=");
+    let mut by_prefix = online(server.addr(0), &subdomain);
+
+    for to in ["muclight.10.211.55.9", "room@muclight.10.211.55.9/nick"] {
+        assert_eq!(refused(&mut sender, &mut by_header, to), None, "{to}");
+    }
+    for to in ["vjud.10.211.55.9", "vjud.host.example"] {
+        assert_eq!(refused(&mut sender, &mut by_prefix, to), None, "{to}");
+    }
+    let mut other = online(server.addr(0), &header("other.host.example"));
+    for (to, receiver) in [("muc.10.211.55.9", &mut listed), ("a.pubsub.10.211.55.9", &mut matched)] {
+        assert_eq!(
+            refused(&mut sender, receiver, to).as_deref(),
+            Some("not-allowed"),
+            "{to}: bots are denied"
+        );
+        assert_eq!(refused(&mut other, receiver, to), None, "{to}");
+    }
+
+    // Numbers alone are an address, in one spelling.
+    for to in ["127.1", "0x7f.0.0.1", "10.211.55.09", "1.10.211.55.9"] {
+        let condition = refused(&mut sender, &mut by_header, to);
+        assert_eq!(condition.as_deref(), Some("bad-request"), "{to}");
+        let mut wire = Wire::connect(server.addr(0));
+        assert!(wire.log_in(header(to).as_bytes()).is_err_and(|got| got.contains("<host-unknown")), "{to}");
+    }
+}
