@@ -30,7 +30,7 @@ pub fn canonical_is_canonical(data: &[u8]) {
     agrees_with_the_jid_crate(text, &address);
 }
 
-/// It folds local parts (RFC 3920), which we leave as sent, leaves IPv6 addresses and A-labels as they are, and cuts an
+/// It folds local parts (RFC 3920), which we leave as sent (see `docs/decisions/opaque-local-parts.md`), leaves IPv6 addresses and A-labels as they are, and cuts an
 /// address with a final dot otherwise; apart from ASCII the two follow different tables.
 fn agrees_with_the_jid_crate(text: &str, ours: &Jid<'_>) {
     let Ok(theirs) = jid::Jid::new(text) else { return };

@@ -80,3 +80,24 @@ fn fault_01_subdomain_of_an_ip_literal_is_a_name() {
         assert!(wire.log_in(header(to).as_bytes()).is_err_and(|got| got.contains("<host-unknown")), "{to}");
     }
 }
+
+#[test]
+fn fault_02_local_parts_are_for_their_domain_to_judge() {
+    let server = Config::new(&["host.example"]).listener("").start();
+    let mut sender = online(server.addr(0), &header("bot.example"));
+    let mut irc = online(server.addr(0), &header("irc.example"));
+    // Persian with a non-joiner between letters that join, Hindi with one and with a joiner behind a virama.
+    let persian = "\u{646}\u{627}\u{645}\u{647}\u{200C}\u{627}\u{6CC}";
+    let hindi = ["\u{915}\u{94D}\u{200C}\u{937}", "\u{915}\u{94D}\u{200D}\u{937}"];
+    for local in [persian, hindi[0], hindi[1], "#chan\u{1F40E}%irc", "\u{2603}", "Nick`[away]", "\u{378}"] {
+        let to = format!("{local}@irc.example");
+        assert_eq!(refused(&mut sender, &mut irc, &to), None, "{to}");
+    }
+    // What shows nothing, or is a separator, would make one name pass for another.
+    for local in
+        ["spam\u{200C}mer", "spam\u{200D}mer", "spam\u{200B}mer", "spam\u{34F}mer", "a\u{3164}", "a:b"]
+    {
+        let to = format!("{local}@irc.example");
+        assert_eq!(refused(&mut sender, &mut irc, &to).as_deref(), Some("bad-request"), "{to:?}");
+    }
+}

@@ -1,10 +1,12 @@
 //! Addresses (RFC 7622), as far as routing needs them.
 //!
 //! Only the domain is brought into one canonical form, because names are compared by it. Local part and
-//! resource are checked for what may never stand in them, and handed on as they were sent.
+//! resource are checked for what may never stand in them, and handed on as they were sent: which local parts
+//! there are is for their domain to say.
 
 mod domain;
 mod error;
+mod local;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -102,7 +104,7 @@ impl<'a> Jid<'a> {
         let bare = &text[..slash.unwrap_or(text.len())];
         let at = memchr::memchr(b'@', bare.as_bytes());
         if let Some(at) = at {
-            check_local(&bare[..at])?;
+            local::check(&bare[..at])?;
         }
         let resource = slash.map(|slash| &text[slash + 1..]);
         if let Some(resource) = resource {
@@ -199,33 +201,10 @@ fn check_length(part: JidPart, text: &str) -> Result<(), JidError> {
     }
 }
 
-fn check_local(local: &str) -> Result<(), JidError> {
-    check_length(JidPart::Local, local)?;
-    let forbidden = |c: &char| match c {
-        '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@' => true,
-        c => c.is_whitespace() || c.is_control() || is_format(*c),
-    };
-    match local.chars().find(forbidden) {
-        Some(found) => Err(JidError::Forbidden { part: JidPart::Local, found }),
-        None => Ok(()),
-    }
-}
-
 fn check_resource(resource: &str) -> Result<(), JidError> {
     check_length(JidPart::Resource, resource)?;
     match resource.chars().find(|c| c.is_control()) {
         Some(found) => Err(JidError::Forbidden { part: JidPart::Resource, found }),
         None => Ok(()),
     }
-}
-
-/// Unicode's general category Cf and the variation selectors: characters that show nothing by themselves, with
-/// which one local part can pass for another.
-fn is_format(c: char) -> bool {
-    matches!(c,
-        '\u{AD}' | '\u{600}'..='\u{605}' | '\u{61C}' | '\u{6DD}' | '\u{70F}' | '\u{890}'..='\u{891}'
-        | '\u{8E2}' | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
-        | '\u{110BD}' | '\u{110CD}' | '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}'
-        | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }

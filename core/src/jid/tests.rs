@@ -71,7 +71,7 @@ fn each_part_has_at_most_1023_bytes() {
 
 #[test]
 fn a_local_part_holds_no_separator_blank_control_or_invisible_character() {
-    let odd = "\"&':<> \t\n\u{0}\u{7F}\u{85}\u{A0}\u{AD}\u{200B}\u{200D}\u{2028}\u{202E}\u{2066}\u{3000}\u{FE0F}\u{FEFF}";
+    let odd = "\"&':<> \t\n\u{0}\u{7F}\u{85}\u{A0}\u{AD}\u{200B}\u{200D}\u{2028}\u{202E}\u{2066}\u{3000}\u{3164}\u{34F}\u{FE0F}\u{FEFF}\u{FFF9}\u{110BD}\u{E0100}";
     for found in odd.chars() {
         let sent = format!("a{found}b@comp.example");
         assert_eq!(Jid::parse(&sent), Err(JidError::Forbidden { part: JidPart::Local, found }), "{sent:?}");
@@ -80,6 +80,50 @@ fn a_local_part_holds_no_separator_blank_control_or_invisible_character() {
     assert_eq!(Jid::parse("a@b@comp.example"), second_at);
     for fine in ["Üser", "日本", "a+b=c%d\\20", "!#$*()[]{}|^`~;,?._-"] {
         assert_eq!(Jid::parse(&format!("{fine}@c")).unwrap().local(), Some(fine));
+    }
+}
+
+#[test]
+fn fault_02_a_joiner_stands_where_rfc_5892_allows_it() {
+    for fine in [
+        // Dual- and right-joining letters around a non-joiner, with marks between; a virama before it.
+        "\u{646}\u{627}\u{645}\u{647}\u{200C}\u{627}\u{6CC}",
+        "\u{628}\u{64E}\u{200C}\u{64E}\u{628}",
+        "\u{915}\u{94D}\u{200C}\u{937}",
+        "\u{915}\u{94D}\u{200D}\u{937}",
+        "\u{915}\u{94D}\u{200D}",
+    ] {
+        let text = format!("{fine}@comp.example");
+        let jid = Jid::parse(&text).unwrap();
+        assert_eq!((jid.local(), jid.is_verbatim()), (Some(fine), true));
+    }
+    for odd in [
+        "a\u{200C}b",
+        "a\u{200D}b",
+        "\u{200C}",
+        "\u{200D}",
+        "\u{628}\u{200C}",
+        "\u{200C}\u{628}",
+        // Alef joins to its right only, a mark to nothing.
+        "\u{627}\u{200C}\u{628}",
+        "\u{64E}\u{200C}\u{628}",
+        "\u{628}\u{200D}\u{628}",
+        "\u{628}\u{200C}\u{200C}\u{628}",
+        "\u{1F468}\u{200D}\u{1F469}",
+    ] {
+        let found = if odd.contains('\u{200C}') { '\u{200C}' } else { '\u{200D}' };
+        let forbidden = Err(JidError::Forbidden { part: JidPart::Local, found });
+        assert_eq!(Jid::parse(&format!("{odd}@comp.example")), forbidden, "{odd:?}");
+    }
+}
+
+#[test]
+fn fault_02_what_shows_in_a_local_part_is_for_its_domain_to_judge() {
+    // Symbols, compatibility characters, unassigned and private ones, the middle dot out of its context.
+    for fine in
+        ["#chan\u{1F40E}%irc", "\u{2163}\u{FF21}\u{FB01}", "\u{378}", "\u{E000}", "a\u{B7}b", "\u{17F}"]
+    {
+        assert_eq!(Jid::parse(&format!("{fine}@comp.example")).unwrap().local(), Some(fine));
     }
 }
 

@@ -1,0 +1,58 @@
+//! Local parts: opaque but for what no local part may hold, and for what shows nothing.
+
+use icu_properties::props::{
+    CanonicalCombiningClass, DefaultIgnorableCodePoint, GeneralCategory, JoiningType,
+};
+use icu_properties::{
+    CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed,
+};
+
+use super::check_length;
+use super::error::{JidError, JidPart};
+
+/// Checks a local part. Letters, digits, signs and symbols of any kind pass, as sent: whether a user may have that name
+/// is for the domain behind the `@`.
+pub(super) fn check(local: &str) -> Result<(), JidError> {
+    check_length(JidPart::Local, local)?;
+    for (at, found) in local.char_indices() {
+        let fits = match found {
+            '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@' => false,
+            '!'..='~' => true,
+            NON_JOINER => joins(&local[..at], &local[at + found.len_utf8()..]),
+            JOINER => ends_in_virama(&local[..at]),
+            _ => !found.is_whitespace() && !found.is_control() && !is_invisible(found),
+        };
+        if !fits {
+            return Err(JidError::Forbidden { part: JidPart::Local, found });
+        }
+    }
+    Ok(())
+}
+
+const NON_JOINER: char = '\u{200C}';
+const JOINER: char = '\u{200D}';
+
+/// Characters that show nothing by themselves. RFC 7622 forbids them and RFC 6122 drops many of them, so that one local
+/// part could pass for another.
+fn is_invisible(c: char) -> bool {
+    const IGNORABLE: CodePointSetDataBorrowed<'_> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    const CATEGORY: CodePointMapDataBorrowed<'_, GeneralCategory> = CodePointMapData::new();
+    IGNORABLE.contains(c) || CATEGORY.get(c) == GeneralCategory::Format
+}
+
+/// May a joiner stand behind `before`, whatever follows? (RFC 5892, appendix A.2)
+fn ends_in_virama(before: &str) -> bool {
+    const CLASS: CodePointMapDataBorrowed<'_, CanonicalCombiningClass> = CodePointMapData::new();
+    before.chars().next_back().is_some_and(|c| CLASS.get(c) == CanonicalCombiningClass::Virama)
+}
+
+/// May a non-joiner stand between these two? (RFC 5892, appendix A.1)
+fn joins(before: &str, behind: &str) -> bool {
+    const TYPE: CodePointMapDataBorrowed<'_, JoiningType> = CodePointMapData::new();
+    let opaque = |c: &JoiningType| *c != JoiningType::Transparent;
+    let left = || before.chars().rev().map(|c| TYPE.get(c)).find(opaque);
+    let right = || behind.chars().map(|c| TYPE.get(c)).find(opaque);
+    ends_in_virama(before)
+        || (matches!(left(), Some(JoiningType::LeftJoining | JoiningType::DualJoining))
+            && matches!(right(), Some(JoiningType::RightJoining | JoiningType::DualJoining)))
+}
