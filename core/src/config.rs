@@ -9,7 +9,7 @@ use crate::handshake::Secret;
 use crate::host::HostInfo;
 use crate::jid::Domain;
 use crate::limits::Limits;
-use crate::router::{BindPolicy, DomainPattern};
+use crate::router::BindPolicy;
 
 /// The settings of one switch. Make it with [`SwitchConfig::new`] and change what has to differ.
 #[derive(Clone, Debug)]
@@ -49,12 +49,10 @@ pub struct ListenerConfig {
     /// What the handshake has to prove. `None`: each connection asks for it by
     /// [`SecretsNeeded`](crate::connection::ConnectionEvent::SecretsNeeded).
     pub secret: Option<Secret>,
-    /// What its components are bound on: access, hidden, `from` check, conflict behaviour.
+    /// What its components are bound on: names, access, hidden, `from` check, conflict behaviour.
     pub policy: Arc<BindPolicy>,
     /// What each stream may cost.
     pub limits: Arc<Limits>,
-    /// The names that may connect. `None`: any name that is not a host of this server.
-    pub domains: Option<Vec<DomainPattern>>,
     /// Bytes per second taken from each component. `None`: as fast as they come. Nothing is dropped; reading waits.
     pub rate: Option<NonZeroU64>,
     /// Stanzas that may wait for a component whose socket takes no bytes; over it the connection ends. `None`:
@@ -82,19 +80,11 @@ impl ListenerConfig {
             secret: None,
             policy: Arc::new(BindPolicy::default()),
             limits: Arc::new(Limits::default()),
-            domains: None,
             rate: None,
             max_queue: None,
             queue_mark: 1024 * 1024,
             stall: Duration::from_secs(5),
             hibernate_after: Duration::from_secs(1),
         }
-    }
-
-    /// Whether a component may be bound as all of `names`.
-    pub(crate) fn allows(&self, names: &[Domain]) -> bool {
-        self.domains.as_ref().is_none_or(|patterns| {
-            names.iter().all(|name| patterns.iter().any(|pattern| pattern.matches(name.as_str())))
-        })
     }
 }

@@ -166,6 +166,14 @@ pub enum StreamErrorCause {
         /// The domain, canonical.
         domain: String,
     },
+    /// Another listener lists the domain, and this one lists none.
+    #[error(
+        "no component of this listener may connect as '{domain}': the domains of another listener include it"
+    )]
+    DomainReserved {
+        /// The domain, canonical.
+        domain: String,
+    },
     /// The digest in the handshake is wrong.
     #[error("the handshake is not the SHA-1 of the stream id and the secret, in hexadecimal")]
     WrongHandshake,
@@ -309,9 +317,9 @@ fn condition_of(cause: &StreamErrorCause) -> StreamCondition {
         | StreamErrorCause::ManyPrefixes { .. } => StreamCondition::PolicyViolation,
         StreamErrorCause::NoStream | StreamErrorCause::WrongNamespace => StreamCondition::InvalidNamespace,
         StreamErrorCause::NoDomain => StreamCondition::ImproperAddressing,
-        StreamErrorCause::BadDomain { .. } | StreamErrorCause::DomainNotListed { .. } => {
-            StreamCondition::HostUnknown
-        }
+        StreamErrorCause::BadDomain { .. }
+        | StreamErrorCause::DomainNotListed { .. }
+        | StreamErrorCause::DomainReserved { .. } => StreamCondition::HostUnknown,
         StreamErrorCause::WrongHandshake | StreamErrorCause::NoHandshake => StreamCondition::NotAuthorized,
         StreamErrorCause::TextBetween => StreamCondition::BadFormat,
         StreamErrorCause::NestedStream => StreamCondition::InvalidXml,

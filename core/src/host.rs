@@ -43,8 +43,8 @@ impl HostInfo {
 
 /// What the answers of a host take from the server.
 pub trait HostDirectory {
-    /// The components that disco#items of this host lists, hidden ones left out, in order (XEP-0030).
-    fn items(&self, host: &str) -> Vec<Domain>;
+    /// Goes through the components that disco#items of this host lists, hidden ones left out, in order (XEP-0030).
+    fn items(&self, host: &str, each: &mut dyn FnMut(&Domain));
     /// The time in UTC as XEP-0082 writes it, such as `2026-11-22T18:00:00Z` (XEP-0202).
     fn utc(&self) -> String;
 }
@@ -123,7 +123,7 @@ fn push_result(
     match reply {
         Reply::DiscoInfo => push_disco_info(out, info),
         Reply::DiscoItems => {
-            push_disco_items(out, &stanza.to().map(|to| facts.items(to.domain())).unwrap_or_default());
+            push_disco_items(out, stanza.to().map(|to| to.domain()), facts);
         }
         Reply::Pong => {}
         Reply::Version => {
@@ -156,14 +156,16 @@ fn push_disco_info(out: &mut Vec<u8>, info: &HostInfo) {
     out.extend_from_slice(b"</query>");
 }
 
-fn push_disco_items(out: &mut Vec<u8>, items: &[Domain]) {
+fn push_disco_items(out: &mut Vec<u8>, host: Option<&str>, facts: &impl HostDirectory) {
     out.extend_from_slice(b"<query");
     push_attribute(out, "xmlns", DISCO_ITEMS);
     out.push(b'>');
-    for item in items {
-        out.extend_from_slice(b"<item");
-        push_attribute(out, "jid", item.as_str());
-        out.extend_from_slice(b"/>");
+    if let Some(host) = host {
+        facts.items(host, &mut |item| {
+            out.extend_from_slice(b"<item");
+            push_attribute(out, "jid", item.as_str());
+            out.extend_from_slice(b"/>");
+        });
     }
     out.extend_from_slice(b"</query>");
 }
@@ -192,9 +194,9 @@ mod tests {
     struct Facts;
 
     impl HostDirectory for Facts {
-        fn items(&self, host: &str) -> Vec<Domain> {
+        fn items(&self, host: &str, each: &mut dyn FnMut(&Domain)) {
             assert_eq!(host, "host.example");
-            ["a.example", "b.example"].map(|name| Domain::parse(name).unwrap()).into()
+            ["a.example", "b.example"].iter().for_each(|name| each(&Domain::parse(name).unwrap()));
         }
 
         fn utc(&self) -> String {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::server_script::GRANTS;
+
 /// A component: its claim, and which of the listeners it came by.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bound {
@@ -45,25 +47,31 @@ impl Model {
         }
     }
 
-    /// Whom a newcomer displaces; `None` if it is refused.
-    pub(crate) fn bind(&mut self, conn: usize, newcomer: Bound, kick_old: bool) -> Option<BTreeSet<usize>> {
+    /// Whom a newcomer displaces, or with which condition it is refused.
+    pub(crate) fn bind(&mut self, conn: usize, newcomer: Bound) -> Result<BTreeSet<usize>, &'static str> {
         let names = self.names(&newcomer);
         if names.iter().any(|name| self.is_host(name)) {
-            return None;
+            return Err("conflict");
+        }
+        let grant = &GRANTS[newcomer.listener];
+        if !names.iter().all(|name| grant.may_give(name)) {
+            return Err("host-unknown");
         }
         let mut displaced: BTreeSet<usize> = names.iter().filter_map(|name| self.holder(name)?).collect();
         let same_prefix =
             |other: &Bound| newcomer.is_prefix && other.is_prefix && other.name == newcomer.name;
         displaced.extend(self.bound.iter().filter(|(_, other)| same_prefix(other)).map(|(by, _)| *by));
-        if !kick_old && !displaced.is_empty() {
-            return None;
+        let stays =
+            |old: &usize| !grant.kick_old || GRANTS[self.bound[old].listener].realm() != grant.realm();
+        if displaced.iter().any(stays) {
+            return Err("conflict");
         }
         for old in &displaced {
             self.unbind(*old);
         }
         self.wants.splice(0..0, names.into_iter().map(|name| (name, Some(conn))));
         self.bound.insert(conn, newcomer);
-        Some(displaced)
+        Ok(displaced)
     }
 
     pub(crate) fn unbind(&mut self, conn: usize) {
@@ -87,7 +95,10 @@ impl Model {
         }
         self.wants.push((host.into(), None));
         for (prefix, conn) in self.prefixes() {
-            self.wants.push((format!("{prefix}.{host}"), Some(conn)));
+            let name = format!("{prefix}.{host}");
+            if GRANTS[self.bound[&conn].listener].may_give(&name) {
+                self.wants.push((name, Some(conn)));
+            }
         }
         true
     }

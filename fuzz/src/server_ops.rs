@@ -183,14 +183,16 @@ impl World {
             claim: claim.clone(),
         };
         let grant = &GRANTS[claim.listener];
-        let refusal = if !grant.lists(&self.model.names(&claim)) {
+        // What a prefix would be bound as is looked at after the proof.
+        let is_listed = claim.is_prefix || grant.listed.is_none_or(|listed| is_listed(listed, &claim.name));
+        let refusal = if !is_listed {
             Some("host-unknown")
         } else if wrong_secret {
             Some("not-authorized")
         } else {
-            match self.model.bind(conn, claim, grant.kick_old) {
-                None => Some("conflict"),
-                Some(replaced) => {
+            match self.model.bind(conn, claim) {
+                Err(condition) => Some(condition),
+                Ok(replaced) => {
                     for old in replaced {
                         self.over(old, "conflict");
                     }

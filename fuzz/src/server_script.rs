@@ -155,15 +155,21 @@ impl Grant {
             check_from: self.check_from,
             access: access.into(),
             conflict: if self.kick_old { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect },
+            realm: self.realm(),
+            domains: self.listed.map(|listed| patterns(listed).into_iter().collect()),
         });
-        listener.domains = self.listed.map(patterns);
         listener.rate = self.shaped.then(|| NonZeroU64::new(RATE).expect("it is not 0"));
         Arc::new(listener)
     }
 
-    /// May a component have all these names?
-    pub(crate) fn lists(&self, names: &[String]) -> bool {
-        self.listed.is_none_or(|listed| names.iter().all(|name| is_listed(listed, name)))
+    /// Those that are shaped are a realm, and all others.
+    pub(crate) fn realm(&self) -> u32 {
+        u32::from(self.shaped)
+    }
+
+    /// Whether a component may have this name.
+    pub(crate) fn may_give(&self, name: &str) -> bool {
+        self.listed.map_or(!is_listed(&KNOWN, name), |listed| is_listed(listed, name))
     }
 }
 

@@ -55,9 +55,10 @@ fn core_settings(settings: &config::Listener) -> ListenerConfig {
         check_from: settings.check_from,
         access: settings.access.clone(),
         conflict: settings.conflict_behaviour,
+        realm: settings.realm,
+        domains: settings.domains.as_ref().map(|domains| domains.iter().cloned().collect()),
     });
     listener.limits = Arc::new(limits);
-    listener.domains.clone_from(&settings.domains);
     listener.rate = settings.shaper;
     listener.max_queue = settings.max_fsm_queue;
     listener.hibernate_after = settings.hibernate_after;

@@ -230,6 +230,9 @@ fn log_change(change: &BindingChange) {
             let holder = holder.map(|holder| holder.0);
             warn!(%name, conn = conn.0, holder, "a subdomain component waits for a name that is taken");
         }
+        BindingChange::Denied { name, conn } => {
+            warn!(%name, conn = conn.0, "a subdomain component does not get a name outside its listener's domains");
+        }
         BindingChange::Lost { name, conn } => {
             info!(%name, conn = conn.0, "name lost by a subdomain component");
         }

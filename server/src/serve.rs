@@ -165,7 +165,7 @@ fn switch_for(config: &Config) -> SharedSwitch {
     settings.list_hidden = config.users_can_see_hidden_services;
     settings.max_queued = config.max_queued_bytes.unwrap_or(settings.max_queued);
     let switch = SharedSwitch::new(settings);
-    switch.set_known(config.listeners.iter().filter_map(|one| one.domains.clone()).flatten().collect());
+    switch.set_known(config.listeners.iter().flat_map(|one| one.domains.iter().flatten()).cloned());
     switch
 }
 

@@ -82,7 +82,8 @@ impl Config {
         self
     }
 
-    /// Adds a `[[listen.service]]` on a free loopback port, with [`SECRET`] as its password and these lines.
+    /// Adds a `[[listen.service]]` on a free loopback port, with these lines, and [`SECRET`] as its password if they have
+    /// none.
     #[must_use]
     pub fn listener(mut self, lines: &str) -> Self {
         self.listeners.push(lines.to_owned());
@@ -132,9 +133,10 @@ impl Config {
         let mut text = format!("[general]\nhosts = {:?}\n", self.hosts);
         for (lines, port) in self.listeners.iter().zip(ports) {
             let number = port.number;
-            text += &format!(
-                "\n[[listen.service]]\nip_address = \"127.0.0.1\"\nport = {number}\npassword = \"{SECRET}\"\n{lines}\n"
-            );
+            text += &format!("\n[[listen.service]]\nip_address = \"127.0.0.1\"\nport = {number}\n{lines}\n");
+            if !lines.contains("password = ") {
+                text += &format!("password = \"{SECRET}\"\n");
+            }
         }
         text + "\n" + &self.more
     }

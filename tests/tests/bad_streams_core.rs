@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use enjamb_core::Limits;
-use enjamb_core::router::{DomainPattern, PortId};
+use enjamb_core::router::{BindPolicy, DomainPattern, PortId};
 use enjamb_core::switch::Switch;
 use enjamb_probe::cuts::Cut;
 use enjamb_probe::{Case, Names, Observed, Phase, Verdict, streams, wire};
@@ -39,9 +39,10 @@ fn setting() -> LocalServer {
     let mut server = LocalServer::new(&["host.example"], "s3cret");
     server.listener.limits = Arc::new(limits());
     let listed = ["comp.example", "peer.example", "down.example"];
-    let listed: Vec<_> = listed.iter().map(|name| DomainPattern::Exact(domain(name))).collect();
+    let listed = listed.map(|name| DomainPattern::Exact(domain(name)));
     server.switch.set_known(listed.clone());
-    server.listener.domains = Some(listed);
+    server.listener.policy =
+        Arc::new(BindPolicy { domains: Some(listed.into_iter().collect()), ..BindPolicy::default() });
     server
 }
 

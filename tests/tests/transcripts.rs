@@ -35,12 +35,9 @@ impl Stage {
         let hosts: Vec<&str> = setting("hosts").unwrap_or("host.example").split(' ').collect();
         let secret = setting("secret").unwrap_or("s3cret").to_owned();
         let mut server = LocalServer::new(&hosts, &secret);
-        if let Some(names) = setting("domains") {
-            let patterns: Vec<_> =
-                names.split(' ').map(|name| DomainPattern::parse(name).expect("domains")).collect();
-            server.switch.set_known(patterns.clone());
-            server.listener.domains = Some(patterns);
-        }
+        let domains: Option<Vec<_>> = setting("domains")
+            .map(|names| names.split(' ').map(|name| DomainPattern::parse(name).expect("domains")).collect());
+        server.switch.set_known(domains.iter().flatten().cloned());
         let mut limits = Limits::default();
         for (name, limit) in [("stanza", &mut limits.stanza), ("header", &mut limits.header)] {
             *limit = setting(name).map_or(*limit, |bytes| bytes.parse().expect("a limit in bytes"));
@@ -53,6 +50,7 @@ impl Stage {
                 _ => ConflictBehaviour::Disconnect,
             },
             access: setting("deny").map_or(Access::Everyone, denies),
+            domains: domains.map(|domains| domains.into_iter().collect()),
             ..BindPolicy::default()
         });
         let ids = setting("ids").into_iter().flat_map(|ids| ids.split(' ')).map(Into::into).collect();

@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
-use crate::router::{BindError, BindOutcome, Claim};
+use crate::router::{BindError, BindOutcome, Claim, DomainSet};
 use crate::shaper::Shaper;
 use crate::stream::{Accepting, Acceptor, Opened, Proved, Shaking};
 use crate::switch::{Bind, ListenerConfig, Switch, connect};
@@ -88,8 +88,11 @@ impl<S: Switch> Session<S> {
     /// The header is there: refuses the name, or asks for the handshake.
     fn opened(&mut self, switch: &S, now: Now, opened: Opened, out: &mut Vec<u8>) {
         self.domain = Some(opened.domain().clone());
-        if let Some(cause) = self.refusal(switch, &opened) {
-            let error = StreamError::from(cause);
+        // Nothing is proved yet, so only what costs little is looked at: the names of a prefix are when it is bound.
+        let domain = opened.domain().as_str();
+        let is_listed = |set: &DomainSet| opened.is_subdomain() || set.matches(domain);
+        if !self.listener().policy.domains.as_ref().is_none_or(is_listed) {
+            let error = StreamError::from(StreamErrorCause::DomainNotListed { domain: domain.into() });
             opened.refuse(error.clone(), out);
             self.close(switch, now, CloseReason::Error(error));
         } else if let Some(secret) = self.listener().secret.clone() {
@@ -119,22 +122,6 @@ impl<S: Switch> Session<S> {
         }
     }
 
-    /// Says why no component of that name may connect here, if so.
-    fn refusal(&self, switch: &S, opened: &Opened) -> Option<StreamErrorCause> {
-        let claim = claim_of(opened.domain(), opened.is_subdomain());
-        let (names, host) =
-            switch.read(|directory| (directory.router.names_of(&claim), directory.first_host().cloned()));
-        // A prefix that makes a name with no host would be bound as nothing, and pass any list of domains.
-        if let Some(host) = host.filter(|_| names.is_empty())
-            && let Err(error) = Domain::under(opened.domain(), &host)
-        {
-            let asked = format!("{}.{host}", opened.domain()).chars().take(80).collect();
-            return Some(StreamErrorCause::BadDomain { asked, error });
-        }
-        let domain = || opened.domain().as_str().into();
-        (!self.listener().allows(&names)).then(|| StreamErrorCause::DomainNotListed { domain: domain() })
-    }
-
     /// The secret is proved: binds the names, or refuses them.
     fn bind(&mut self, switch: &S, now: Now, proved: Proved, out: &mut Vec<u8>) {
         let claim = claim_of(proved.domain(), proved.is_subdomain());
@@ -142,9 +129,19 @@ impl<S: Switch> Session<S> {
             Bind::Bound(bound) => self.bound(now, proved, bound, out),
             Bind::Rejected(conflict) => {
                 let error = StreamError::from(match conflict {
+                    BindError::NoName { host, error } => {
+                        let asked = format!("{}.{host}", proved.domain()).chars().take(80).collect();
+                        StreamErrorCause::BadDomain { asked, error }
+                    }
                     BindError::HostOfOurs(host) => StreamErrorCause::OwnHost { domain: host.as_str().into() },
                     BindError::Taken { name, .. } => {
                         StreamErrorCause::DomainTaken { domain: name.as_str().into() }
+                    }
+                    BindError::Denied(name) if self.listener().policy.domains.is_some() => {
+                        StreamErrorCause::DomainNotListed { domain: name.as_str().into() }
+                    }
+                    BindError::Denied(name) => {
+                        StreamErrorCause::DomainReserved { domain: name.as_str().into() }
                     }
                     BindError::AlreadyBound(_) => StreamErrorCause::Other("the connection is bound already"),
                 });

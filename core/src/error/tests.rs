@@ -88,6 +88,11 @@ fn each_cause_has_its_condition_and_its_words() {
             "host-unknown: no component may connect as 'a.example' here: it is not among the listener's domains",
         ),
         (
+            StreamErrorCause::DomainReserved { domain: domain() },
+            "host-unknown: no component of this listener may connect as 'a.example': \
+             the domains of another listener include it",
+        ),
+        (
             StreamErrorCause::WrongHandshake,
             "not-authorized: the handshake is not the SHA-1 of the stream id and the secret, in hexadecimal",
         ),

@@ -37,7 +37,14 @@ impl Domain {
     /// Where both together are no domain name: too long, an IP literal, or labels that no bidirectional name
     /// may mix (RFC 5893).
     pub fn under(prefix: &Self, host: &Self) -> Result<Self, JidError> {
-        Self::parse(&alloc::format!("{prefix}.{host}"))
+        let both = alloc::format!("{prefix}.{host}");
+        // Each of them is canonical, so both together are, but for the rules of addresses and of scripts that run to the
+        // left: those look at all labels.
+        let may_be_address = both.ends_with(|last: char| last.is_ascii_digit()) || both.contains('[');
+        if both.len() <= MAX_PART && !may_be_address && !has_right_to_left(&both) {
+            return Ok(Self(both.into()));
+        }
+        Self::parse(&both)
     }
 
     /// The canonical name.
@@ -69,6 +76,15 @@ impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&*self.0, f)
     }
+}
+
+/// Whether a character may be of a script that runs from right to left, by its block (DerivedBidiClass.txt).
+fn has_right_to_left(name: &str) -> bool {
+    let is_of_such_a_block = |c: char| {
+        matches!(c, '\u{590}'..='\u{8FF}' | '\u{FB1D}'..='\u{FDFF}' | '\u{FE70}'..='\u{FEFF}')
+            || matches!(c, '\u{10800}'..='\u{10FFF}' | '\u{1E800}'..='\u{1EFFF}')
+    };
+    !name.is_ascii() && name.chars().any(is_of_such_a_block)
 }
 
 /// Brings a domain into the form in which names are compared: lower case, U-labels in NFC (RFC 7622 section

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::names::{BindPolicy, Claim, Component, ConflictBehaviour, Holder, PortId, Router};
-use crate::jid::Domain;
+use crate::jid::{Domain, JidError};
 
 /// A component is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,13 @@ pub enum BindingChange {
         /// Who holds it; none where it is a host of ours.
         holder: Option<PortId>,
     },
+    /// It would be, but the name is not among those that its listener may give. It never gets it.
+    Denied {
+        /// The name.
+        name: Domain,
+        /// The component.
+        conn: PortId,
+    },
     /// It is not bound to `name` any more; its stream lives on.
     Lost {
         /// The name.
@@ -60,6 +67,17 @@ pub enum BindError {
         /// Its holder.
         by: PortId,
     },
+    /// A prefix makes a name with no host, with this one for this reason: it would be bound as nothing.
+    #[error("the prefix makes no name with {host}: {error}")]
+    NoName {
+        /// The first host.
+        host: Domain,
+        /// Why not.
+        error: JidError,
+    },
+    /// A name is not among those that the listener may give.
+    #[error("the listener may not give {0}")]
+    Denied(Domain),
     /// The connection is bound already; a component has one claim.
     #[error("connection {0} is bound already")]
     AlreadyBound(PortId),
@@ -92,7 +110,8 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// Nothing has changed then. [`BindError::HostOfOurs`] comes before [`BindError::Taken`], whatever the policy says.
+    /// Nothing has changed then. [`BindError::HostOfOurs`] comes first, whatever the policy says, and
+    /// [`BindError::Denied`] before [`BindError::Taken`].
     pub fn bind(
         &mut self,
         conn: PortId,
@@ -106,12 +125,24 @@ impl Router {
         if let Some(host) = names.iter().find(|name| self.is_host(name.as_str())) {
             return Err(BindError::HostOfOurs(host.clone()));
         }
+        if let (Claim::Prefix(prefix), true, Some(host)) = (&claim, names.is_empty(), self.hosts.first())
+            && let Err(error) = Domain::under(prefix, host)
+        {
+            return Err(BindError::NoName { host: host.clone(), error });
+        }
+        if let Some(denied) = names.iter().find(|name| !self.may_hold(&policy, name)) {
+            return Err(BindError::Denied(denied.clone()));
+        }
         let mut taken: Vec<(&Domain, PortId)> = Vec::new();
         if let Claim::Prefix(prefix) = &claim {
             taken.extend(self.prefixes.get(prefix).map(|by| (prefix, *by)));
         }
         taken.extend(names.iter().filter_map(|name| Some((name, self.owner(name.as_str())?))));
-        if let (ConflictBehaviour::Disconnect, Some(&(name, by))) = (policy.conflict, taken.first()) {
+        let stays = |by: PortId| {
+            policy.conflict == ConflictBehaviour::Disconnect
+                || self.policy(by).is_some_and(|old| old.realm != policy.realm)
+        };
+        if let Some(&(name, by)) = taken.iter().find(|(_, by)| stays(*by)) {
             return Err(BindError::Taken { name: name.clone(), by });
         }
 
@@ -120,10 +151,7 @@ impl Router {
         if let Claim::Prefix(prefix) = &claim {
             self.prefixes.insert(prefix.clone(), conn);
         }
-        if !policy.hidden {
-            self.visible.insert(conn);
-        }
-        self.components.insert(conn, Component { claim, policy });
+        self.components.insert(conn, Component { claim, policy, names: names.clone() });
         for name in names {
             self.hold(name, conn);
         }
@@ -152,6 +180,14 @@ impl Router {
         self.names.insert(host.clone(), Holder::Host);
         let mut changes = Vec::new();
         for (name, conn) in self.prefix_names(&host) {
+            let Some(policy) = self.policy(conn) else { continue };
+            if !self.may_hold(policy, &name) {
+                changes.push(BindingChange::Denied { name, conn });
+                continue;
+            }
+            if let Some(component) = self.components.get_mut(&conn) {
+                component.names.push(name.clone());
+            }
             if self.names.contains_key(name.as_str()) {
                 let holder = self.owner(name.as_str());
                 self.waiting.entry(name.clone()).or_default().push(conn);
@@ -175,6 +211,9 @@ impl Router {
         let mut freed = Vec::from([host.clone()]);
         let mut changes = Vec::new();
         for (name, conn) in self.prefix_names(host) {
+            if let Some(component) = self.components.get_mut(&conn) {
+                component.names.retain(|held| *held != name);
+            }
             if self.let_go(&name, conn) {
                 changes.push(BindingChange::Lost { name: name.clone(), conn });
                 freed.push(name);
@@ -190,15 +229,27 @@ impl Router {
         self.prefixes.iter().filter_map(name_of).collect()
     }
 
+    /// Whether a listener with this policy may give a name to a component.
+    fn may_hold(&self, policy: &BindPolicy, name: &Domain) -> bool {
+        match &policy.domains {
+            Some(domains) => domains.matches(name.as_str()),
+            None => !self.known.matches(name.as_str()),
+        }
+    }
+
     fn hold(&mut self, name: Domain, conn: PortId) {
-        let policy = self.policy(conn).expect("only a component in the table is given a name").clone();
-        self.names.insert(name, Holder::Component(conn, policy));
+        let component = self.components.get(&conn).expect("only a component in the table is given a name");
+        self.listing.insert(&component.claim, &component.policy, &name);
+        self.names.insert(name, Holder::Component(conn, Arc::clone(&component.policy)));
     }
 
     /// Ends a component's hold of a name, or its wait for it; whether it was a hold.
     fn let_go(&mut self, name: &Domain, conn: PortId) -> bool {
         if self.speaks_for(conn, name.as_str()) {
             self.names.remove(name.as_str());
+            if let Some(component) = self.components.get(&conn) {
+                self.listing.remove(&component.claim, name);
+            }
             return true;
         }
         if let Some(queue) = self.waiting.get_mut(name) {
@@ -212,13 +263,12 @@ impl Router {
 
     /// Forgets a component and gives back the names that it held, which whoever calls grants or takes.
     fn release(&mut self, conn: PortId) -> Vec<Domain> {
-        let Some(Component { claim, .. }) = self.components.remove(&conn) else { return Vec::new() };
-        self.visible.remove(&conn);
-        if let Claim::Prefix(prefix) = &claim {
-            self.prefixes.remove(prefix);
-        }
-        let mut names = self.names_of(&claim);
+        let Some(component) = self.components.get_mut(&conn) else { return Vec::new() };
+        let mut names = core::mem::take(&mut component.names);
         names.retain(|name| self.let_go(name, conn));
+        if let Some(Component { claim: Claim::Prefix(prefix), .. }) = self.components.remove(&conn) {
+            self.prefixes.remove(&prefix);
+        }
         names
     }
 

@@ -8,11 +8,13 @@
 //! | --- | --- |
 //! | `names` | [`Router`]: the table of names |
 //! | `bind` | how names change hands |
+//! | `listing` | what each host lists |
 //! | `access` | [`Access`]: who may send to a component |
-//! | `pattern` | [`DomainPattern`]: the names that a listener lists |
+//! | `pattern` | [`DomainPattern`], [`DomainSet`]: the names that a listener may give |
 
 mod access;
 mod bind;
+mod listing;
 #[cfg(test)]
 mod model;
 mod names;
@@ -24,4 +26,4 @@ pub use access::{Access, AccessRule};
 pub use bind::{BindError, BindOutcome, BindingChange, HostTaken};
 pub(crate) use names::Holder;
 pub use names::{BindPolicy, Claim, ConflictBehaviour, Destination, PortId, Router};
-pub use pattern::DomainPattern;
+pub use pattern::{DomainPattern, DomainSet};

@@ -168,6 +168,7 @@ fn explained(
             BindingChange::Waits { name, holder, .. } => {
                 assert_eq!(router.owner(name.as_str()), *holder, "{change:?}");
             }
+            BindingChange::Denied { .. } => panic!("every name may be given: {change:?}"),
         }
     }
 }

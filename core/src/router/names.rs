@@ -8,7 +8,8 @@ use core::fmt;
 use hashbrown::HashMap;
 
 use super::access::Access;
-use super::pattern::{DomainPattern, Known};
+use super::listing::Listing;
+use super::pattern::{DomainPattern, DomainSet};
 use crate::jid::Domain;
 
 /// The number of a port, as the switch gave it; never used twice in one switch.
@@ -51,6 +52,12 @@ pub struct BindPolicy {
     pub access: Access,
     /// What happens when its name is taken.
     pub conflict: ConflictBehaviour,
+    /// [`ConflictBehaviour::KickOld`] replaces components of the same realm only. Give one to listeners whose components
+    /// trust each other, such as those with one secret.
+    pub realm: u32,
+    /// The names that may be bound. `None`: any name that is not a host, and not among the [known](Router::set_known)
+    /// ones, which other listeners have listed.
+    pub domains: Option<DomainSet>,
 }
 
 impl Default for BindPolicy {
@@ -61,6 +68,8 @@ impl Default for BindPolicy {
             check_from: true,
             access: Access::Everyone,
             conflict: ConflictBehaviour::Disconnect,
+            realm: 0,
+            domains: None,
         }
     }
 }
@@ -83,15 +92,15 @@ pub enum Destination<'a> {
 pub struct Router {
     pub(super) hosts: BTreeSet<Domain>,
     pub(super) components: BTreeMap<PortId, Component>,
-    /// Of the components, those that are not hidden.
-    pub(super) visible: BTreeSet<PortId>,
+    /// What the hosts list.
+    pub(super) listing: Listing,
     /// Of the components, those with a prefix; two may not have the same, be there hosts or not.
     pub(super) prefixes: BTreeMap<Domain, PortId>,
     /// Every name that is held, for look-up alone: its order is none.
     pub(super) names: HashMap<Domain, Holder>,
     /// Prefix components that would hold a name if its holder did not, first come first. Such a name is held.
     pub(super) waiting: BTreeMap<Domain, Vec<PortId>>,
-    known: Known,
+    pub(super) known: DomainSet,
     /// How often a name was looked up.
     #[cfg(test)]
     pub(crate) look_ups: core::sync::atomic::AtomicUsize,
@@ -101,6 +110,8 @@ pub struct Router {
 pub(super) struct Component {
     pub(super) claim: Claim,
     pub(super) policy: Arc<BindPolicy>,
+    /// The names that it holds, or waits for.
+    pub(super) names: Vec<Domain>,
 }
 
 /// Who holds a name.
@@ -136,9 +147,15 @@ impl Router {
         matches!(self.holder(domain), Some(Holder::Host))
     }
 
-    /// Replaces the list of names that may connect: those are known also while nobody is there for them.
-    pub fn set_known(&mut self, patterns: Vec<DomainPattern>) {
-        self.known = Known::new(patterns);
+    /// Sets the names that are known while nobody is bound to them: those of all listeners' `domains`. A listener that
+    /// lists none does not get them.
+    pub fn set_known(&mut self, known: impl IntoIterator<Item = DomainPattern>) {
+        self.known = known.into_iter().collect();
+    }
+
+    /// Lists hidden components, too. Call it before the first is bound.
+    pub(crate) fn list_hidden(&mut self, list_hidden: bool) {
+        self.listing.with_hidden = list_hidden;
     }
 
     /// Who holds `domain`, a canonical name; a host's name is held by no connection.
@@ -186,31 +203,9 @@ impl Router {
         }
     }
 
-    /// What a host lists in disco#items (XEP-0030 section 4), in order: every component with a name of its own,
-    /// and of each prefix the name under this host. Nothing for a domain that is no host of ours.
-    #[must_use]
-    pub fn items(&self, host: &Domain, with_hidden: bool) -> Vec<Domain> {
-        let mut items = self.items_as_they_came(host, with_hidden);
-        items.sort_unstable();
-        items
-    }
-
-    /// The same in no order of names, for whoever holds a lock that others wait for.
-    pub(crate) fn items_as_they_came(&self, host: &Domain, with_hidden: bool) -> Vec<Domain> {
-        if !self.hosts.contains(host) {
-            return Vec::new();
-        }
-        let name_of = |conn: &PortId| match self.claim(*conn)? {
-            Claim::Domain(name) => Some(name.clone()),
-            Claim::Prefix(prefix) => {
-                Domain::under(prefix, host).ok().filter(|name| self.speaks_for(*conn, name.as_str()))
-            }
-        };
-        if with_hidden {
-            self.components.keys().filter_map(name_of).collect()
-        } else {
-            // The hidden ones are not even passed over: what this takes shows in how long it gets.
-            self.visible.iter().filter_map(name_of).collect()
-        }
+    /// What a host lists in disco#items (XEP-0030 section 4), in order: every component with a name of its own, and of each
+    /// prefix the name under this host. Nothing for a domain that is not a host of ours.
+    pub fn items(&self, host: &str) -> impl Iterator<Item = &Domain> {
+        self.listing.of(self.is_host(host).then_some(host))
     }
 }

@@ -1,7 +1,6 @@
 //! The names that a listener lists in `domains`.
 
 use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::jid::{Domain, JidError};
@@ -49,9 +48,9 @@ impl fmt::Display for DomainPattern {
     }
 }
 
-/// All the patterns of all listeners.
-#[derive(Debug, Default)]
-pub(super) struct Known {
+/// Names and wildcards together. A look-up costs the labels of a name, however many patterns there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DomainSet {
     exact: BTreeSet<Domain>,
     /// The names behind `*.`.
     below: BTreeSet<Domain>,
@@ -59,24 +58,28 @@ pub(super) struct Known {
     labels: usize,
 }
 
-impl Known {
-    pub(super) fn new(patterns: Vec<DomainPattern>) -> Self {
-        let mut known = Self::default();
+impl FromIterator<DomainPattern> for DomainSet {
+    fn from_iter<T: IntoIterator<Item = DomainPattern>>(patterns: T) -> Self {
+        let mut set = Self::default();
         for pattern in patterns {
             match pattern {
                 DomainPattern::Exact(name) => {
-                    known.exact.insert(name);
+                    set.exact.insert(name);
                 }
                 DomainPattern::Below(name) => {
-                    known.labels = known.labels.max(name.as_str().split('.').count());
-                    known.below.insert(name);
+                    set.labels = set.labels.max(name.as_str().split('.').count());
+                    set.below.insert(name);
                 }
             }
         }
-        known
+        set
     }
+}
 
-    pub(super) fn matches(&self, domain: &str) -> bool {
+impl DomainSet {
+    /// Whether one of the patterns is about `domain`, a canonical name.
+    #[must_use]
+    pub fn matches(&self, domain: &str) -> bool {
         // Shortest first: as many ends as a pattern may have labels, however many patterns there are.
         let mut ends = domain.rmatch_indices('.').take(self.labels);
         self.exact.contains(domain) || ends.any(|(dot, _)| dot > 0 && self.below.contains(&domain[dot + 1..]))
@@ -86,6 +89,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
+    use alloc::vec::Vec;
 
     use super::*;
 
@@ -111,7 +115,7 @@ mod tests {
         for kept in 0..1 << patterns.len() {
             let some = patterns.iter().enumerate().filter(|(at, _)| kept >> at & 1 == 1);
             let some: Vec<_> = some.map(|(_, pattern)| pattern.clone()).collect();
-            let known = Known::new(some.clone());
+            let known: DomainSet = some.iter().cloned().collect();
             for end in &ends {
                 for front in ["", ".", "a.", "a.b.", "evil-", "..", "a.b.c.d.e.f."] {
                     let name = alloc::format!("{front}{end}");

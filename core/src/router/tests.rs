@@ -95,7 +95,7 @@ fn a_listed_name_is_known_while_it_is_away_and_no_other() {
     assert_eq!(route(&router, "localhost", "a.b.bots.example"), Route::Away);
     assert_eq!(route(&router, "localhost", "bots.example"), Route::Unknown);
     assert_eq!(route(&router, "localhost", "other.example"), Route::Unknown);
-    router.bind(OLD, exact("listed.example"), polite()).unwrap();
+    router.bind(OLD, exact("listed.example"), listing(&["listed.example"])).unwrap();
     assert_eq!(route(&router, "localhost", "listed.example"), Route::Deliver(OLD));
     assert_eq!(router.unbind(OLD), []);
     assert_eq!(route(&router, "localhost", "listed.example"), Route::Away);
@@ -222,6 +222,10 @@ fn the_same_prefix_twice_is_a_conflict_without_any_host() {
     assert_eq!(router.add_host(domain("localhost")), Ok(vec![bound]));
 }
 
+fn items(router: &Router, host: &str) -> Vec<Domain> {
+    router.items(host).cloned().collect()
+}
+
 #[test]
 fn each_host_lists_its_own_name_of_a_prefix_and_every_exact_name() {
     let mut router = router(&["localhost", "example.org"]);
@@ -229,13 +233,17 @@ fn each_host_lists_its_own_name_of_a_prefix_and_every_exact_name() {
     router.bind(PortId(1), exact("muc.example.org.example"), polite()).unwrap();
     router.bind(PortId(5), prefix("muc"), polite()).unwrap();
     let hidden = BindPolicy { hidden: true, ..BindPolicy::default() };
-    router.bind(PortId(3), exact("a.hidden.example"), Arc::new(hidden)).unwrap();
+    router.bind(PortId(3), exact("a.hidden.example"), Arc::new(hidden.clone())).unwrap();
     let visible = names(&["comp.example", "muc.example.org.example", "muc.localhost"]);
-    assert_eq!(router.items(&domain("localhost"), false), visible);
+    assert_eq!(items(&router, "localhost"), visible);
+    assert_eq!(items(&router, "comp.example"), []);
+    // With the hidden ones, on a server that lists them.
+    router.unbind(PortId(3));
+    router.list_hidden(true);
+    router.bind(PortId(3), exact("a.hidden.example"), Arc::new(hidden)).unwrap();
     let mut all = vec![domain("a.hidden.example")];
     all.extend(names(&["comp.example", "muc.example.org", "muc.example.org.example"]));
-    assert_eq!(router.items(&domain("example.org"), true), all);
-    assert_eq!(router.items(&domain("comp.example"), true), []);
+    assert_eq!(items(&router, "example.org"), all);
 }
 
 #[test]
@@ -253,7 +261,7 @@ fn a_host_added_later_gives_the_prefix_its_name_at_once() {
     let bound = BindingChange::Bound { name: domain("muc.example.org"), conn: OLD };
     assert_eq!(router.add_host(domain("example.org")), Ok(vec![bound]));
     assert!(router.speaks_for(OLD, "muc.example.org"));
-    assert_eq!(router.items(&domain("example.org"), false), names(&["muc.example.org"]));
+    assert_eq!(items(&router, "example.org"), names(&["muc.example.org"]));
     assert_eq!(router.add_host(domain("example.org")), Ok(vec![]), "it is there already");
 }
 
@@ -283,7 +291,7 @@ fn where_an_exact_name_is_bound_the_prefix_waits_for_it() {
     assert_eq!(router.add_host(domain("example.org")), Ok(vec![waits]));
     assert_eq!(router.owner("muc.example.org"), Some(OLD));
     assert!(!router.speaks_for(NEW, "muc.example.org"));
-    assert_eq!(router.items(&domain("example.org"), false), [name()], "listed once");
+    assert_eq!(items(&router, "example.org"), [name()], "listed once");
     assert_eq!(router.unbind(OLD), [BindingChange::Bound { name: name(), conn: NEW }]);
     assert!(router.speaks_for(NEW, "muc.example.org"));
 }
@@ -370,7 +378,7 @@ fn a_prefix_passes_over_a_host_with_which_it_makes_no_name() {
     let mut router = router(&["[::1]", "localhost"]);
     router.bind(OLD, prefix("muc"), polite()).unwrap();
     assert_eq!(router.names_of(&prefix("muc")), names(&["muc.localhost"]));
-    assert_eq!(router.items(&domain("[::1]"), true), []);
+    assert_eq!(items(&router, "[::1]"), []);
     let long = domain(&format!("{}x", "x.".repeat(511)));
     assert_eq!(router.add_host(long), Ok(vec![]));
 }
@@ -382,4 +390,74 @@ fn terms_are_those_of_the_binding() {
     router.bind(OLD, exact("comp.example"), policy.clone()).unwrap();
     assert!(Arc::ptr_eq(router.policy(OLD).unwrap(), &policy));
     assert!(router.policy(NEW).is_none());
+}
+
+fn listing(names: &[&str]) -> Arc<BindPolicy> {
+    let domains = names.iter().map(|name| DomainPattern::parse(name).unwrap()).collect();
+    Arc::new(BindPolicy { domains: Some(domains), realm: 1, ..BindPolicy::default() })
+}
+
+/// A name that a listener lists belongs to its components, whoever holds another secret.
+#[test]
+fn listed_name_goes_to_no_listener_that_lists_none() {
+    let mut router = router(&["h.example"]);
+    let patterns = ["b.example", "*.bots.h.example"].map(|name| DomainPattern::parse(name).unwrap());
+    router.set_known(patterns);
+    let owner = listing(&["b.example", "*.bots.h.example"]);
+    router.bind(OLD, exact("b.example"), owner.clone()).unwrap();
+    for (claim, name) in [
+        (exact("b.example"), "b.example"),
+        (exact("zz.bots.h.example"), "zz.bots.h.example"),
+        (prefix("bots.bots"), "bots.bots.h.example"),
+    ] {
+        let refused = Err(BindError::Denied(domain(name)));
+        assert_eq!(router.bind(NEW, claim.clone(), kick_old()), refused);
+        assert_eq!(router.bind(NEW, claim, polite()), refused);
+    }
+    router.bind(NEW, exact("zz.bots.h.example"), owner).unwrap();
+    // Its own list binds a prefix as well as a name.
+    let narrow = listing(&["x.h.example"]);
+    assert_eq!(
+        router.bind(THIRD, prefix("y"), narrow.clone()),
+        Err(BindError::Denied(domain("y.h.example")))
+    );
+    router.bind(THIRD, prefix("x"), narrow).unwrap();
+    let denied = BindingChange::Denied { name: domain("x.late.example"), conn: THIRD };
+    assert_eq!(router.add_host(domain("late.example")), Ok(vec![denied]));
+    assert_eq!(router.owner("x.late.example"), None);
+    router.remove_host(&domain("late.example"));
+    router.unbind(THIRD);
+    assert_eq!((router.owner("x.h.example"), items(&router, "h.example").len()), (None, 2));
+}
+
+#[test]
+fn component_replaces_none_of_another_realm() {
+    let mut router = router(&["h.example"]);
+    let of =
+        |realm| Arc::new(BindPolicy { realm, conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() });
+    router.bind(OLD, exact("b.example"), of(1)).unwrap();
+    let taken = Err(BindError::Taken { name: domain("b.example"), by: OLD });
+    assert_eq!(router.bind(NEW, exact("b.example"), of(2)), taken);
+    assert_eq!(router.bind(NEW, exact("b.example"), of(1)).unwrap().replaced, [OLD]);
+    // One of two that hold the names of a prefix is enough.
+    let mut router = self::router(&["g.example", "h.example"]);
+    router.bind(OLD, exact("muc.g.example"), of(1)).unwrap();
+    router.bind(NEW, exact("muc.h.example"), of(2)).unwrap();
+    let taken = Err(BindError::Taken { name: domain("muc.h.example"), by: NEW });
+    assert_eq!(router.bind(THIRD, prefix("muc"), of(1)), taken);
+    assert_eq!(router.owner("muc.g.example"), Some(OLD));
+}
+
+/// Neither a name in another script nor the number of hosts is looked at again for each answer.
+#[test]
+fn list_of_a_host_takes_no_look_up_of_names() {
+    let mut router = router(&["g.example", "h.example"]);
+    for number in 0..50 {
+        let claim = Claim::Prefix(Domain::parse(&format!("b\u{fc}cher{number}")).unwrap());
+        router.bind(PortId(number), claim, polite()).unwrap();
+    }
+    let look_ups = || router.look_ups.load(core::sync::atomic::Ordering::Relaxed);
+    let before = look_ups();
+    assert_eq!(router.items("h.example").count(), 50);
+    assert_eq!(look_ups() - before, 1, "whether it is a host, and nothing else");
 }

@@ -15,8 +15,10 @@ pub struct Directory<P> {
 }
 
 impl<P> Directory<P> {
-    pub(super) fn new(hosts: impl IntoIterator<Item = Domain>) -> Self {
-        Self { router: Router::new(hosts), ports: BTreeMap::new(), next: 0, shutting_down: false }
+    pub(super) fn new(hosts: impl IntoIterator<Item = Domain>, list_hidden: bool) -> Self {
+        let mut router = Router::new(hosts);
+        router.list_hidden(list_hidden);
+        Self { router, ports: BTreeMap::new(), next: 0, shutting_down: false }
     }
 
     /// An id that no port has had.

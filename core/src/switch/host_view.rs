@@ -1,7 +1,6 @@
 //! What a host's answers take from the switch.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use super::ports::Switch;
 use crate::host::HostDirectory;
@@ -15,12 +14,8 @@ pub(crate) struct HostView<'a, S> {
 }
 
 impl<S: Switch> HostDirectory for HostView<'_, S> {
-    fn items(&self, host: &str) -> Vec<Domain> {
-        let Ok(host) = Domain::parse(host) else { return Vec::new() };
-        let with_hidden = self.switch.shared().list_hidden();
-        let mut items = self.switch.read(|directory| directory.router.items_as_they_came(&host, with_hidden));
-        items.sort_unstable();
-        items
+    fn items(&self, host: &str, each: &mut dyn FnMut(&Domain)) {
+        self.switch.read(|directory| directory.router.items(host).for_each(each));
     }
 
     fn utc(&self) -> String {

@@ -71,9 +71,10 @@ pub trait Switch: Sized {
         }
     }
 
-    /// Sets the names that are known while nobody is connected for them: those of every listener's `domains`.
-    fn set_known(&self, patterns: Vec<DomainPattern>) {
-        self.change(|directory| directory.router.set_known(patterns));
+    /// Sets the names that are known while nobody is connected for them: those of all listeners'
+    /// [`domains`](crate::router::BindPolicy::domains). A listener that lists none does not get them.
+    fn set_known(&self, known: impl IntoIterator<Item = DomainPattern>) {
+        self.change(|directory| directory.router.set_known(known));
     }
 
     /// Adds a host: components bound with a prefix get their name under it at once. The changes are for the log.

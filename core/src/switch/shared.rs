@@ -31,7 +31,6 @@ pub struct SwitchShared {
     /// Grows with every change of who holds what, so that a connection may keep what it looked up.
     epoch: AtomicU64,
     info: HostInfo,
-    list_hidden: bool,
     metrics: Metrics,
     pool: Arc<Pool>,
     /// For partial stanzas.
@@ -45,12 +44,11 @@ impl SwitchConfig {
         let shared = SwitchShared {
             epoch: AtomicU64::new(1),
             info: self.info,
-            list_hidden: self.list_hidden,
             metrics: Metrics::default(),
             pool: Arc::new(Pool::new(self.max_queued)),
             partial: Arc::new(Pool::new(self.max_queued)),
         };
-        (shared, Directory::new(self.hosts))
+        (shared, Directory::new(self.hosts, self.list_hidden))
     }
 }
 
@@ -68,10 +66,6 @@ impl SwitchShared {
 
     pub(crate) fn info(&self) -> &HostInfo {
         &self.info
-    }
-
-    pub(super) fn list_hidden(&self) -> bool {
-        self.list_hidden
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -92,7 +92,18 @@ pub(super) fn listeners(
     }
     section.finish(&[], faults);
     let mut addresses = Addresses::default();
-    tables.into_iter().filter_map(|table| listener(table, context, &mut addresses, faults)).collect()
+    let mut listeners: Vec<_> =
+        tables.into_iter().filter_map(|table| listener(table, context, &mut addresses, faults)).collect();
+    set_realms(&mut listeners);
+    listeners
+}
+
+/// Listeners with one secret are one realm: whoever holds it can connect to each of them.
+fn set_realms(listeners: &mut [Listener]) {
+    for at in 0..listeners.len() {
+        let same = |other: &Listener| other.password.expose() == listeners[at].password.expose();
+        listeners[at].realm = listeners.iter().position(same).unwrap_or(at) as u32;
+    }
 }
 
 /// One listener; none where its address or its secret is missing, which is an error then.

@@ -65,6 +65,8 @@ pub struct Listener {
     pub hidden_components: bool,
     /// Who yields when a domain is taken.
     pub conflict_behaviour: ConflictBehaviour,
+    /// The same for listeners with one secret: `kick_old` reaches no component of another.
+    pub realm: u32,
     /// The most stanzas that wait for one component; no cap by count when unset.
     pub max_fsm_queue: Option<NonZeroUsize>,
     /// The domains that may connect here; any that is no host when unset.
@@ -108,6 +110,7 @@ impl Listener {
             check_from: true,
             hidden_components: false,
             conflict_behaviour: ConflictBehaviour::Disconnect,
+            realm: 0,
             max_fsm_queue: None,
             domains: None,
             backlog: 1024,
