@@ -9,7 +9,7 @@
 //!
 //! use enjamb_core::jid::Domain;
 //! use enjamb_core::router::{Claim, PortId, Destination, Router, BindPolicy};
-//! use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
+//! use enjamb_core::stream::{Acceptor, Handshake, ServerEvent, ServerStream};
 //! use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
 //!
 //! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -28,21 +28,21 @@
 //!     let id = StreamId::from_text("3BF96D32").ok_or("an id of letters and digits")?;
 //!     let acceptor = Acceptor::new(host, id, Arc::new(Limits::default()), now);
 //!
-//!     let (consumed, next) = acceptor.process(&wire.input, &mut wire.out);
+//!     let (consumed, next) = acceptor.process(now, &wire.input, &mut wire.out);
 //!     wire.input.drain(..consumed);
-//!     let Accepting::Opened(opened) = next else { return Err("no stream header".into()) };
+//!     let Handshake::Opened(opened) = next else { return Err("no stream header".into()) };
 //!
 //!     // Here the secret is looked up, for as long as it takes. `Opened::refuse` says no.
 //!     let secret = Secret::new("test");
-//!     let handshaking = opened.accept(now, [secret].into(), &mut wire.out);
+//!     let acceptor = opened.accept(now, [secret].into(), &mut wire.out);
 //!
-//!     let (consumed, next) = handshaking.process(&wire.input, &mut wire.out);
+//!     let (consumed, next) = acceptor.process(now, &wire.input, &mut wire.out);
 //!     wire.input.drain(..consumed);
-//!     let Shaking::Proved(proved) = next else { return Err("no proof of the secret".into()) };
+//!     let Handshake::Authenticated(component) = next else { return Err("no proof of the secret".into()) };
 //!
-//!     // Who is bound to what is decided now, and not before. `Proved::refuse` says no.
-//!     router.bind(conn, Claim::Domain(proved.domain().clone()), Arc::new(BindPolicy::default()))?;
-//!     Ok(proved.bind(now, true, &mut wire.out))
+//!     // Who is bound to what is decided now, and not before. `Authenticated::refuse` says no.
+//!     router.bind(conn, Claim::Domain(component.domain().clone()), Arc::new(BindPolicy::default()))?;
+//!     Ok(component.bind(now, true, &mut wire.out))
 //! }
 //!
 //! # fn main() -> Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enjamb_core::jid::Domain;
-use enjamb_core::stream::{Accepting, Acceptor, Handshaking, Rejected, ServerEvent, ServerStream, Shaking};
+use enjamb_core::stream::{Acceptor, Handshake, Rejected, ServerEvent, ServerStream};
 use enjamb_core::{
     Instant, Limits, OwnedStanza, Secret, Stanza, StanzaKind, StreamError, StreamErrorCause, StreamId,
 };
@@ -75,7 +75,6 @@ pub(crate) struct Delivery {
 
 enum Stage {
     Accepting(Acceptor),
-    Handshaking(Handshaking),
     Open(Box<ServerStream>),
     /// An established stream that has ended.
     Over(Box<ServerStream>),
@@ -118,7 +117,6 @@ impl Connection {
             let stage = std::mem::replace(&mut self.stage, Stage::Ended);
             let (consumed, next, goes_on) = match stage {
                 Stage::Accepting(acceptor) => self.accept(acceptor),
-                Stage::Handshaking(handshaking) => self.shake(handshaking),
                 Stage::Open(stream) => self.take(stream),
                 Stage::Over(stream) => self.stay_over(stream),
                 Stage::Ended => (self.input.len(), Stage::Ended, false),
@@ -132,30 +130,21 @@ impl Connection {
     }
 
     fn accept(&mut self, acceptor: Acceptor) -> (usize, Stage, bool) {
-        let (consumed, next) = acceptor.process(&self.input, &mut self.out);
+        let (consumed, next) = acceptor.process(self.now, &self.input, &mut self.out);
         match next {
-            Accepting::Reading(acceptor) => (consumed, Stage::Accepting(acceptor), false),
-            Accepting::Opened(opened) => {
+            Handshake::Reading(acceptor) => (consumed, Stage::Accepting(acceptor), false),
+            Handshake::Opened(opened) => {
                 self.events.push(Happened::Advanced);
-                let secret = Secret::new("test");
-                let handshaking = opened.accept(self.now, [secret].into(), &mut self.out);
-                (consumed, Stage::Handshaking(handshaking), true)
+                let acceptor = opened.accept(self.now, [Secret::new("test")].into(), &mut self.out);
+                (consumed, Stage::Accepting(acceptor), true)
             }
-            Accepting::Failed(error) => (consumed, self.fail(error), false),
-        }
-    }
-
-    fn shake(&mut self, handshaking: Handshaking) -> (usize, Stage, bool) {
-        let (consumed, next) = handshaking.process(&self.input, &mut self.out);
-        match next {
-            Shaking::Reading(handshaking) => (consumed, Stage::Handshaking(handshaking), false),
-            Shaking::Proved(proved) => {
+            Handshake::Authenticated(component) => {
                 self.events.push(Happened::Advanced);
-                let stream = proved.bind(self.now, self.check_from, &mut self.out);
+                let stream = component.bind(self.now, self.check_from, &mut self.out);
                 (consumed, Stage::Open(Box::new(stream)), true)
             }
-            Shaking::Closed => (consumed, self.close(), false),
-            Shaking::Failed(error) => (consumed, self.fail(error), false),
+            Handshake::Closed => (consumed, self.close(), false),
+            Handshake::Failed(error) => (consumed, self.fail(error), false),
         }
     }
 
@@ -228,9 +217,6 @@ impl Connection {
             Stage::Accepting(acceptor) => {
                 (Some(acceptor.poll_timeout()), acceptor.handle_timeout(self.now, &mut self.out))
             }
-            Stage::Handshaking(shaking) => {
-                (Some(shaking.poll_timeout()), shaking.handle_timeout(self.now, &mut self.out))
-            }
             Stage::Open(stream) => (stream.poll_timeout(), stream.handle_timeout(self.now, &mut self.out)),
             Stage::Over(_) | Stage::Ended => return,
         };
@@ -261,10 +247,6 @@ impl Connection {
             }
             (Stage::Accepting(acceptor), Some(error)) => {
                 acceptor.refuse(error.clone(), &mut self.out);
-                self.events.push(Happened::Failed(error));
-            }
-            (Stage::Handshaking(handshaking), Some(error)) => {
-                handshaking.refuse(error.clone(), &mut self.out);
                 self.events.push(Happened::Failed(error));
             }
             (stage, _) => self.stage = stage,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
-use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
+use enjamb_core::stream::{Acceptor, Handshake, ServerEvent, ServerStream};
 use enjamb_core::{Instant, Limits, Secret, StreamId};
 use enjamb_tests::corpus::proof;
 use enjamb_tests::local_server::domain;
@@ -16,10 +16,16 @@ fn stream() -> ServerStream {
     let header = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='comp.example'>";
     let acceptor =
         Acceptor::new(domain("host.example"), StreamId::from_text("1").unwrap(), limits, Instant::ORIGIN);
-    let (_, Accepting::Opened(opened)) = acceptor.process(header, &mut out) else { panic!() };
-    let shaking = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), &mut out);
+    let (_, Handshake::Opened(opened)) = acceptor.process(Instant::ORIGIN, header, &mut out) else {
+        panic!()
+    };
+    let acceptor = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), &mut out);
     let handshake = format!("<handshake>{}</handshake>", proof("1", "s"));
-    let (_, Shaking::Proved(proved)) = shaking.process(handshake.as_bytes(), &mut out) else { panic!() };
+    let (_, Handshake::Authenticated(proved)) =
+        acceptor.process(Instant::ORIGIN, handshake.as_bytes(), &mut out)
+    else {
+        panic!()
+    };
     proved.bind(Instant::ORIGIN, true, &mut out)
 }
 

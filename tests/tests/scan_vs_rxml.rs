@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
+use enjamb_core::stream::{Acceptor, Handshake, ServerEvent, ServerStream};
 use enjamb_core::{Instant, Limits, Secret, StanzaKind, StreamError, StreamId};
 use enjamb_tests::corpus::{self, hex, proof};
 use enjamb_tests::cuts::Random;
@@ -27,10 +27,13 @@ const TRAILER: &[u8] = b"</stream:stream>";
 fn open_stream(out: &mut Vec<u8>) -> ServerStream {
     let id = StreamId::from_text("1").unwrap();
     let acceptor = Acceptor::new(domain("host.example"), id, Arc::new(Limits::default()), Instant::ORIGIN);
-    let (_, Accepting::Opened(opened)) = acceptor.process(HEADER, out) else { panic!("the header is right") };
-    let shaking = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), out);
+    let (_, Handshake::Opened(opened)) = acceptor.process(Instant::ORIGIN, HEADER, out) else {
+        panic!("the header is right")
+    };
+    let acceptor = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), out);
     let handshake = format!("<handshake>{}</handshake>", proof("1", "s"));
-    let (_, Shaking::Proved(proved)) = shaking.process(handshake.as_bytes(), out) else {
+    let (_, Handshake::Authenticated(proved)) = acceptor.process(Instant::ORIGIN, handshake.as_bytes(), out)
+    else {
         panic!("so is this")
     };
     proved.bind(Instant::ORIGIN, false, out)

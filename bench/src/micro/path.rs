@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{BindPolicy, Claim, Destination, PortId, Router};
-use enjamb_core::stream::{Accepting, Acceptor, Handshaking, ServerEvent, ServerStream, Shaking};
+use enjamb_core::stream::{Acceptor, Handshake, ServerEvent, ServerStream};
 use enjamb_core::{ErrorType, Instant, Limits, Secret, StanzaCondition, StanzaError, StreamId};
 
 use super::case::Case;
@@ -15,10 +15,10 @@ use crate::wire;
 const HEADER: &str = "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' xmlns:r='urn:xmpp:receipts' to='comp.example'>";
 
 /// The stream of `comp.example`, up to where it has to prove the secret.
-fn shaking(limits: Arc<Limits>, host: Domain, out: &mut Vec<u8>) -> Option<Handshaking> {
+fn accepted(limits: Arc<Limits>, host: Domain, out: &mut Vec<u8>) -> Option<Acceptor> {
     let acceptor = Acceptor::new(host, StreamId::from_text("1")?, limits, Instant::ORIGIN);
-    match acceptor.process(black_box(HEADER.as_bytes()), out) {
-        (_, Accepting::Opened(opened)) => {
+    match acceptor.process(Instant::ORIGIN, black_box(HEADER.as_bytes()), out) {
+        (_, Handshake::Opened(opened)) => {
             Some(opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), out))
         }
         _ => None,
@@ -27,8 +27,11 @@ fn shaking(limits: Arc<Limits>, host: Domain, out: &mut Vec<u8>) -> Option<Hands
 
 /// The same to the bound component.
 fn stream(limits: Arc<Limits>, host: Domain, handshake: &str, out: &mut Vec<u8>) -> Option<ServerStream> {
-    let shaking = shaking(limits, host, out)?;
-    let (_, Shaking::Proved(proved)) = shaking.process(handshake.as_bytes(), out) else { return None };
+    let acceptor = accepted(limits, host, out)?;
+    let (_, Handshake::Authenticated(proved)) = acceptor.process(Instant::ORIGIN, handshake.as_bytes(), out)
+    else {
+        return None;
+    };
     Some(proved.bind(Instant::ORIGIN, true, out))
 }
 
@@ -78,9 +81,10 @@ pub(super) fn wrong_handshake(wrong: &str) -> Case {
     let (limits, host) = (Arc::new(Limits::default()), Domain::parse("host.example").ok());
     Case::new(HEADER.len() + handshake.len(), move || {
         let mut out = Vec::with_capacity(4096);
-        let shaking = host.clone().and_then(|host| shaking(Arc::clone(&limits), host, &mut out));
-        let said = shaking.map(|shaking| shaking.process(black_box(handshake.as_bytes()), &mut out));
-        matches!(black_box(said), Some((_, Shaking::Failed(_))))
+        let acceptor = host.clone().and_then(|host| accepted(Arc::clone(&limits), host, &mut out));
+        let said = acceptor
+            .map(|acceptor| acceptor.process(Instant::ORIGIN, black_box(handshake.as_bytes()), &mut out));
+        matches!(black_box(said), Some((_, Handshake::Failed(_))))
     })
 }
 

@@ -14,7 +14,7 @@ use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
 use crate::router::{BindError, BindOutcome, Claim, DomainSet};
 use crate::shaper::Shaper;
-use crate::stream::{Accepting, Acceptor, Opened, Proved, Shaking};
+use crate::stream::{Acceptor, Authenticated, Handshake, Opened};
 use crate::switch::{Bind, ListenerConfig, Switch, connect};
 use crate::time::Now;
 
@@ -29,7 +29,7 @@ pub(super) fn begin<S: Switch>(
     let host = switch.read(|directory| directory.first_host().cloned());
     let host = host.unwrap_or_else(|| Domain::parse("localhost").expect("it is a domain name"));
     let port = connect(switch, listener);
-    (port, Phase::Accepting(Acceptor::new(host, id, limits, now.monotonic)))
+    (port, Phase::Accepting(Box::new(Acceptor::new(host, id, limits, now.monotonic))))
 }
 
 fn claim_of(domain: &Domain, is_subdomain: bool) -> Claim {
@@ -48,33 +48,22 @@ impl<S: Switch> Session<S> {
     ) -> (usize, Next) {
         match phase {
             Phase::Accepting(acceptor) => {
-                let (consumed, next) = acceptor.process(input, out);
+                let (consumed, next) = acceptor.process(now.monotonic, input, out);
                 match next {
-                    Accepting::Reading(acceptor) => {
-                        self.phase = Phase::Accepting(acceptor);
+                    Handshake::Reading(acceptor) => {
+                        self.phase = Phase::Accepting(Box::new(acceptor));
                         return (consumed, Next::Input);
                     }
-                    Accepting::Opened(opened) => self.opened(switch, now, opened, out),
-                    Accepting::Failed(error) => self.close(switch, now, CloseReason::Error(error)),
-                }
-                (consumed, Next::More)
-            }
-            Phase::Handshaking(handshaking) => {
-                let (consumed, next) = handshaking.process(input, out);
-                match next {
-                    Shaking::Reading(handshaking) => {
-                        self.phase = Phase::Handshaking(Box::new(handshaking));
-                        return (consumed, Next::Input);
-                    }
-                    Shaking::Proved(proved) => self.bind(switch, now, proved, out),
-                    Shaking::Closed => self.close(switch, now, CloseReason::ByPeer),
-                    Shaking::Failed(error) => self.close(switch, now, CloseReason::Error(error)),
+                    Handshake::Opened(opened) => self.opened(switch, now, opened, out),
+                    Handshake::Authenticated(authenticated) => self.bind(switch, now, authenticated, out),
+                    Handshake::Closed => self.close(switch, now, CloseReason::ByPeer),
+                    Handshake::Failed(error) => self.close(switch, now, CloseReason::Error(error)),
                 }
                 let is_pending = matches!(self.phase, Phase::Binding(_));
                 (consumed, if is_pending { Next::Room } else { Next::More })
             }
             Phase::Binding(binding) => {
-                self.bind(switch, now, binding.proved, out);
+                self.bind(switch, now, binding.authenticated, out);
                 let is_pending = matches!(self.phase, Phase::Binding(_));
                 (0, if is_pending { Next::Room } else { Next::More })
             }
@@ -96,8 +85,8 @@ impl<S: Switch> Session<S> {
             opened.refuse(error.clone(), out);
             self.close(switch, now, CloseReason::Error(error));
         } else if let Some(secret) = self.listener().secret.clone() {
-            let handshaking = opened.accept(now.monotonic, [secret].into(), out);
-            self.phase = Phase::Handshaking(Box::new(handshaking));
+            let acceptor = opened.accept(now.monotonic, [secret].into(), out);
+            self.phase = Phase::Accepting(Box::new(acceptor));
         } else {
             let claim = claim_of(opened.domain(), opened.is_subdomain());
             self.events.get_or_insert_default().push(ConnectionEvent::SecretsNeeded { claim });
@@ -115,7 +104,7 @@ impl<S: Switch> Session<S> {
                 if let Err(error) = opened.handle_timeout(now.monotonic, out) {
                     self.close(switch, now, CloseReason::Error(error));
                 } else {
-                    self.phase = Phase::Handshaking(Box::new(opened.accept(now.monotonic, secrets, out)));
+                    self.phase = Phase::Accepting(Box::new(opened.accept(now.monotonic, secrets, out)));
                 }
             }
             other => self.phase = other,
@@ -123,10 +112,10 @@ impl<S: Switch> Session<S> {
     }
 
     /// The secret is proved: binds the names, or refuses them.
-    fn bind(&mut self, switch: &S, now: Now, proved: Proved, out: &mut Vec<u8>) {
-        let claim = claim_of(proved.domain(), proved.is_subdomain());
+    fn bind(&mut self, switch: &S, now: Now, authenticated: Authenticated, out: &mut Vec<u8>) {
+        let claim = claim_of(authenticated.domain(), authenticated.is_subdomain());
         match switch.bind(&self.port, &claim, now) {
-            Bind::Bound(bound) => self.bound(now, proved, bound, out),
+            Bind::Bound(bound) => self.bound(now, authenticated, bound, out),
             Bind::Rejected(conflict) => {
                 let error = StreamError::from(match conflict {
                     BindError::NoName { host, error } => {
@@ -145,26 +134,26 @@ impl<S: Switch> Session<S> {
                     }
                     BindError::AlreadyBound(_) => StreamErrorCause::Other("the connection is bound already"),
                 });
-                proved.refuse(error.clone(), out);
+                authenticated.refuse(error.clone(), out);
                 self.close(switch, now, CloseReason::Error(error));
             }
             Bind::Pending { until } => {
-                self.phase = Phase::Binding(Box::new(Binding { proved, ask_at: until }));
+                self.phase = Phase::Binding(Box::new(Binding { authenticated, ask_at: until }));
             }
         }
     }
 
-    fn bound(&mut self, now: Now, proved: Proved, bound: BindOutcome, out: &mut Vec<u8>) {
+    fn bound(&mut self, now: Now, authenticated: Authenticated, bound: BindOutcome, out: &mut Vec<u8>) {
         self.bound = true;
         self.events.get_or_insert_default().push(ConnectionEvent::Bound {
-            domain: proved.domain().clone(),
-            is_subdomain: proved.is_subdomain(),
+            domain: authenticated.domain().clone(),
+            is_subdomain: authenticated.is_subdomain(),
             replaced: bound.replaced,
             changes: bound.changes,
         });
         let listener = self.listener();
         let (rate, check_from) = (listener.rate, listener.policy.check_from);
         self.shaper = rate.map(|rate| Box::new(Shaper::new(rate, now.monotonic)));
-        self.phase = Phase::Open(Box::new(proved.bind(now.monotonic, check_from, out)));
+        self.phase = Phase::Open(Box::new(authenticated.bind(now.monotonic, check_from, out)));
     }
 }

@@ -4,18 +4,16 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::error::StreamError;
-use crate::stream::{Acceptor, Handshaking, Opened, Proved, ServerStream};
+use crate::stream::{Acceptor, Authenticated, Opened, ServerStream};
 use crate::time::Instant;
 
 /// How far a connection is.
 pub(super) enum Phase {
-    /// The stream header is awaited.
-    Accepting(Acceptor),
     // Boxed so that a connection stays small, and taking the phase out for an event costs nothing.
+    /// The stream header or the handshake is awaited.
+    Accepting(Box<Acceptor>),
     /// The secret is looked up.
     Opened(Box<Opened>),
-    /// The handshake is awaited.
-    Handshaking(Box<Handshaking>),
     /// The secret is proved, and the switch has not decided who holds the names.
     Binding(Box<Binding>),
     /// Stanzas flow.
@@ -24,7 +22,7 @@ pub(super) enum Phase {
 }
 
 pub(super) struct Binding {
-    pub(super) proved: Proved,
+    pub(super) authenticated: Authenticated,
     pub(super) ask_at: Instant,
 }
 
@@ -34,8 +32,7 @@ impl Phase {
         match self {
             Self::Accepting(acceptor) => acceptor.refuse(error, out),
             Self::Opened(opened) => opened.refuse(error, out),
-            Self::Handshaking(handshaking) => handshaking.refuse(error, out),
-            Self::Binding(binding) => binding.proved.refuse(error, out),
+            Self::Binding(binding) => binding.authenticated.refuse(error, out),
             Self::Open(mut stream) => stream.fail(error, out),
             Self::Ended => {}
         }
@@ -45,8 +42,7 @@ impl Phase {
         match self {
             Self::Accepting(acceptor) => Some(acceptor.poll_timeout()),
             Self::Opened(opened) => Some(opened.poll_timeout()),
-            Self::Handshaking(handshaking) => Some(handshaking.poll_timeout()),
-            Self::Binding(binding) => Some(binding.proved.poll_timeout().min(binding.ask_at)),
+            Self::Binding(binding) => Some(binding.authenticated.poll_timeout().min(binding.ask_at)),
             Self::Open(stream) => stream.poll_timeout(),
             Self::Ended => None,
         }
@@ -56,8 +52,7 @@ impl Phase {
         match self {
             Self::Accepting(acceptor) => acceptor.handle_timeout(now, out),
             Self::Opened(opened) => opened.handle_timeout(now, out),
-            Self::Handshaking(handshaking) => handshaking.handle_timeout(now, out),
-            Self::Binding(binding) => binding.proved.handle_timeout(now, out),
+            Self::Binding(binding) => binding.authenticated.handle_timeout(now, out),
             Self::Open(stream) => stream.handle_timeout(now, out),
             Self::Ended => Ok(()),
         }

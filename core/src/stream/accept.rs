@@ -3,30 +3,36 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use super::header::{Early, Prologue, Read, StreamHeader};
-use super::open::Open;
+use super::header;
+use super::open::{First, Open};
 use super::server::ServerStream;
-use crate::error::{StreamError, StreamErrorCause, push_trailer};
+use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
 use crate::limits::Limits;
-use crate::namespaces as ns;
 use crate::time::Instant;
-use crate::xml::escape::push_attribute;
 
-/// A connection whose stream header is awaited.
+/// A connection that has not proved a secret. Its stream header is awaited and, once that is
+/// [accepted](Opened::accept), its handshake.
 pub struct Acceptor {
     negotiation: Box<Negotiation>,
+    /// The domain that the header asks for, and the secrets of which one is to be proved.
+    claim: Option<(Domain, Arc<[Secret]>)>,
 }
 
 /// What became of an [`Acceptor`].
 #[must_use]
-pub enum Accepting {
+pub enum Handshake {
     /// More input is needed.
     Reading(Acceptor),
     /// The header is there: decide.
     Opened(Opened),
+    /// The secret is proved: bind the domain, or refuse.
+    Authenticated(Authenticated),
+    /// The peer ended the stream; our closing tag is in `out`.
+    Closed,
     /// The stream failed; the error is in `out`.
     Failed(StreamError),
 }
@@ -36,48 +42,26 @@ pub enum Accepting {
 /// which [`wait`](Self::wait) begins.
 pub struct Opened {
     negotiation: Box<Negotiation>,
-    header: StreamHeader,
     domain: Domain,
-}
-
-/// A connection whose handshake is awaited.
-pub struct Handshaking {
-    negotiation: Box<Negotiation>,
-    header: StreamHeader,
-    domain: Domain,
-    secrets: Arc<[Secret]>,
-}
-
-/// What became of a [`Handshaking`].
-#[must_use]
-pub enum Shaking {
-    /// More input is needed.
-    Reading(Handshaking),
-    /// The secret is proved: bind the domain, or refuse.
-    Proved(Proved),
-    /// The peer ended the stream; our closing tag is in `out`.
-    Closed,
-    /// The stream failed; the error is in `out`.
-    Failed(StreamError),
 }
 
 /// A component that has proved the secret and has no answer yet. Conflicts are decided here, so that nobody
 /// learns which names are taken, or takes one over, without the secret.
-pub struct Proved {
+pub struct Authenticated {
     negotiation: Box<Negotiation>,
-    header: StreamHeader,
     domain: Domain,
 }
 
 /// What all phases need. In a box, since it is moved from phase to phase.
 struct Negotiation {
-    prologue: Prologue,
+    open: Open,
     /// Names us in the header of a refusal.
     host: Domain,
     id: StreamId,
-    limits: Arc<Limits>,
+    is_subdomain: bool,
+    /// Our header is out.
+    answered: bool,
     deadline: Instant,
-    failed: Option<StreamError>,
 }
 
 impl Acceptor {
@@ -86,43 +70,40 @@ impl Acceptor {
     #[must_use]
     pub fn new(host: Domain, id: StreamId, limits: Arc<Limits>, now: Instant) -> Self {
         let deadline = now + limits.negotiation_step;
-        let prologue = Prologue::new();
-        Self { negotiation: Box::new(Negotiation { prologue, host, id, limits, deadline, failed: None }) }
+        let open = Open::new(limits, now);
+        let negotiation = Negotiation { open, host, id, is_subdomain: false, answered: false, deadline };
+        Self { negotiation: Box::new(negotiation), claim: None }
     }
 
-    /// Reads on; see the [module](super) for how. Gives the number of bytes consumed.
-    pub fn process(mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Accepting) {
-        match self.negotiation.read(input, Prologue::read_header) {
-            Ok((consumed, Some(header))) => {
-                (consumed, self.open(*header, out).unwrap_or_else(Accepting::Failed))
-            }
-            Ok((consumed, None)) => (consumed, Accepting::Reading(self)),
-            Err(error) => (0, Accepting::Failed(self.fail(error, out))),
-        }
-    }
-
-    fn open(mut self, header: StreamHeader, out: &mut Vec<u8>) -> Result<Accepting, StreamError> {
-        let domain = match header.to.as_deref() {
-            None => Err(StreamError::from(StreamErrorCause::NoDomain)),
-            Some(to) => Domain::parse(to).map_err(|error| {
-                let asked = to.escape_debug().take(80).collect();
-                StreamErrorCause::BadDomain { asked, error }.into()
-            }),
+    /// Reads on, up to the end of the header or of the handshake; see the [module](super) for how. Gives the number of
+    /// bytes consumed. Those behind a handshake stay unconsumed: they are the stream's.
+    pub fn process(self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> (usize, Handshake) {
+        let Self { mut negotiation, claim } = self;
+        let Some((domain, secrets)) = claim else {
+            return match negotiation.header(input) {
+                Ok((consumed, Some(domain))) => (consumed, Handshake::Opened(Opened { negotiation, domain })),
+                Ok((consumed, None)) => (consumed, Handshake::Reading(Self { negotiation, claim: None })),
+                Err(error) => (0, Handshake::Failed(negotiation.fail(error, out))),
+            };
         };
-        match domain {
-            Ok(domain) => Ok(Accepting::Opened(Opened { negotiation: self.negotiation, header, domain })),
-            Err(error) => Err(self.fail(error, out)),
+        match negotiation.handshake(now, input, &secrets) {
+            Ok((consumed, None)) => {
+                (consumed, Handshake::Reading(Self { negotiation, claim: Some((domain, secrets)) }))
+            }
+            Ok((consumed, Some(First::Element(_)))) => {
+                (consumed, Handshake::Authenticated(Authenticated { negotiation, domain }))
+            }
+            Ok((consumed, Some(First::ClosingTag | First::OfStreams(_)))) => {
+                negotiation.open.close(out);
+                (consumed, Handshake::Closed)
+            }
+            Err(error) => (0, Handshake::Failed(negotiation.fail(error, out))),
         }
-    }
-
-    fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
-        let host = self.negotiation.host.clone();
-        self.negotiation.fail_before_header(&host, error, out)
     }
 
     /// Ends the connection with an error, say `system-shutdown`; a header comes first (RFC 6120, 4.9.1.2).
     pub fn refuse(mut self, error: StreamError, out: &mut Vec<u8>) {
-        self.fail(error, out);
+        self.negotiation.fail(error, out);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -131,15 +112,13 @@ impl Acceptor {
         self.negotiation.deadline
     }
 
-    /// Fails the stream if the header is overdue.
+    /// Fails the stream if the header or the handshake is overdue.
     ///
     /// # Errors
     /// `connection-timeout`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match self.negotiation.overdue(now, "the stream header") {
-            Some(error) => Err(self.fail(error, out)),
-            None => Ok(()),
-        }
+        let step = if self.claim.is_none() { "the stream header" } else { "the handshake" };
+        self.negotiation.overdue(now, out, |within| StreamErrorCause::SlowNegotiation { step, within })
     }
 }
 
@@ -154,32 +133,25 @@ impl Opened {
     /// `is_subdomain='true'`: the component asks to be bound under every host (MongooseIM's extension).
     #[must_use]
     pub fn is_subdomain(&self) -> bool {
-        self.header.is_subdomain
+        self.negotiation.is_subdomain
     }
 
     /// Answers with our header; the handshake has to prove one of `secrets`. The time for it begins.
     #[must_use]
-    pub fn accept(mut self, now: Instant, secrets: Arc<[Secret]>, out: &mut Vec<u8>) -> Handshaking {
-        push_header(out, &self.domain, &self.negotiation.id);
-        self.negotiation.deadline = now + self.negotiation.limits.negotiation_step;
-        self.negotiation.prologue.release();
-        let Self { negotiation, header, domain } = self;
-        Handshaking { negotiation, header, domain, secrets }
+    pub fn accept(mut self, now: Instant, secrets: Arc<[Secret]>, out: &mut Vec<u8>) -> Acceptor {
+        self.wait(now);
+        self.negotiation.answer(&self.domain, out);
+        Acceptor { negotiation: self.negotiation, claim: Some((self.domain, secrets)) }
     }
 
     /// Begins the time for a look-up of the secret.
     pub fn wait(&mut self, now: Instant) {
-        self.negotiation.deadline = now + self.negotiation.limits.negotiation_step;
+        self.negotiation.deadline = now + self.negotiation.open.limits.negotiation_step;
     }
 
     /// Ends the connection with an error, say `host-unknown`.
     pub fn refuse(mut self, error: StreamError, out: &mut Vec<u8>) {
-        self.fail(error, out);
-    }
-
-    fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
-        let host = self.negotiation.host.clone();
-        self.negotiation.fail_before_header(&host, error, out)
+        self.negotiation.fail(error, out);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -193,63 +165,12 @@ impl Opened {
     /// # Errors
     /// `internal-server-error`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match self.negotiation.server_overdue(now, "the server's look-up of the secret") {
-            Some(error) => Err(self.fail(error, out)),
-            None => Ok(()),
-        }
+        let step = "the server's look-up of the secret";
+        self.negotiation.overdue(now, out, |within| StreamErrorCause::SlowServer { step, within })
     }
 }
 
-impl Handshaking {
-    /// Reads on. The bytes behind a handshake stay unconsumed: they are the stream's.
-    pub fn process(mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Shaking) {
-        match self.negotiation.read(input, Prologue::read_handshake) {
-            Ok((consumed, Some(Early::Handshake(text)))) => (consumed, self.check(&text, out)),
-            Ok((consumed, Some(Early::Closed))) => {
-                push_trailer(out);
-                (consumed, Shaking::Closed)
-            }
-            Ok((consumed, None)) => (consumed, Shaking::Reading(self)),
-            Err(error) => (0, Shaking::Failed(self.negotiation.fail(error, out))),
-        }
-    }
-
-    fn check(mut self, text: &str, out: &mut Vec<u8>) -> Shaking {
-        let id = self.negotiation.id.as_str();
-        // Each is compared, so that the time does not tell which one it was.
-        let is_proved = self.secrets.iter().fold(false, |any, secret| secret.is_proved_by(id, text) | any);
-        if is_proved {
-            let Self { negotiation, header, domain, .. } = self;
-            Shaking::Proved(Proved { negotiation, header, domain })
-        } else {
-            Shaking::Failed(self.negotiation.fail(StreamErrorCause::WrongHandshake.into(), out))
-        }
-    }
-
-    /// Ends the connection with an error, say `system-shutdown`.
-    pub fn refuse(mut self, error: StreamError, out: &mut Vec<u8>) {
-        self.negotiation.fail(error, out);
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout).
-    #[must_use]
-    pub fn poll_timeout(&self) -> Instant {
-        self.negotiation.deadline
-    }
-
-    /// Fails the stream if the handshake is overdue.
-    ///
-    /// # Errors
-    /// `connection-timeout`, which is in `out` then.
-    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match self.negotiation.overdue(now, "the handshake") {
-            Some(error) => Err(self.negotiation.fail(error, out)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Proved {
+impl Authenticated {
     /// The domain that the component asked for, canonical.
     #[must_use]
     pub fn domain(&self) -> &Domain {
@@ -259,7 +180,7 @@ impl Proved {
     /// It asked to be bound under every host.
     #[must_use]
     pub fn is_subdomain(&self) -> bool {
-        self.header.is_subdomain
+        self.negotiation.is_subdomain
     }
 
     /// Answers `<handshake/>`: the stream is open. To be called once the domain is bound. With `check_from`
@@ -267,9 +188,8 @@ impl Proved {
     #[must_use]
     pub fn bind(self, now: Instant, check_from: bool, out: &mut Vec<u8>) -> ServerStream {
         out.extend_from_slice(b"<handshake/>");
-        let is_subdomain = self.header.is_subdomain;
-        let Negotiation { host, limits, .. } = *self.negotiation;
-        let open = Open::new(self.header, limits, now);
+        let Negotiation { mut open, host, is_subdomain, .. } = *self.negotiation;
+        open.authenticated(now);
         ServerStream::new(open, self.domain, is_subdomain, check_from, host)
     }
 
@@ -289,70 +209,67 @@ impl Proved {
     /// # Errors
     /// `internal-server-error`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match self.negotiation.server_overdue(now, "the server's decision on the name") {
-            Some(error) => Err(self.negotiation.fail(error, out)),
-            None => Ok(()),
-        }
+        let step = "the server's decision on the name";
+        self.negotiation.overdue(now, out, |within| StreamErrorCause::SlowServer { step, within })
     }
 }
 
 impl Negotiation {
-    fn read<T>(&mut self, input: &[u8], read: fn(&mut Prologue, &[u8], &Limits) -> Read<T>) -> Read<T> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
+    /// The domain that the header asks for.
+    fn header(&mut self, input: &[u8]) -> Result<(usize, Option<Domain>), StreamError> {
+        let Some((consumed, header)) = self.open.read_header(input)? else { return Ok((0, None)) };
+        self.is_subdomain = header.is_subdomain;
+        let to = header.to.ok_or(StreamErrorCause::NoDomain)?;
+        let domain = Domain::parse(&to).map_err(|error| {
+            let asked = to.escape_debug().take(80).collect();
+            StreamErrorCause::BadDomain { asked, error }
+        })?;
+        Ok((consumed, Some(domain)))
+    }
+
+    /// A handshake that proves one of `secrets`, or what ends the stream in good order.
+    fn handshake<'b>(
+        &mut self,
+        now: Instant,
+        input: &'b [u8],
+        secrets: &[Secret],
+    ) -> Result<(usize, Option<First<'b>>), StreamError> {
+        let (consumed, first) = self.open.next(now, input)?;
+        if let Some(First::Element(element)) = first {
+            let (id, text) = (self.id.as_str(), header::text_of(element)?);
+            // Each is compared, so that the time does not tell which one it was.
+            let is_proved = secrets.iter().fold(false, |any, secret| secret.is_proved_by(id, &text) | any);
+            if !is_proved {
+                return Err(StreamErrorCause::WrongHandshake.into());
+            }
         }
-        let read = read(&mut self.prologue, input, &self.limits);
-        self.prologue.release();
-        read
+        Ok((consumed, first))
     }
 
-    fn overdue(&self, now: Instant, step: &'static str) -> Option<StreamError> {
-        let within = self.limits.negotiation_step;
-        (self.deadline <= now).then(|| StreamErrorCause::SlowNegotiation { step, within }.into())
+    /// Appends our header.
+    fn answer(&mut self, from: &Domain, out: &mut Vec<u8>) {
+        header::push(out, &[("from", from.as_str()), ("id", self.id.as_str())]);
+        self.answered = true;
     }
 
-    /// The server itself is late.
-    fn server_overdue(&self, now: Instant, step: &'static str) -> Option<StreamError> {
-        let within = self.limits.negotiation_step;
-        (self.deadline <= now).then(|| StreamErrorCause::SlowServer { step, within }.into())
-    }
-
-    fn fail_before_header(&mut self, from: &Domain, error: StreamError, out: &mut Vec<u8>) -> StreamError {
-        if self.failed.is_none() {
-            push_header(out, from, &self.id);
+    fn overdue(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<u8>,
+        cause: impl FnOnce(Duration) -> StreamErrorCause,
+    ) -> Result<(), StreamError> {
+        if now < self.deadline {
+            return Ok(());
         }
-        self.fail(error, out)
+        let within = self.open.limits.negotiation_step;
+        Err(self.fail(cause(within).into(), out))
     }
 
     fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) -> StreamError {
-        if let Some(first) = &self.failed {
-            return first.clone();
+        if !self.answered {
+            let host = self.host.clone();
+            self.answer(&host, out);
         }
-        error.push_with_trailer(out);
-        self.failed = Some(error.clone());
-        error
+        self.open.fail(error, out)
     }
-}
-
-/// Appends our header: the two namespaces, `from` and `id`, and nothing else. A `version` would make old
-/// clients wait for features; an attribute that is not in XEP-0114 makes strict ones give up.
-fn push_header(out: &mut Vec<u8>, from: &Domain, id: &StreamId) {
-    out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
-    push_attribute(out, "xmlns", ns::COMPONENT);
-    push_attribute(out, "xmlns:stream", ns::STREAMS);
-    push_attribute(out, "from", from.as_str());
-    push_attribute(out, "id", id.as_str());
-    out.push(b'>');
-}
-
-/// Appends a component's header.
-pub(super) fn push_initial_header(out: &mut Vec<u8>, to: &Domain, is_subdomain: bool) {
-    out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
-    push_attribute(out, "xmlns", ns::COMPONENT);
-    push_attribute(out, "xmlns:stream", ns::STREAMS);
-    push_attribute(out, "to", to.as_str());
-    if is_subdomain {
-        push_attribute(out, "is_subdomain", "true");
-    }
-    out.push(b'>');
 }

@@ -5,39 +5,31 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::accept::push_initial_header;
+use rxml::RawEvent;
+
 use super::alive::Alive;
-use super::header::Prologue;
+use super::header;
 use super::open::{First, Open};
 use super::step::Step;
-use crate::error::{StreamCondition, StreamError, StreamErrorCause, push_trailer};
+use crate::error::{StreamCondition, StreamError, StreamErrorCause};
 use crate::handshake::Secret;
 use crate::jid::Domain;
 use crate::limits::Limits;
 use crate::stanza::Stanza;
 use crate::time::Instant;
-use crate::xml::scan::{Head, StreamElement, TopLevel};
+use crate::xml::scan::{StreamElement, TopLevel};
 
 /// A component whose server has not accepted it yet.
-pub struct Initiator {
-    settings: Box<Settings>,
-    stage: Stage,
-}
+pub struct Initiator(Box<Negotiation>);
 
-struct Settings {
+struct Negotiation {
+    open: Open,
     domain: Domain,
     is_subdomain: bool,
     secret: Secret,
-    limits: Arc<Limits>,
-    deadline: Instant,
-}
-
-enum Stage {
-    /// Our header is out.
-    Header(Box<Prologue>),
     /// Our handshake is out.
-    Handshake(Box<Open>),
-    Failed(Box<StreamError>),
+    proved: bool,
+    deadline: Instant,
 }
 
 /// What became of an [`Initiator`].
@@ -64,50 +56,27 @@ impl Initiator {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Self {
-        push_initial_header(out, &domain, is_subdomain);
-        let limits = Arc::new(limits.handed_on());
+        let attributes = [("to", domain.as_str()), ("is_subdomain", "true")];
+        header::push(out, if is_subdomain { &attributes } else { &attributes[..1] });
         let deadline = now + limits.negotiation_step;
-        let stage = Stage::Header(Box::new(Prologue::new()));
-        Self { settings: Box::new(Settings { domain, is_subdomain, secret, limits, deadline }), stage }
+        let open = Open::new(Arc::new(limits.handed_on()), now);
+        Self(Box::new(Negotiation { open, domain, is_subdomain, secret, proved: false, deadline }))
     }
 
     /// Reads on; see the [module](super) for how. The bytes behind the server's `<handshake/>` stay
     /// unconsumed.
-    pub fn process(self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> (usize, Initiating) {
-        let Self { mut settings, stage } = self;
-        let (before, open) = match stage {
-            Stage::Handshake(open) => (0, open),
-            Stage::Failed(error) => return (input.len(), Initiating::Failed(*error)),
-            Stage::Header(mut prologue) => match prologue.read_header(input, &settings.limits) {
-                Ok((taken, None)) => {
-                    return (taken, Initiating::Reading(Self { settings, stage: Stage::Header(prologue) }));
-                }
-                Ok((taken, Some(mut header))) => {
-                    let Some(id) = header.id.take() else {
-                        push_trailer(out);
-                        let cause = StreamErrorCause::Other("the server's stream header has no id");
-                        return (taken, Initiating::Failed(cause.into()));
-                    };
-                    out.extend_from_slice(b"<handshake>");
-                    out.extend_from_slice(&settings.secret.handshake(&id));
-                    out.extend_from_slice(b"</handshake>");
-                    settings.deadline = now + settings.limits.negotiation_step;
-                    (taken, Box::new(Open::new(*header, Arc::clone(&settings.limits), now)))
-                }
-                Err(error) => {
-                    push_trailer(out);
-                    return (0, Initiating::Failed(error));
-                }
-            },
-        };
-        let (taken, next) = settings.await_acceptance(open, now, &input[before..], out);
-        (before + taken, next)
+    pub fn process(mut self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> (usize, Initiating) {
+        match self.0.read(now, input, out) {
+            Ok((consumed, false)) => (consumed, Initiating::Reading(self)),
+            Ok((consumed, true)) => (consumed, Initiating::Established(Box::new(self.0.establish(now)))),
+            Err(error) => (0, Initiating::Failed(error)),
+        }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
-        self.settings.deadline
+        self.0.deadline
     }
 
     /// Fails the stream if the server's answer is overdue.
@@ -115,54 +84,57 @@ impl Initiator {
     /// # Errors
     /// `connection-timeout`.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        if now < self.settings.deadline {
+        let Negotiation { open, proved, deadline, .. } = &mut *self.0;
+        if now < *deadline {
             return Ok(());
         }
-        let step = match &self.stage {
-            Stage::Header(_) => "the server's stream header",
-            Stage::Handshake(_) => "the server's answer to the handshake",
-            Stage::Failed(error) => return Err((**error).clone()),
-        };
-        let within = self.settings.limits.negotiation_step;
-        let error = StreamError::from(StreamErrorCause::SlowNegotiation { step, within });
-        push_trailer(out);
-        self.stage = Stage::Failed(Box::new(error.clone()));
-        Err(error)
+        let step =
+            if *proved { "the server's answer to the handshake" } else { "the server's stream header" };
+        let within = open.limits.negotiation_step;
+        Err(open.fail_by_peer(StreamErrorCause::SlowNegotiation { step, within }.into(), out))
     }
 }
 
-impl Settings {
-    fn await_acceptance(
-        self: Box<Self>,
-        mut open: Box<Open>,
-        now: Instant,
-        input: &[u8],
-        out: &mut Vec<u8>,
-    ) -> (usize, Initiating) {
-        match next_element(&mut open, now, input, out) {
-            Ok((taken, None)) => {
-                let waiting = Initiator { settings: self, stage: Stage::Handshake(open) };
-                (taken, Initiating::Reading(waiting))
-            }
-            Ok((taken, Some(First::Element(_)))) if open.head().top == TopLevel::Handshake => {
-                // A prefix is no address that a ping could go to.
-                let alive = if self.is_subdomain { None } else { Alive::new(&self.limits, now) };
-                open.forget();
-                let stream = ClientStream { open: *open, domain: self.domain, alive };
-                (taken, Initiating::Established(Box::new(stream)))
-            }
-            Ok((taken, Some(First::ClosingTag))) => {
+impl Negotiation {
+    /// Gives true, with the bytes consumed, once the server has accepted the handshake.
+    fn read(&mut self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
+        let mut before = 0;
+        if !self.proved {
+            before = match self.prove(now, input, out) {
+                Ok(Some(consumed)) => consumed,
+                Ok(None) => return Ok((0, false)),
+                Err(error) => return Err(self.open.fail_by_peer(error, out)),
+            };
+        }
+        match next_element(&mut self.open, now, &input[before..], out)? {
+            (consumed, None) => Ok((before + consumed, false)),
+            (consumed, Some(First::Element(_))) => Ok((before + consumed, true)),
+            (_, Some(First::ClosingTag | First::OfStreams(_))) => {
                 let cause =
                     StreamErrorCause::Other("the server ended the stream instead of accepting the handshake");
-                let error = open.fail_by_peer(cause.into(), out);
-                (taken, Initiating::Failed(error))
+                Err(self.open.fail_by_peer(cause.into(), out))
             }
-            Ok((taken, Some(_))) => {
-                let error = open.fail(StreamErrorCause::NoHandshake.into(), out);
-                (taken, Initiating::Failed(error))
-            }
-            Err(error) => (0, Initiating::Failed(error)),
         }
+    }
+
+    /// Answers the server's header with the handshake, and gives the header's length.
+    fn prove(&mut self, now: Instant, input: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, StreamError> {
+        let Some((consumed, header)) = self.open.read_header(input)? else { return Ok(None) };
+        let id = header.id.ok_or(StreamErrorCause::Other("the server's stream header has no id"))?;
+        out.extend_from_slice(b"<handshake>");
+        out.extend_from_slice(&self.secret.handshake(&id));
+        out.extend_from_slice(b"</handshake>");
+        self.proved = true;
+        self.deadline = now + self.open.limits.negotiation_step;
+        Ok(Some(consumed))
+    }
+
+    fn establish(self, now: Instant) -> ClientStream {
+        let Self { mut open, domain, is_subdomain, .. } = self;
+        open.authenticated(now);
+        // A prefix is no address that a ping could go to.
+        let alive = if is_subdomain { None } else { Alive::new(&open.limits, now) };
+        ClientStream { open, domain, alive }
     }
 }
 
@@ -297,49 +269,49 @@ fn next_element<'b>(
     input: &'b [u8],
     out: &mut Vec<u8>,
 ) -> Result<(usize, Option<First<'b>>), StreamError> {
+    let mut consumed = 0;
     loop {
-        let next = match open.next(now, input) {
+        let (taken, first) = match open.next(now, &input[consumed..]) {
             Ok(next) => next,
             Err(error) => return Err(open.fail(error, out)),
         };
-        match next {
-            // Its start tag is noted: the scan goes on to its end.
-            (_, Some(First::OfStreams(StreamElement::Error))) => {}
-            (_, Some(First::Element(bytes))) if open.head().top == TopLevel::StreamError => {
-                let error = peer_error(bytes, open.head());
-                return Err(open.fail_by_peer(error, out));
+        consumed += taken;
+        let error = match first {
+            Some(First::OfStreams(StreamElement::Error)) => {
+                let tag = &input[consumed..consumed + open.head().end as usize];
+                if !tag.ends_with(b"/>") {
+                    // The scan goes on to its end.
+                    continue;
+                }
+                peer_error(tag)
             }
-            next => return Ok(next),
-        }
+            Some(First::Element(bytes)) if open.head().top == TopLevel::StreamError => peer_error(bytes),
+            first => return Ok((consumed, first)),
+        };
+        return Err(open.fail_by_peer(error, out));
     }
 }
 
 /// Characters that are kept of what the server says in its error.
 const PEER_WORDS: usize = 512;
 
-/// What the server's error says. It was scanned, so rxml reads it.
-fn peer_error(bytes: &[u8], head: &Head) -> StreamError {
-    use rxml::{Parse, RawEvent, RawParser};
-    let content = bytes.get(head.end as usize..head.foot as usize).unwrap_or_default();
-    let document = [b"<e>", content, b"</e>"].concat();
-    let mut parser = RawParser::new();
-    let mut rest = &document[..];
+/// What the server's error says. It was scanned, so rxml reads it, or what of it comes before something that it does not
+/// take.
+fn peer_error(element: &[u8]) -> StreamError {
     let (mut condition, mut text, mut name) =
         (StreamCondition::UndefinedCondition, String::new(), String::new());
-    while let Ok(Some(event)) = parser.parse(&mut rest, true) {
-        match event {
-            RawEvent::ElementHeadOpen(_, (_, local)) => {
-                name = local.as_str().into();
-                condition = StreamCondition::from_name(&name).unwrap_or(condition);
-            }
-            RawEvent::Text(_, piece) if name == "text" => {
-                let room = PEER_WORDS.saturating_sub(text.chars().count());
-                text.extend(piece.chars().filter(|c| !c.is_control()).take(room));
-            }
-            RawEvent::ElementFoot(_) => name.clear(),
-            _ => {}
+    let _ = header::parse(element, |event| match event {
+        RawEvent::ElementHeadOpen(_, (_, local)) => {
+            name = local.as_str().into();
+            condition = StreamCondition::from_name(&name).unwrap_or(condition);
         }
-    }
+        RawEvent::Text(_, piece) if name == "text" => {
+            let room = PEER_WORDS.saturating_sub(text.chars().count());
+            text.extend(piece.chars().filter(|c| !c.is_control()).take(room));
+        }
+        RawEvent::ElementFoot(_) => name.clear(),
+        _ => {}
+    });
     StreamError { condition, cause: StreamErrorCause::Peer { text } }
 }
 

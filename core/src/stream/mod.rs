@@ -2,7 +2,7 @@
 //!
 //! | side | before authentication | after it |
 //! | --- | --- | --- |
-//! | server | [`Acceptor`] → [`Opened`] → [`Handshaking`] → [`Proved`] | [`ServerStream`] |
+//! | server | [`Acceptor`] → [`Opened`] → [`Acceptor`] → [`Authenticated`] | [`ServerStream`] |
 //! | component | [`Initiator`] | [`ClientStream`] |
 //!
 //! The phases before authentication are values that turn into one another; none of them can give a stanza.
@@ -28,7 +28,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Accepting, Acceptor, Handshaking, Opened, Proved, Shaking};
+pub use accept::{Acceptor, Authenticated, Handshake, Opened};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
 pub use server::{Rejected, ServerEvent, ServerStream};
 pub use step::Step;

@@ -1,17 +1,19 @@
-//! A stream that is open, for both sides: first-level elements in, keepalives and the closing tag out.
+//! A stream, for both sides: the header and first-level elements in, keepalives and the closing tag out.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
-use super::header::StreamHeader;
+use super::header::{self, StreamHeader};
 use crate::error::{StreamError, StreamErrorCause, push_trailer};
 use crate::limits::Limits;
 use crate::stanza::Rooms;
 use crate::time::Instant;
-use crate::xml::scan::{Head, Progress, Scan, StreamElement};
+use crate::xml::names::{decode, leading_blanks};
+use crate::xml::scan::{Head, Progress, Scan, StreamElement, TopLevel};
 use crate::xml::scope::HeaderPrefixes;
 use crate::xml::{XmlError, XmlFault};
 
@@ -28,6 +30,17 @@ pub(super) enum First<'b> {
 /// How far a stream is.
 #[derive(Debug)]
 enum Phase {
+    /// The peer's header is awaited. What comes before its start tag is checked up to this offset.
+    Header {
+        at: usize,
+    },
+    /// The header is read, and the handshake is not done.
+    Early {
+        /// Bytes that may still come before it is.
+        left: usize,
+        /// The header closed the stream, too.
+        is_closed: bool,
+    },
     Live,
     Closed,
     // Boxed, as it is rare and large.
@@ -67,13 +80,13 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(header: StreamHeader, limits: Arc<Limits>, now: Instant) -> Self {
+    pub(super) fn new(limits: Arc<Limits>, now: Instant) -> Self {
         let keepalive_at = limits.keepalive.map(|silence| now + silence);
         Self {
             limits,
-            prefixes: header.prefixes,
-            root: header.name,
-            phase: Phase::Live,
+            prefixes: HeaderPrefixes::default(),
+            root: Cow::default(),
+            phase: Phase::Header { at: 0 },
             working: None,
             last: None,
             put_back: false,
@@ -83,8 +96,32 @@ impl Open {
         }
     }
 
+    /// Reads on up to the end of the peer's header, and gives it with its length.
+    pub(super) fn read_header(&mut self, input: &[u8]) -> Result<Option<(usize, StreamHeader)>, StreamError> {
+        let at = match &mut self.phase {
+            Phase::Header { at } => at,
+            Phase::Failed(error) => return Err((**error).clone()),
+            _ => return Ok(None),
+        };
+        let scan = &mut self.working.get_or_insert_default().scan;
+        let Some((end, mut header)) = header::read(input, at, scan, &self.limits)? else { return Ok(None) };
+        *scan = Scan::default();
+        let left = self.limits.negotiation.saturating_sub(end);
+        self.phase = Phase::Early { left, is_closed: header.is_empty };
+        self.prefixes = mem::take(&mut header.prefixes);
+        self.root = mem::take(&mut header.name);
+        Ok(Some((end, header)))
+    }
+
+    /// Stanzas may come.
+    pub(super) fn authenticated(&mut self, now: Instant) {
+        self.phase = Phase::Live;
+        self.last = None;
+        self.wrote(now);
+    }
+
     pub(super) fn is_closed(&self) -> bool {
-        !matches!(self.phase, Phase::Live)
+        matches!(self.phase, Phase::Closed | Phase::Failed(_))
     }
 
     /// What the element given last looks like.
@@ -103,17 +140,58 @@ impl Open {
         self.working.as_ref().is_some_and(|working| working.scan.is_inside())
     }
 
-    /// The next thing at the first level, with the bytes consumed up to its end.
+    /// The next thing at the first level, with the bytes consumed up to its end. Before authentication that is a
+    /// handshake, an error of the peer's or the closing tag; anything else is refused.
     pub(super) fn next<'b>(
         &mut self,
         now: Instant,
         input: &'b [u8],
     ) -> Result<(usize, Option<First<'b>>), StreamError> {
         match &self.phase {
-            Phase::Live => {}
-            Phase::Closed => return Ok((input.len(), None)),
-            Phase::Failed(error) => return Err((**error).clone()),
+            Phase::Live => self.first(now, input, self.limits.stanza),
+            Phase::Early { is_closed: true, .. } => Ok((0, Some(First::ClosingTag))),
+            &Phase::Early { left, .. } => self.early(now, input, left),
+            Phase::Header { .. } => Ok((0, None)),
+            Phase::Closed => Ok((input.len(), None)),
+            Phase::Failed(error) => Err((**error).clone()),
         }
+    }
+
+    fn early<'b>(
+        &mut self,
+        now: Instant,
+        input: &'b [u8],
+        left: usize,
+    ) -> Result<(usize, Option<First<'b>>), StreamError> {
+        let window = &input[..input.len().min(left)];
+        let first = self.first(now, window, usize::MAX);
+        let head = self.working.as_ref().map(|working| working.scan.head());
+        // Behind its start tag nothing of another element counts, so that the cut does not.
+        if head.is_some_and(|head| head.end > 0 && !is_early(head)) {
+            return Err(StreamErrorCause::NoHandshake.into());
+        }
+        match first {
+            Ok((_, None)) if window.len() == left => {
+                Err(StreamErrorCause::LongNegotiation { limit: self.limits.negotiation }.into())
+            }
+            Ok((consumed, first)) => {
+                self.phase = Phase::Early { left: left - consumed, is_closed: false };
+                Ok((consumed, first))
+            }
+            Err(StreamError { cause: StreamErrorCause::Xml(error), .. }) => {
+                Err(StreamErrorCause::EarlyXml(error.fault).into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    #[inline]
+    fn first<'b>(
+        &mut self,
+        now: Instant,
+        input: &'b [u8],
+        limit: usize,
+    ) -> Result<(usize, Option<First<'b>>), StreamError> {
         if self.put_back
             && let Some(length) = self.last
         {
@@ -136,7 +214,7 @@ impl Open {
                 }
             });
         }
-        let window = &element[..element.len().min(self.limits.stanza)];
+        let window = &element[..element.len().min(limit)];
         match self.working.get_or_insert_default().scan.advance(
             window,
             &self.limits,
@@ -149,9 +227,7 @@ impl Open {
                 Ok((blanks + length, Some(First::Element(&element[..length]))))
             }
             Progress::StreamElement(element) => Ok((blanks, Some(First::OfStreams(element)))),
-            Progress::Partial if element.len() >= self.limits.stanza => {
-                Err(StreamErrorCause::BigStanza { limit: self.limits.stanza }.into())
-            }
+            Progress::Partial if element.len() >= limit => Err(StreamErrorCause::BigStanza { limit }.into()),
             Progress::Partial => {
                 self.start_clock(now);
                 Ok((blanks, None))
@@ -182,12 +258,10 @@ impl Open {
             [b'<', ..] => return Ok(None),
             [0..0x20, ..] => return Err(not_well_formed("a control character")),
             [byte, ..] if !byte.is_ascii() => {
-                return match core::str::from_utf8(&element[..element.len().min(4)]) {
-                    Err(error) if error.valid_up_to() == 0 && error.error_len().is_some() => {
-                        Err(XmlError { fault: XmlFault::NotUtf8, at: 0 }.into())
-                    }
-                    Err(error) if error.valid_up_to() == 0 => Ok(Some(None)),
-                    _ => Err(StreamErrorCause::TextBetween.into()),
+                return match decode(element) {
+                    Err(fault) => Err(XmlError { fault, at: 0 }.into()),
+                    Ok(None) => Ok(Some(None)),
+                    Ok(Some(_)) => Err(StreamErrorCause::TextBetween.into()),
                 };
             }
             _ => return Err(StreamErrorCause::TextBetween.into()),
@@ -215,11 +289,6 @@ impl Open {
     pub(super) fn put_back(&mut self) -> usize {
         self.put_back = self.last.is_some();
         self.last.unwrap_or(0)
-    }
-
-    /// The element given last was no stanza, and is not to be put back.
-    pub(super) fn forget(&mut self) {
-        self.last = None;
     }
 
     /// Ends the stream with an error: it goes to `out` with the closing tag, unless the stream had ended.
@@ -319,6 +388,10 @@ impl Open {
     }
 }
 
-fn leading_blanks(input: &[u8]) -> usize {
-    input.iter().take_while(|&&byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
+/// May this element come before authentication?
+fn is_early(head: &Head) -> bool {
+    match head.top {
+        TopLevel::Handshake => head.children == 0,
+        top => top == TopLevel::StreamError,
+    }
 }

@@ -21,14 +21,16 @@ fn established(header: &[u8]) -> ServerStream {
     let limits = Arc::new(Limits::default());
     let id = StreamId::from_text("abc").unwrap();
     let mut out = Vec::new();
-    let (used, next) = Acceptor::new(domain("host.example"), id, limits, T).process(header, &mut out);
+    let (used, next) = Acceptor::new(domain("host.example"), id, limits, T).process(T, header, &mut out);
     assert_eq!(used, header.len());
-    let Accepting::Opened(opened) = next else { panic!("not opened: {}", String::from_utf8_lossy(&out)) };
-    let shaking = opened.accept(T, [Secret::new("s")].into(), &mut out);
+    let Handshake::Opened(opened) = next else { panic!("not opened: {}", String::from_utf8_lossy(&out)) };
+    let acceptor = opened.accept(T, [Secret::new("s")].into(), &mut out);
     let proof = [b"<handshake>", &Secret::new("s").handshake("abc")[..], b"</handshake>"].concat();
-    let (used, next) = shaking.process(&proof, &mut out);
+    let (used, next) = acceptor.process(T, &proof, &mut out);
     assert_eq!(used, proof.len());
-    let Shaking::Proved(proved) = next else { panic!("not proved: {}", String::from_utf8_lossy(&out)) };
+    let Handshake::Authenticated(proved) = next else {
+        panic!("not proved: {}", String::from_utf8_lossy(&out))
+    };
     proved.bind(T, true, &mut out)
 }
 
@@ -148,8 +150,8 @@ fn a_carriage_return_in_the_header_is_a_blank_as_everywhere() {
     for bad in ["comp.example\r", "comp.example\r\n", "comp\r.example", "\rcomp.example"] {
         let id = StreamId::from_text("abc").unwrap();
         let acceptor = Acceptor::new(domain("host.example"), id, Arc::new(Limits::default()), T);
-        let (_, next) = acceptor.process(header(bad).as_bytes(), &mut Vec::new());
-        let Accepting::Failed(error) = next else { panic!("{bad:?}") };
+        let (_, next) = acceptor.process(T, header(bad).as_bytes(), &mut Vec::new());
+        let Handshake::Failed(error) = next else { panic!("{bad:?}") };
         assert_eq!(error.condition, crate::StreamCondition::HostUnknown, "{bad:?}");
     }
 }
@@ -162,8 +164,8 @@ fn a_wrong_default_namespace_is_invalid_however_odd() {
         let header = alloc::format!(
             "<s:stream xmlns='{namespace}' xmlns:s='http://etherx.jabber.org/streams' to='a.example'>"
         );
-        let (_, next) = acceptor.process(header.as_bytes(), &mut Vec::new());
-        let Accepting::Failed(error) = next else { panic!("{namespace:?}") };
+        let (_, next) = acceptor.process(T, header.as_bytes(), &mut Vec::new());
+        let Handshake::Failed(error) = next else { panic!("{namespace:?}") };
         assert_eq!(error.condition, crate::StreamCondition::InvalidNamespace, "{namespace:?}");
     }
 }
@@ -221,14 +223,14 @@ fn a_component_of_ours_meets_a_server_of_ours() {
     let client =
         Initiator::connect(domain("comp.example"), false, Secret::new("s"), Arc::clone(&limits), T, &mut up);
     let id = StreamId::from_random(1);
-    let (_, next) = Acceptor::new(domain("host.example"), id, limits, T).process(&up, &mut down);
-    let Accepting::Opened(opened) = next else { panic!() };
+    let (_, next) = Acceptor::new(domain("host.example"), id, limits, T).process(T, &up, &mut down);
+    let Handshake::Opened(opened) = next else { panic!() };
     let server = opened.accept(T, [Secret::new("s")].into(), &mut down);
     up.clear();
     let (_, next) = client.process(T, &down, &mut up);
     let Initiating::Reading(client) = next else { panic!() };
-    let (_, next) = server.process(&up, &mut down);
-    let Shaking::Proved(proved) = next else { panic!("{}", String::from_utf8_lossy(&up)) };
+    let (_, next) = server.process(T, &up, &mut down);
+    let Handshake::Authenticated(proved) = next else { panic!("{}", String::from_utf8_lossy(&up)) };
     down.clear();
     let mut server = proved.bind(T, true, &mut down);
     down.extend_from_slice(b"<message/>");
@@ -261,8 +263,8 @@ fn a_header_that_names_no_domain_is_told_what_it_asked_for() {
     let id = StreamId::from_text("abc").unwrap();
     let header = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='a b&#10;'>";
     let mut out = Vec::new();
-    let (_, next) = Acceptor::new(domain("host.example"), id, Arc::default(), T).process(header, &mut out);
-    assert!(matches!(next, Accepting::Failed(_)));
+    let (_, next) = Acceptor::new(domain("host.example"), id, Arc::default(), T).process(T, header, &mut out);
+    assert!(matches!(next, Handshake::Failed(_)));
     let out = String::from_utf8(out).unwrap();
     assert!(out.contains("<host-unknown") && out.contains("\"a b\\n\""), "{out}");
 }
@@ -279,14 +281,35 @@ fn of_two_faults_in_one_text_the_first_is_told() {
     assert!(out.contains("<not-well-formed"), "{out}");
 }
 
-/// What an acceptor with these limits says to a header.
-fn refused(header: &str, limits: Limits) -> String {
-    let id = StreamId::from_text("abc").unwrap();
-    let acceptor = Acceptor::new(domain("host.example"), id, Arc::new(limits), T);
-    match acceptor.process(header.as_bytes(), &mut Vec::new()).1 {
-        Accepting::Failed(error) => alloc::format!("{error}"),
-        _ => panic!("it is not refused: {header}"),
+/// What a server with these limits says to these bytes, up to its error or the end of the stream, however they are cut.
+fn ended(input: &str, limits: &Arc<Limits>) -> (Option<String>, String) {
+    let told = |cut| {
+        let (id, mut out) = (StreamId::from_text("abc").unwrap(), Vec::new());
+        let mut acceptor = Acceptor::new(domain("host.example"), id, Arc::clone(limits), T);
+        let (mut start, mut end) = (0, 0);
+        loop {
+            let (consumed, next) = acceptor.process(T, &input.as_bytes()[start..end], &mut out);
+            start += consumed;
+            acceptor = match next {
+                Handshake::Reading(acceptor) => {
+                    assert!(end < input.len(), "it is not refused: {input}");
+                    end = input.len().min(end.saturating_add(cut));
+                    acceptor
+                }
+                Handshake::Opened(opened) => opened.accept(T, [Secret::new("s")].into(), &mut out),
+                Handshake::Authenticated(_) => panic!("nothing is proved: {input}"),
+                Handshake::Closed => return (None, String::from_utf8(out).unwrap()),
+                Handshake::Failed(error) => {
+                    return (Some(alloc::format!("{error}")), String::from_utf8(out).unwrap());
+                }
+            };
+        }
+    };
+    let whole = told(usize::MAX);
+    for cut in [1, 2, 7, 64] {
+        assert_eq!(told(cut), whole, "{input} in pieces of {cut}");
     }
+    whole
 }
 
 #[test]
@@ -300,6 +323,7 @@ fn each_fault_of_a_header_is_told_by_its_name() {
     let component = "xmlns='jabber:component:accept'";
     let mut wide = Limits::default();
     (wide.header, wide.negotiation) = (64 * 1024, 64 * 1024);
+    let wide = Arc::new(wide);
     for (header, words) in [
         (
             header(&alloc::format!("{component}{prefixes}")),
@@ -318,7 +342,7 @@ fn each_fault_of_a_header_is_told_by_its_name() {
             header(&alloc::format!("{component} to=''")),
             "not-well-formed: not well-formed: an attribute given twice",
         ),
-        (alloc::format!("<{}", "n".repeat(9000)), "policy-violation: a name is longer than 8192 bytes"),
+        (alloc::format!("<{}>", "n".repeat(9000)), "policy-violation: a name is longer than 256 bytes"),
         (
             header(&alloc::format!("{component} {}=''", "n".repeat(257))),
             "policy-violation: a name is longer than 256 bytes",
@@ -327,6 +351,24 @@ fn each_fault_of_a_header_is_told_by_its_name() {
             header(&alloc::format!("{component} xmlns:{}='urn:x'", "n".repeat(251))),
             "policy-violation: a name is longer than 256 bytes",
         ),
+        (
+            header(&alloc::format!("{component} a='&#x{}41;'", "0".repeat(8))),
+            "restricted-xml: a reference of ",
+        ),
+        // Said before the tag is whole, or without one.
+        ("<stream:stream <".into(), "not-well-formed: not well-formed: a '<' inside a tag"),
+        ("<!--".into(), "restricted-xml: a comment"),
+        ("<?php".into(), "restricted-xml: a processing instruction"),
+        (" <?xml ".into(), "not-well-formed: not well-formed: an XML declaration"),
+        ("<?xml version='1.1'?>".into(), "restricted-xml: "),
+        ("<?xml version='1.0' encoding='us-ascii'?>".into(), "unsupported-encoding: "),
+        ("<?xml version='1.0' encoding='ut?>".into(), "not-well-formed: "),
+        ("GET / HTTP/1.1".into(), "not-well-formed: not well-formed: text before the root element"),
+        ("\u{feff}<".into(), "not-well-formed: not well-formed: text before the root element"),
+        ("<a>".into(), "invalid-namespace: the first element is not 'stream'"),
+        (header("xmlns:x='a|b'"), "policy-violation: a namespace name has a character that no URI has"),
+        (header("xmlns='a|b'"), "invalid-namespace: the default namespace"),
+        (" ".repeat(64 * 1024), "policy-violation: the stream header is longer than 65536 bytes"),
         // What rxml says nothing of, or takes in upper case.
         ("<![CDATA[]]>".into(), "not-well-formed: not well-formed: a CDATA section before the root element"),
         (
@@ -338,9 +380,38 @@ fn each_fault_of_a_header_is_told_by_its_name() {
             "not-well-formed: not well-formed: a character that the XML declaration may not hold",
         ),
     ] {
-        let told = refused(&header, wide.clone());
-        assert!(told.starts_with(words), "{told}");
+        let told = ended(&header, &wide).0.unwrap();
+        assert!(told.starts_with(words), "{header}: {told}");
     }
+}
+
+#[test]
+fn only_a_handshake_comes_before_authentication() {
+    let header = core::str::from_utf8(HEADER).unwrap();
+    let blanks = " ".repeat(Limits::default().negotiation);
+    for (behind, words) in [
+        ("<handshake/>", "not-authorized: the handshake is not the SHA-1"),
+        ("<handshake>a<x>", "not-authorized: the first element must be a handshake"),
+        ("<message><!--", "not-authorized: the first element must be a handshake"),
+        ("<handshake xmlns='jabber:client'>", "not-authorized: the first element must be a handshake"),
+        ("<stream:stream>", "not-authorized: the first element must be a handshake"),
+        ("<handshake></x>", "not-well-formed: "),
+        ("<handshake>&x;", "restricted-xml: an entity "),
+        (" <![CDATA[", "bad-format: "),
+        ("words", "bad-format: "),
+        (&*blanks, "policy-violation: more than 16384 bytes came before the handshake was done"),
+        (&*alloc::format!("<handshake>{blanks}"), "policy-violation: more than 16384 bytes"),
+    ] {
+        let (told, out) = ended(&alloc::format!("{header}{behind}"), &Arc::default());
+        assert!(told.as_ref().is_some_and(|told| told.starts_with(words)), "{behind}: {told:?}");
+        assert!(out.ends_with("</stream:error></stream:stream>"), "{out}");
+    }
+    for end in ["</stream:stream>", " <stream:error>", "<error xmlns='http://etherx.jabber.org/streams'/>"] {
+        let (told, out) = ended(&alloc::format!("{header}{end}"), &Arc::default());
+        assert!(told.is_none() && out.ends_with(" id='abc'></stream:stream>"), "{end}: {told:?}: {out}");
+    }
+    let (told, out) = ended(&header.replace('>', "/>"), &Arc::default());
+    assert!(told.is_none() && out.ends_with(" id='abc'></stream:stream>"), "{told:?}: {out}");
 }
 
 #[test]
@@ -354,8 +425,8 @@ fn a_negotiation_that_has_failed_stays_so() {
     assert_eq!(alloc::format!("{error}"), "connection-timeout: the stream header did not come within 5s");
     let said = out.clone();
     assert_eq!(acceptor.handle_timeout(late, &mut out), Err(error.clone()));
-    let (consumed, next) = acceptor.process(HEADER, &mut out);
-    assert!(matches!(next, Accepting::Failed(again) if again == error));
+    let (consumed, next) = acceptor.process(T, HEADER, &mut out);
+    assert!(matches!(next, Handshake::Failed(again) if again == error));
     assert_eq!((consumed, out), (0, said), "it is said once");
 }
 
@@ -378,7 +449,8 @@ fn a_stream_that_has_ended_takes_what_comes_and_says_nothing() {
 fn the_time_of_a_stanza_stands_still_while_nothing_is_read() {
     let limits = Limits { keepalive: None, ..Limits::default() };
     let time = limits.stanza_time;
-    let mut open = open::Open::new(header::StreamHeader::default(), Arc::new(limits), T);
+    let mut open = open::Open::new(Arc::new(limits), T);
+    open.authenticated(T);
     let (half, mut out) = (time / 2, Vec::new());
     assert_eq!(open.poll_timeout(), None);
     assert!(open.next(T, b"<a>").is_ok_and(|next| next.1.is_none()));

@@ -41,6 +41,11 @@ pub(crate) fn is_space(byte: u8) -> bool {
     CLASS[byte as usize] & SPACE != 0
 }
 
+/// The number of white space characters at the beginning.
+pub(crate) fn leading_blanks(input: &[u8]) -> usize {
+    input.iter().take_while(|&&byte| is_space(byte)).count()
+}
+
 /// XML 1.0, production 2, for what UTF-8 can hold.
 pub(super) fn is_char(c: char) -> bool {
     !matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
@@ -49,7 +54,7 @@ pub(super) fn is_char(c: char) -> bool {
 /// The character that begins at `bytes[0]`, which is not ASCII, with its length; `None` where `bytes` ends
 /// inside it. (RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF.)
 #[inline]
-pub(super) fn decode(bytes: &[u8]) -> Result<Option<(char, usize)>, XmlFault> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(char, usize)>, XmlFault> {
     // How many bytes follow the first, and what the first of those may be.
     let (following, second) = match bytes[0] {
         0xc2..=0xdf => (1, 0x80..=0xbf),
@@ -92,12 +97,6 @@ pub(super) fn check_name_char(c: char, first: bool) -> Result<(), XmlFault> {
     } else {
         Err(XmlFault::NotWellFormed("a name has a character that no name may have"))
     }
-}
-
-/// Is `name`, which some parser took for one, a name to every parser?
-pub(crate) fn check_portable_name(name: &str) -> Result<(), XmlFault> {
-    let mut chars = name.chars().enumerate().filter(|(_, c)| !c.is_ascii());
-    chars.try_for_each(|(index, c)| check_name_char(c, index == 0))
 }
 
 fn is_fifth_edition_name_char(c: char) -> bool {

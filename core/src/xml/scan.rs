@@ -395,9 +395,14 @@ impl Scan {
                 _ => None,
             };
         }
-        // A prefixed stanza whose children would change their namespace with the prefix gone is none.
-        if is_content_namespace(own) && is_content_namespace(default) {
-            head.top = top_level(local);
+        let top = top_level(local);
+        let is_of_stream = match top {
+            TopLevel::Handshake => rewrite::same_value(own, ns::COMPONENT.as_bytes()),
+            // A prefixed stanza whose children would change their namespace with the prefix gone is none.
+            _ => is_content_namespace(own) && is_content_namespace(default),
+        };
+        if is_of_stream {
+            head.top = top;
         }
         None
     }

@@ -188,7 +188,7 @@ pub(super) fn start_tag(
 }
 
 /// The name and the attributes of the start tag whose `<` is at `at`, once it was checked.
-pub(super) fn checked_start_tag<'a>(
+pub(crate) fn checked_start_tag<'a>(
     bytes: &'a [u8],
     at: usize,
     limits: &'a Limits,

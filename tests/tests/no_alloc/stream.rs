@@ -5,7 +5,7 @@ use std::sync::Arc;
 use enjamb_core::host::{self, HostDirectory, HostInfo};
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{BindPolicy, Claim, Destination, DomainPattern, PortId, Router};
-use enjamb_core::stream::{Accepting, Acceptor, ServerEvent, ServerStream, Shaking};
+use enjamb_core::stream::{Acceptor, Handshake, ServerEvent, ServerStream};
 use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
 use enjamb_tests::local_server::domain;
 
@@ -38,11 +38,11 @@ impl Server {
         let (limits, mut out) = (Arc::new(Limits::default()), Vec::with_capacity(4096));
         let id = StreamId::from_text("1").unwrap();
         let acceptor = Acceptor::new(domain("host.example"), id, limits, Instant::ORIGIN);
-        let (_, next) = acceptor.process(header("comp.example").as_bytes(), &mut out);
-        let Accepting::Opened(opened) = next else { panic!("it is a header") };
-        let shaking = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), &mut out);
-        let (_, next) = shaking.process(handshake("1").as_bytes(), &mut out);
-        let Shaking::Proved(proved) = next else { panic!("it is the secret") };
+        let (_, next) = acceptor.process(Instant::ORIGIN, header("comp.example").as_bytes(), &mut out);
+        let Handshake::Opened(opened) = next else { panic!("it is a header") };
+        let acceptor = opened.accept(Instant::ORIGIN, [Secret::new("s")].into(), &mut out);
+        let (_, next) = acceptor.process(Instant::ORIGIN, handshake("1").as_bytes(), &mut out);
+        let Handshake::Authenticated(proved) = next else { panic!("it is the secret") };
         let stream = proved.bind(Instant::ORIGIN, true, &mut out);
         let mut router = Router::new([domain("host.example")]);
         let names = ["comp.example", "peer.example", "bücher.example", "closed.example"];

@@ -70,6 +70,13 @@ fn a_header_without_an_id_can_not_be_answered() {
 }
 
 #[test]
+fn a_header_that_closes_the_stream_is_its_end() {
+    let (error, out) = fails(&HEADER.replace('>', "/>"));
+    assert!(error.ends_with("the server ended the stream instead of accepting the handshake"), "{error}");
+    assert!(out.ends_with("</handshake></stream:stream>"), "{out}");
+}
+
+#[test]
 fn a_server_that_speaks_no_component_protocol_is_left() {
     for (said, error) in [
         ("HTTP/1.1 400 Bad Request\r\n", "not-well-formed: not well-formed: "),
@@ -103,13 +110,22 @@ fn what_comes_instead_of_the_acceptance_ends_the_stream() {
             "not-authorized: the first element must be a handshake",
             "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>",
         ),
-        ("<a></b>", "not-well-formed: ", "<stream:error><not-well-formed "),
+        ("<handshake></b>", "not-well-formed: ", "<stream:error><not-well-formed "),
+        // At the end of its start tag.
+        ("<a></b>", "not-authorized: ", "<stream:error><not-authorized "),
+        ("<a>", "not-authorized: ", "<stream:error><not-authorized "),
         ("<stream:stream>", "not-authorized: ", "<stream:error><not-authorized "),
         (
             "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
             "not-authorized: the peer says no more than that",
             "</stream:stream>",
         ),
+        (
+            "\n<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            "host-unknown: the peer says no more than that",
+            "</stream:stream>",
+        ),
+        ("<stream:error/>", "undefined-condition: the peer says no more than that", "</stream:stream>"),
     ] {
         let (told, out) = fails(&format!("{HEADER}{said}"));
         assert!(told.starts_with(error), "{said}: {told}");
@@ -128,7 +144,7 @@ fn the_servers_error_is_known_by_its_namespace_however_that_is_declared() {
         format!("<error xmlns='http://etherx.jabber.org/streams'>{conflict}</error>"),
         format!("<x:error xmlns:x='http://etherx.jabber.org/streams'>{conflict}</x:error>"),
     ] {
-        let (told, _) = told(&mut established(), &error);
+        let (told, _) = told(&mut established(), &format!(" {error}"));
         assert_eq!(told.expect_err("it ends the stream").condition.as_str(), "conflict", "{error}");
         let (told, _) = fails(&format!("{HEADER}{error}"));
         assert!(told.starts_with("conflict: "), "{error}: {told}");
@@ -184,7 +200,7 @@ fn a_server_that_is_silent_is_given_up_on_step_by_step() {
         assert_eq!(waiting.handle_timeout(T + step, &mut out), Err(error.clone()));
         let (consumed, next) = waiting.process(T + step, b"<handshake/>", &mut out);
         assert!(matches!(next, Initiating::Failed(again) if again == error));
-        assert_eq!((consumed, &*out), (12, &b"</stream:stream>"[..]));
+        assert_eq!((consumed, &*out), (0, &b"</stream:stream>"[..]));
     }
 }
 
@@ -326,12 +342,13 @@ fn handed_on(header: &str, stanza: &str) -> String {
     let id = crate::handshake::StreamId::from_text("abc").unwrap();
     let (host, mut out) = (Domain::parse("host.example").unwrap(), Vec::new());
     let acceptor = crate::stream::Acceptor::new(host, id, Arc::default(), T);
-    let (_, crate::stream::Accepting::Opened(opened)) = acceptor.process(header.as_bytes(), &mut out) else {
+    let (_, crate::stream::Handshake::Opened(opened)) = acceptor.process(T, header.as_bytes(), &mut out)
+    else {
         panic!("{}", String::from_utf8_lossy(&out))
     };
     let proof = [b"<handshake>", &Secret::new("s").handshake("abc")[..], b"</handshake>"].concat();
-    let (_, shaking) = opened.accept(T, [Secret::new("s")].into(), &mut out).process(&proof, &mut out);
-    let crate::stream::Shaking::Proved(proved) = shaking else { panic!("not proved") };
+    let (_, shaking) = opened.accept(T, [Secret::new("s")].into(), &mut out).process(T, &proof, &mut out);
+    let crate::stream::Handshake::Authenticated(proved) = shaking else { panic!("not proved") };
     let mut server = proved.bind(T, true, &mut out);
     let step = server.process(T, stanza.as_bytes(), &mut out).unwrap();
     let Some(crate::stream::ServerEvent::Stanza(stanza)) = step.event else { panic!("{:?}", step.event) };
