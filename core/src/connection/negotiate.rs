@@ -119,7 +119,7 @@ impl<S: Switch> Session<S> {
             Bind::Rejected(conflict) => {
                 let error = StreamError::from(match conflict {
                     BindError::NoName { host, error } => {
-                        let asked = format!("{}.{host}", proved.domain()).chars().take(80).collect();
+                        let asked = format!("{}.{host}", authenticated.domain()).chars().take(80).collect();
                         StreamErrorCause::BadDomain { asked, error }
                     }
                     BindError::HostOfOurs(host) => StreamErrorCause::OwnHost { domain: host.as_str().into() },
