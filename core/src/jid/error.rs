@@ -77,3 +77,12 @@ pub enum JidError {
         bytes: usize,
     },
 }
+
+/// Checks that a part is neither empty nor too long.
+pub(super) fn check_length(part: JidPart, text: &str) -> Result<(), JidError> {
+    match text.len() {
+        0 => Err(JidError::Empty(part)),
+        1..=MAX_PART => Ok(()),
+        bytes => Err(JidError::TooLong { part, bytes }),
+    }
+}

@@ -7,8 +7,7 @@ use icu_properties::{
     CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed,
 };
 
-use super::check_length;
-use super::error::{JidError, JidPart};
+use super::error::{JidError, JidPart, check_length};
 
 /// Checks a local part. Letters, digits, signs and symbols of any kind pass, as sent: whether a user may have that name
 /// is for the domain behind the `@`.

@@ -193,16 +193,8 @@ impl fmt::Display for Jid<'_> {
     }
 }
 
-fn check_length(part: JidPart, text: &str) -> Result<(), JidError> {
-    match text.len() {
-        0 => Err(JidError::Empty(part)),
-        1..=MAX_PART => Ok(()),
-        bytes => Err(JidError::TooLong { part, bytes }),
-    }
-}
-
 fn check_resource(resource: &str) -> Result<(), JidError> {
-    check_length(JidPart::Resource, resource)?;
+    error::check_length(JidPart::Resource, resource)?;
     match resource.chars().find(|c| c.is_control()) {
         Some(found) => Err(JidError::Forbidden { part: JidPart::Resource, found }),
         None => Ok(()),

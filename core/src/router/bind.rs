@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use super::names::{BindPolicy, Claim, Component, ConflictBehaviour, Holder, PortId, Router};
+use super::names::{Component, Holder, Router};
+use super::policy::{BindPolicy, Claim, ConflictBehaviour, PortId};
 use crate::jid::{Domain, JidError};
 
 /// A component is bound.

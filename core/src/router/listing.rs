@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::iter;
 
-use super::names::{BindPolicy, Claim};
+use super::policy::{BindPolicy, Claim};
 use crate::jid::Domain;
 
 /// The names that the hosts list.

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `names` | [`Router`]: the table of names |
 //! | `bind` | how names change hands |
+//! | `policy` | [`Claim`], [`BindPolicy`]: what a component asks for, and what its listener grants |
 //! | `listing` | what each host lists |
 //! | `access` | [`Access`]: who may send to a component |
 //! | `pattern` | [`DomainPattern`], [`DomainSet`]: the names that a listener may give |
@@ -19,11 +20,13 @@ mod listing;
 mod model;
 mod names;
 mod pattern;
+mod policy;
 #[cfg(test)]
 mod tests;
 
 pub use access::{Access, AccessRule};
 pub use bind::{BindError, BindOutcome, BindingChange, HostTaken};
 pub(crate) use names::Holder;
-pub use names::{BindPolicy, Claim, ConflictBehaviour, Destination, PortId, Router};
+pub use names::{Destination, Router};
 pub use pattern::{DomainPattern, DomainSet};
+pub use policy::{BindPolicy, Claim, ConflictBehaviour, PortId};
