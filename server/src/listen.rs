@@ -26,6 +26,9 @@ use crate::preamble::{Entered, Preamble};
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Bytes that the kernel takes for a connection and has not sent: enough for a fast link, as it asks for more at half of it.
+const MAX_UNSENT: u32 = 128 * 1024;
+
 /// Opens a listener's socket.
 pub(crate) fn open(settings: &config::Listener) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(settings.address), Type::STREAM, Some(Protocol::TCP))?;
@@ -38,6 +41,9 @@ pub(crate) fn open(settings: &config::Listener) -> io::Result<TcpListener> {
     if settings.reuse_port {
         socket.set_reuse_port(true)?;
     }
+    // Its connections inherit it. Without it the kernel takes megabytes for a component that does not read, which no limit
+    // of ours knows of.
+    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
     socket.bind(&settings.address.into())?;
     socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())

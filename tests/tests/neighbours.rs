@@ -68,3 +68,35 @@ fn component_replaces_none_of_a_listener_with_another_secret() {
     peer.message("b.x", "2", "again");
     assert!(newcomer.wait_for(SOON, "again"), "{}", newcomer.text());
 }
+
+/// Bytes in the send queue of each connection of a local port, as the kernel tells (`/proc/net/tcp`).
+fn send_queues(port: u16) -> Vec<usize> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let of_port = |line: &str| -> Option<usize> {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_ours = fields.next()?.ends_with(&format!(":{port:04X}"));
+        let is_connection = fields.nth(1)? == "01";
+        let (unsent, _) = fields.next()?.split_once(':')?;
+        usize::from_str_radix(unsent, 16).ok().filter(|_| is_ours && is_connection)
+    };
+    table.lines().filter_map(of_port).collect()
+}
+
+/// What the kernel holds for a component that does not read is bounded as well (rule F4).
+#[test]
+fn receiver_that_does_not_read_costs_the_kernel_little() {
+    let server = Config::new(&[HOST]).listener("").start();
+    let _silent = Peer::online(server.addr(0), "silent.x");
+    let mut sender = Peer::online(server.addr(0), "sender.x");
+    let body = "x".repeat(100_000);
+    // Until it has to wait: the queue is full, and so is the socket.
+    loop {
+        sender.message("silent.x", "m", &body);
+        sender.send(&format!("<iq type='get' id='p' to='{HOST}'><ping xmlns='urn:xmpp:ping'/></iq>"));
+        if sender.next_xml(Duration::from_millis(500)).is_none() {
+            break;
+        }
+    }
+    let most = send_queues(server.addr(0).port()).into_iter().max().expect("there are connections");
+    assert!((1..256 * 1024).contains(&most), "{most} bytes in a send queue");
+}
