@@ -55,7 +55,7 @@ fn find<'a>(header: &'a [Prefix], prefix: &[u8]) -> Option<(usize, &'a str)> {
 }
 
 /// The namespace that a header binds a prefix to.
-pub(crate) fn header_uri<'a>(header: &'a [Prefix], prefix: &str) -> Option<&'a str> {
+pub(super) fn header_uri<'a>(header: &'a [Prefix], prefix: &str) -> Option<&'a str> {
     find(header, prefix.as_bytes()).map(|(_, uri)| uri)
 }
 
@@ -130,7 +130,7 @@ pub(super) fn resolve<'a>(
 }
 
 /// Namespaces in XML 1.0, section 3, and what receivers differ on. `prefix` is empty for the default.
-pub(crate) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault> {
+pub(super) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault> {
     if (prefix == b"xml") != (uri == ns::XML.as_bytes()) {
         return Err(XmlFault::NotWellFormed("the prefix xml or its namespace bound to another"));
     }
