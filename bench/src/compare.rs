@@ -48,7 +48,7 @@ pub(crate) struct Options {
     /// The stanzas of the XEPs.
     #[arg(long, default_value = "tests/data/xep-stanzas/stanzas.jsonl")]
     corpus: PathBuf,
-    /// Where the report goes; the figures go beside it as .json, the plots into img/.
+    /// Where the report goes; the plots go into img/ beside it, the figures into target/performance.json.
     #[arg(long, default_value = "docs/performance.md")]
     report: PathBuf,
 }
@@ -168,7 +168,8 @@ fn write(figures: &Figures, page: &Path, bar: &ProgressBar) -> io::Result<()> {
         fs::write(images.join(format!("{name}.svg")), svg)?;
         drawn.push((format!("img/{name}.svg"), title));
     }
-    fs::write(page.with_extension("json"), format!("{:#}\n", figures.json()))?;
+    fs::create_dir_all("target")?;
+    fs::write("target/performance.json", format!("{:#}\n", figures.json()))?;
     let text = report::write(figures, &drawn);
     fs::write(page, &text)?;
     bar.println(format!("written: {}", page.display()));

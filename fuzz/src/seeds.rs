@@ -1,21 +1,39 @@
 //! The seeds and their neighbours, without a fuzzer: each seed as it is, and changed a few hundred times; and the corpus
 //! as it is.
 
-use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::{fs, io};
+
+use flate2::read::GzDecoder;
 
 use crate::TARGETS;
 
 /// Changes of each seed.
 const CHANGES: u64 = 300;
 
-/// The inputs in a directory, which need not be there, in order.
-fn inputs(kind: &str, target: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(kind).join(target);
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The seeds of a target, which need not have any, in order.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(home().join("seeds").join(target)) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// The corpus of a target.
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let file = fs::File::open(home().join("corpus").join(format!("{target}.tar.gz"))).unwrap();
+    let mut archive = tar::Archive::new(GzDecoder::new(file));
+    let read = |entry: io::Result<tar::Entry<'_, _>>| {
+        let mut bytes = Vec::new();
+        entry.unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    archive.entries().unwrap().map(read).collect()
 }
 
 /// The seed with one to four pieces replaced, repeated or taken out, the same for the same number.
@@ -48,7 +66,7 @@ fn changed(seed: &[u8], number: u64) -> Vec<u8> {
 fn the_properties_hold_of_the_seeds_and_their_neighbours_and_of_the_corpus() {
     let targets = TARGETS.iter().map(|&(name, property)| {
         std::thread::Builder::new().name(name.into()).spawn(move || {
-            let (seeds, corpus) = (inputs("seeds", name), inputs("corpus", name));
+            let (seeds, corpus) = (seeds(name), corpus(name));
             assert!(seeds.len() + corpus.len() >= 8, "{name}: {} seeds", seeds.len() + corpus.len());
             for seed in &seeds {
                 property(seed);

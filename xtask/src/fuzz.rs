@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use crate::corpus;
 use crate::report::{self, Figures};
 use crate::workspace::{Result, root};
 
@@ -61,10 +62,6 @@ fn working_corpus(target: &str) -> PathBuf {
     root().join("fuzz/target/corpus").join(target)
 }
 
-fn committed_corpus(target: &str) -> PathBuf {
-    root().join("fuzz/corpus").join(target)
-}
-
 /// A target's program with the options that all runs have.
 fn fuzzer(programs: &Path, target: &str) -> Result<Command> {
     let artifacts = root().join("fuzz/artifacts").join(target);
@@ -101,7 +98,7 @@ fn run(programs: &Path, target: &str, span: Span) -> Result<Figures> {
         fuzzer.arg(format!("-max_total_time={}", time.as_secs()));
     }
     fuzzer.arg(&working);
-    for more in [committed_corpus(target), root().join("fuzz/seeds").join(target)] {
+    for more in [corpus::unpack(target)?, root().join("fuzz/seeds").join(target)] {
         if more.is_dir() {
             fuzzer.arg(more);
         }
@@ -160,7 +157,7 @@ pub(crate) fn smoke(time: Duration, asked: &[String]) -> Result<()> {
     verdict(&all)
 }
 
-/// Every target for so much of the processor's time. The figures of each are kept as soon as it has ended.
+/// Every target for so much of the processor's time, one after the other. The table says of which commit it is.
 pub(crate) fn long(time: Duration, asked: &[String]) -> Result<()> {
     let targets = targets(asked)?;
     let programs = build(&targets)?;
@@ -168,10 +165,10 @@ pub(crate) fn long(time: Duration, asked: &[String]) -> Result<()> {
     let mut all = Vec::new();
     for target in targets {
         let figures = run(&programs, &target, Span::Cpu(time))?;
-        report::keep(&commit, &figures)?;
+        print!("{}", report::table(std::slice::from_ref(&figures)));
         all.push(figures);
     }
-    print!("{}", report::table(&all));
+    print!("\nAll, at commit {commit}:\n{}", report::table(&all));
     verdict(&all)
 }
 
@@ -186,27 +183,20 @@ pub(crate) fn minimise(asked: &[String]) -> Result<()> {
     let targets = targets(asked)?;
     let programs = build(&targets)?;
     for target in targets {
-        let (working, committed) = (working_corpus(&target), committed_corpus(&target));
+        let (working, committed) = (working_corpus(&target), corpus::unpack(&target)?);
         let least = root().join("fuzz/target/least").join(&target);
         if least.exists() {
             fs::remove_dir_all(&least)?;
         }
-        for directory in [&working, &committed, &least] {
-            fs::create_dir_all(directory)?;
-        }
+        fs::create_dir_all(&working)?;
+        fs::create_dir_all(&least)?;
         let mut fuzzer = fuzzer(&programs, &target)?;
         // By edges alone, without how often each is passed: enough to start from, and a few hundred inputs.
         fuzzer.args(["-merge=1", "-use_counters=0"]).args([&least, &committed, &working]);
         if !fuzzer.stderr(Stdio::null()).status()?.success() {
             return Err(format!("{target}: its inputs can't be merged; run it to see why").into());
         }
-        fs::remove_dir_all(&committed)?;
-        fs::create_dir_all(&committed)?;
-        for entry in fs::read_dir(&least)? {
-            let path = entry?.path();
-            fs::copy(&path, committed.join(path.file_name().ok_or("an input has no name")?))?;
-        }
-        println!("{target}: {} inputs", count(&committed)?);
+        println!("{target}: {} inputs", corpus::pack(&target, &least)?);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod corpus;
 mod coverage;
 mod fuzz;
 mod reached;
@@ -45,7 +46,7 @@ enum Fuzz {
         /// Only these targets
         targets: Vec<String>,
     },
-    /// Run targets for long, one after the other, and add the figures to docs/fuzzing.md
+    /// Run targets for long, one after the other, and print figures for docs/fuzzing.md
     Long {
         /// Minutes of processor time for each target
         #[arg(long)]

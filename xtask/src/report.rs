@@ -1,6 +1,5 @@
-//! Figures of runs: out of libFuzzer's words, into a table, and into docs/fuzzing.md.
+//! Figures of runs: out of libFuzzer's words, into a table.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::process::Command;
@@ -92,67 +91,6 @@ pub(crate) fn commit() -> Result<String> {
     Ok(git(&["rev-parse", "--short", "HEAD"])? + if is_dirty { "+" } else { "" })
 }
 
-const BEGIN: &str = "<!-- runs -->\n";
-const END: &str = "<!-- /runs -->";
-
-/// Adds a run to fuzz/runs.tsv, and makes the table in docs/fuzzing.md anew.
-pub(crate) fn keep(commit: &str, figures: &Figures) -> Result<()> {
-    let path = root().join("fuzz/runs.tsv");
-    let mut runs = fs::read_to_string(&path)?;
-    let Figures { target, cpu, executions, edges_before, edges, corpus_growth, crashes } = figures;
-    let seconds = cpu.as_secs();
-    writeln!(
-        runs,
-        "{commit}\t{target}\t{seconds}\t{executions}\t{edges_before}\t{edges}\t{corpus_growth}\t{crashes}"
-    )?;
-    fs::write(&path, &runs)?;
-    let page = root().join("docs/fuzzing.md");
-    let text = fs::read_to_string(&page)?;
-    let (before, rest) = text.split_once(BEGIN).ok_or("docs/fuzzing.md has no place for the table")?;
-    let (_, after) = rest.split_once(END).ok_or("docs/fuzzing.md has no end of the table")?;
-    fs::write(&page, [before, BEGIN, &summary(&runs), END, after].concat())?;
-    Ok(())
-}
-
-/// The sums of all runs, as Markdown.
-fn summary(runs: &str) -> String {
-    #[derive(Default)]
-    struct Sum {
-        seconds: u64,
-        executions: u64,
-        edges: u64,
-        findings: u64,
-        last: String,
-        /// The commit of the longest run, and its seconds.
-        longest: (u64, String),
-    }
-    let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
-    for run in runs.lines().skip(1) {
-        let fields: Vec<&str> = run.split('\t').collect();
-        let number = |index: usize| fields.get(index).and_then(|field| field.parse().ok()).unwrap_or(0_u64);
-        let sum = sums.entry(fields.get(1).copied().unwrap_or_default()).or_default();
-        sum.seconds += number(2);
-        sum.executions += number(3);
-        sum.edges = sum.edges.max(number(5));
-        sum.findings += number(7);
-        sum.last = fields.first().copied().unwrap_or_default().into();
-        sum.longest = sum.longest.clone().max((number(2), sum.last.clone()));
-    }
-    let mut table = String::from(
-        "\n| target | minutes of CPU | executions | most edges covered | runs that found something | longest run at commit | last run at |\n\
-         | --- | ---: | ---: | ---: | ---: | --- | --- |\n",
-    );
-    for (target, sum) in sums {
-        let Sum { executions, edges, findings, last, longest: (_, longest), .. } = &sum;
-        let minutes = sum.seconds as f64 / 60.0;
-        let _never_fails = writeln!(
-            table,
-            "| `{target}` | {minutes:.1} | {executions} | {edges} | {findings} | {longest} | {last} |"
-        );
-    }
-    table + "\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,12 +105,5 @@ mod tests {
         let figures = figures("jid", LOG, Duration::from_secs(2));
         assert_eq!((figures.executions, figures.edges_before, figures.edges), (5001, 45, 51));
         assert!(table(&[figures]).contains("2500"));
-    }
-
-    #[test]
-    fn runs_of_one_target_are_added_up() {
-        let runs = "commit\ttarget\tseconds\texecutions\tbefore\tafter\tgrowth\tcrashes\n\
-            aaa\tjid\t60\t100\t1\t2\t3\t1\nbbb\tjid\t30\t50\t2\t4\t0\t0\n";
-        assert!(summary(runs).contains("| `jid` | 1.5 | 150 | 4 | 1 | aaa | bbb |"));
     }
 }
