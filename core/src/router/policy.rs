@@ -49,7 +49,7 @@ pub struct BindPolicy {
     /// [`ConflictBehaviour::KickOld`] replaces components of the same realm only. Give one to listeners whose components
     /// trust each other, such as those with one secret.
     pub realm: u32,
-    /// The names that may be bound. `None`: any name that is not a host, and not among the [known](Router::set_known)
+    /// The names that may be bound. `None`: any name that is not a host, and not among the [known](super::Router::set_known)
     /// ones, which other listeners have listed.
     pub domains: Option<DomainSet>,
 }
