@@ -101,3 +101,38 @@ fn fault_02_local_parts_are_for_their_domain_to_judge() {
         assert_eq!(refused(&mut sender, &mut irc, &to).as_deref(), Some("bad-request"), "{to:?}");
     }
 }
+
+/// The words of the stream error that answers this element, sent in writes of so many bytes.
+fn stream_error(addr: SocketAddr, element: &[u8], split: Option<usize>) -> String {
+    let mut wire = online(addr, &header("bot.example"));
+    wire.send(element, split);
+    wire.finish();
+    let got = String::from_utf8(wire.take()).unwrap();
+    let text = got.split_once("xml:lang='en'>").unwrap_or_else(|| panic!("no stream error: {got}")).1;
+    text.split_once("</text>").unwrap().0.to_owned()
+}
+
+#[test]
+fn fault_09_the_position_is_the_byte_at_fault_in_any_cut() {
+    let server = Config::new(&["host.example"]).listener("").start();
+    // A ^ stands before the byte at fault.
+    for marked in [
+        "<message to='peer.example' from='bot.example' ^to='b'/>",
+        "<message to='peer.example' from='bot.example'^id='b'/>",
+        "<message to='peer.example'><body>&amp; text</body><x xmlns='urn:x' a='b' c='d' e=^f></x></message>",
+        "<message to='peer.example'><body>text</body><x xmlns='urn:x' a='b ^&nbsp;'/></message>",
+        "<message to='peer.example'><body>text</body><x xmlns='urn:^ x' a='b'/></message>",
+        "<message to='peer.example'><body>text</body><x xmlns:a='urn:a' ^b:c='d'/></message>",
+        "<message to='peer.example'><body>text</^boby></message>",
+        "<message to='peer.example'><body>text ^&#x1;</body>",
+        "<message to='peer.example'><body>text ]]^></body>",
+    ] {
+        let (before, behind) = marked.split_once('^').unwrap();
+        let element = format!("{before}{behind}");
+        let position = format!("(at byte {} of the element)", before.len());
+        for split in [None, Some(1), Some(7), Some(before.len()), Some(before.len() + 1)] {
+            let words = stream_error(server.addr(0), element.as_bytes(), split);
+            assert!(words.ends_with(&position), "{element} in pieces of {split:?}: {words}, not {position}");
+        }
+    }
+}

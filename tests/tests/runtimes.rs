@@ -139,7 +139,7 @@ const NO_REQUEST: [&str; 10] = [
     "\"text\": not exactly one element, within the limit of 1048576 bytes",
     "\"<a/><b/>\": not exactly one element, within the limit of 1048576 bytes",
     "\"<a/>text\": not exactly one element, within the limit of 1048576 bytes",
-    "\"<x:a/>\": not a stanza: not well-formed: a namespace prefix that is not declared (at byte 0 of the element)",
+    "\"<x:a/>\": not a stanza: not well-formed: a namespace prefix that is not declared (at byte 1 of the element)",
     "\"<a>\": not exactly one element, within the limit of 1048576 bytes",
     "answer: true",
     "a, unasked: b.example: <n/>",

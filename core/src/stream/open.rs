@@ -12,10 +12,10 @@ use crate::error::{StreamError, StreamErrorCause, push_trailer};
 use crate::limits::Limits;
 use crate::stanza::Rooms;
 use crate::time::Instant;
+use crate::xml::XmlFault;
 use crate::xml::names::{decode, leading_blanks};
 use crate::xml::scan::{Head, Progress, Scan, StreamElement, TopLevel};
 use crate::xml::scope::HeaderPrefixes;
-use crate::xml::{XmlError, XmlFault};
 
 /// What stands at the first level of a stream.
 pub(super) enum First<'b> {
@@ -248,18 +248,17 @@ impl Open {
         if self.is_inside() {
             return Ok(None);
         }
-        let not_well_formed =
-            |what| StreamError::from(XmlError { fault: XmlFault::NotWellFormed(what), at: 0 });
+        let not_well_formed = |what, at| StreamError::from(XmlFault::NotWellFormed(what).at(at));
         match element {
             [b'<'] | [b'<', b'!'] => return Ok(Some(None)),
             [b'<', b'/', ..] => {}
             // A CDATA section is text.
             [b'<', b'!', b'[', ..] => return Err(StreamErrorCause::TextBetween.into()),
             [b'<', ..] => return Ok(None),
-            [0..0x20, ..] => return Err(not_well_formed("a control character")),
+            [0..0x20, ..] => return Err(not_well_formed("a control character", 0)),
             [byte, ..] if !byte.is_ascii() => {
                 return match decode(element) {
-                    Err(fault) => Err(XmlError { fault, at: 0 }.into()),
+                    Err(fault) => Err(fault.at(0).into()),
                     Ok(None) => Ok(Some(None)),
                     Ok(Some(_)) => Err(StreamErrorCause::TextBetween.into()),
                 };
@@ -271,15 +270,15 @@ impl Open {
         let root = self.root.as_bytes();
         let common = name.len().min(root.len());
         if name[..common] != root[..common] {
-            return Err(not_well_formed("an end tag that closes nothing"));
+            return Err(not_well_formed("an end tag that closes nothing", 0));
         }
         let blanks = leading_blanks(&name[common..]);
         if blanks > MOST_BLANKS {
-            return Err(not_well_formed("an end tag with too many blanks"));
+            return Err(not_well_formed("an end tag with too many blanks", 2 + common + MOST_BLANKS));
         }
         match name.get(common + blanks) {
             Some(b'>') if common == root.len() => Ok(Some(Some(2 + common + blanks + 1))),
-            Some(_) => Err(not_well_formed("an end tag that holds more than a name")),
+            Some(_) => Err(not_well_formed("an end tag that holds more than a name", 2 + common + blanks)),
             None => Ok(Some(None)),
         }
     }

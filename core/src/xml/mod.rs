@@ -21,14 +21,17 @@ pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod scope;
 pub(crate) mod tag;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use thiserror::Error;
 
 /// Where in a first-level element something is wrong, and what.
 ///
-/// The position counts bytes from the element's `<` to the start of the tag, text or reference at fault.
-/// It depends on the bytes alone, never on how they were cut into reads.
+/// The position counts bytes from the element's `<` to the first byte at fault: the byte that may not stand where
+/// it stands, or the first one of a name, attribute, reference or tag that is wrong as a whole. It depends on the bytes
+/// alone, never on how they were cut into reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{fault} (at byte {at} of the element)")]
 pub struct XmlError {
@@ -36,6 +39,12 @@ pub struct XmlError {
     pub fault: XmlFault,
     /// Bytes between the start of the first-level element and the fault.
     pub at: usize,
+}
+
+impl XmlFault {
+    pub(crate) const fn at(self, at: usize) -> XmlError {
+        XmlError { fault: self, at }
+    }
 }
 
 /// What is wrong with a piece of XML.

@@ -120,7 +120,7 @@ pub(super) fn is_portable_namespace(name: &[u8]) -> bool {
             | bytes::equal(word, b'`')
             | bytes::not_ascii(word)
     };
-    let is_allowed = |byte: u8| CLASS[byte as usize] & NAMESPACE != 0;
+    let is_allowed = is_portable_namespace_byte;
     let mut at = 0;
     loop {
         at = bytes::find(name, at, suspects, |byte| !is_allowed(byte));
@@ -130,6 +130,11 @@ pub(super) fn is_portable_namespace(name: &[u8]) -> bool {
             Some(_) => return false,
         }
     }
+}
+
+/// One byte of it.
+pub(super) fn is_portable_namespace_byte(byte: u8) -> bool {
+    CLASS[byte as usize] & NAMESPACE != 0
 }
 
 /// May start a name, beyond ASCII.

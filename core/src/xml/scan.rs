@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::names::is_space;
 use super::scope::{
     Declared, Namespace, Prefix, check_namespace, header_key, is_content_namespace, namespace_key, resolve,
+    unportable_at,
 };
 use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
 use super::text::{self, Oddities};
@@ -126,28 +127,27 @@ impl Scan {
             self.head = Head::default();
         }
         loop {
-            let at = self.at;
             let step = match self.cdata {
                 Some(start) => self.cdata(input, start),
-                None if self.open.is_empty() || input.get(at) == Some(&b'<') => {
-                    self.markup(input, limits, header).map_err(|fault| (fault, at))
+                None if self.open.is_empty() || input.get(self.at) == Some(&b'<') => {
+                    self.markup(input, limits, header)
                 }
                 None => self.text(input),
             };
-            match step.map_err(|(fault, at)| XmlError { fault, at })? {
+            match step? {
                 Step::Token => {}
                 Step::Last(progress) => return Ok(progress),
             }
         }
     }
 
-    fn text(&mut self, input: &[u8]) -> Result<Step, (XmlFault, usize)> {
+    fn text(&mut self, input: &[u8]) -> Result<Step, XmlError> {
         let run = text::check_text(input, self.at, &mut self.head.odd)?;
         self.at = run.end;
         Ok(if run.complete { Step::Token } else { Step::Last(Progress::Partial) })
     }
 
-    fn cdata(&mut self, input: &[u8], start: usize) -> Result<Step, (XmlFault, usize)> {
+    fn cdata(&mut self, input: &[u8], start: usize) -> Result<Step, XmlError> {
         let run = text::check_cdata(input, start, self.at, &mut self.head.odd)?;
         self.at = run.end;
         if !run.complete {
@@ -157,7 +157,7 @@ impl Scan {
         Ok(Step::Token)
     }
 
-    fn markup(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlFault> {
+    fn markup(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlError> {
         match input.get(self.at + 1) {
             None => Ok(Step::Last(Progress::Partial)),
             Some(b'/') => self.end_tag(input),
@@ -168,15 +168,16 @@ impl Scan {
     }
 
     /// `<!`: a CDATA section inside an element, or nothing that may be here.
-    fn exclamation(&mut self, input: &[u8]) -> Result<Step, XmlFault> {
+    fn exclamation(&mut self, input: &[u8]) -> Result<Step, XmlError> {
         const CDATA: &[u8] = b"<![CDATA[";
         let there = &input[self.at..input.len().min(self.at + CDATA.len())];
         if there.len() >= 3 && !CDATA.starts_with(there) {
-            return Err(match there[2] {
+            let fault = match there[2] {
                 b'-' => XmlFault::Restricted("a comment"),
                 b'A'..=b'Z' | b'a'..=b'z' => XmlFault::Restricted("a document type declaration"),
                 _ => XmlFault::NotWellFormed("a '<!' that begins nothing"),
-            });
+            };
+            return Err(fault.at(self.at));
         }
         if there.len() < CDATA.len() {
             return Ok(Step::Last(Progress::Partial));
@@ -188,50 +189,57 @@ impl Scan {
     }
 
     /// `<?`: nothing that may be here, but what exactly is told apart.
-    fn question(&self, input: &[u8]) -> Result<Step, XmlFault> {
+    fn question(&self, input: &[u8]) -> Result<Step, XmlError> {
         const DECLARATION: &[u8] = b"<?xml";
         let there = &input[self.at..input.len().min(self.at + DECLARATION.len() + 1)];
         if there.len() <= DECLARATION.len() && DECLARATION.starts_with(there) {
             return Ok(Step::Last(Progress::Partial));
         }
         if there.starts_with(DECLARATION) && there.last().is_some_and(|&byte| is_space(byte)) {
-            return Err(XmlFault::NotWellFormed("an XML declaration inside the stream"));
+            return Err(XmlFault::NotWellFormed("an XML declaration inside the stream").at(self.at));
         }
-        Err(XmlFault::Restricted("a processing instruction"))
+        Err(XmlFault::Restricted("a processing instruction").at(self.at))
     }
 
-    fn end_tag(&mut self, input: &[u8]) -> Result<Step, XmlFault> {
+    fn end_tag(&mut self, input: &[u8]) -> Result<Step, XmlError> {
         let start = self.at;
         let Some(&name) = self.open.last() else {
-            return Err(XmlFault::NotWellFormed("an end tag that closes nothing"));
+            return Err(XmlFault::NotWellFormed("an end tag that closes nothing").at(start));
         };
         let wanted = name.whole(input);
         let behind = start + 2 + wanted.len();
-        let matches = input[start + 2..].starts_with(wanted);
-        let end = if matches && input.get(behind) == Some(&b'>') {
+        let end = if input[start + 2..].starts_with(wanted) && input.get(behind) == Some(&b'>') {
             behind + 1
         } else {
-            if !self.tag_end.reached(input, start)? {
+            let reached = self.tag_end.reached(input, start);
+            if reached == Ok(false) {
                 return Ok(Step::Last(Progress::Partial));
             }
-            if !matches {
-                return Err(XmlFault::NotWellFormed("an end tag that does not match its start tag"));
+            // What comes before a '<' that ends it counts first.
+            let there = &input[..reached.map_or_else(|error| error.at, |_| input.len())];
+            if !wanted.starts_with(&there[start + 2..there.len().min(behind)]) {
+                return Err(
+                    XmlFault::NotWellFormed("an end tag that does not match its start tag").at(start + 2)
+                );
             }
-            let blanks = input[behind..].iter().take_while(|&&byte| is_space(byte)).count();
-            if input[behind..behind + blanks].contains(&b'\r') {
+            let blanks = there.get(behind..).unwrap_or_default();
+            let blanks = &blanks[..blanks.iter().take_while(|&&byte| is_space(byte)).count()];
+            if blanks.contains(&b'\r') {
                 self.head.odd |= Oddities::CARRIAGE_RETURN;
             }
-            if input.get(behind + blanks) != Some(&b'>') {
-                return Err(XmlFault::NotWellFormed("an end tag that holds more than a name"));
+            let behind = behind + blanks.len();
+            if there.get(behind).is_some_and(|&byte| byte != b'>') {
+                return Err(XmlFault::NotWellFormed("an end tag that holds more than a name").at(behind));
             }
-            behind + blanks + 1
+            reached?;
+            behind + 1
         };
         self.tag_end = TagEnd::default();
         self.at = end;
         self.close_element(start)
     }
 
-    fn close_element(&mut self, foot: usize) -> Result<Step, XmlFault> {
+    fn close_element(&mut self, foot: usize) -> Result<Step, XmlError> {
         let depth = self.open.len() as u16;
         self.open.pop();
         while self.declared.last().is_some_and(|declared| declared.depth == depth) {
@@ -244,26 +252,27 @@ impl Scan {
         Ok(Step::Token)
     }
 
-    fn start_tag(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlFault> {
+    fn start_tag(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlError> {
         let start = self.at;
-        if self.tag_end.is_waiting() && !self.tag_end.reached(input, start)? {
+        if self.tag_end.is_waiting() && !self.start_tag_ends(input, limits)? {
             return Ok(Step::Last(Progress::Partial));
         }
         let tag = match start_tag(input, start, &mut self.attributes, limits, &mut self.head.odd) {
             Ok(Some(tag)) => tag,
             // A fault counts once the tag is there: what is said first must not depend on the cut.
             result => {
-                if !self.tag_end.reached(input, start)? {
+                if !self.start_tag_ends(input, limits)? {
                     return Ok(Step::Last(Progress::Partial));
                 }
-                return Err(result.err().unwrap_or(XmlFault::NotWellFormed("a tag that does not end")));
+                let endless = XmlFault::NotWellFormed("a tag that does not end").at(start);
+                return Err(result.err().unwrap_or(endless));
             }
         };
         self.tag_end = TagEnd::default();
         self.open.push(tag.name);
         let depth = self.open.len();
         if depth > limits.depth.min(usize::from(u16::MAX)) {
-            return Err(XmlFault::TooDeep { limit: limits.depth });
+            return Err(XmlFault::TooDeep { limit: limits.depth }.at(start));
         }
         if tag.declares {
             self.declare(input, depth as u16, limits, header)?;
@@ -285,6 +294,15 @@ impl Scan {
         if tag.empty { self.close_element(tag.end) } else { Ok(Step::Token) }
     }
 
+    /// Is the start tag there up to its end? A `<` in it is a fault, unless one comes before.
+    fn start_tag_ends(&mut self, input: &[u8], limits: &Limits) -> Result<bool, XmlError> {
+        self.tag_end.reached(input, self.at).map_err(|error| {
+            let before = &input[..error.at];
+            let first = start_tag(before, self.at, &mut self.attributes, limits, &mut self.head.odd);
+            first.err().unwrap_or(error)
+        })
+    }
+
     /// Takes in the namespace declarations of the tag whose attributes are noted.
     fn declare(
         &mut self,
@@ -292,7 +310,7 @@ impl Scan {
         depth: u16,
         limits: &Limits,
         header: &[Prefix],
-    ) -> Result<(), XmlFault> {
+    ) -> Result<(), XmlError> {
         for attribute in &self.attributes {
             let default = attribute.name.whole(input) == b"xmlns";
             if !default && attribute.name.prefix(input) != b"xmlns" {
@@ -307,12 +325,18 @@ impl Scan {
                 rewrite::value_into(written, &mut self.unescaped);
                 self.unescaped.as_bytes()
             };
-            check_namespace(prefix_name, uri)?;
+            check_namespace(prefix_name, uri).map_err(|fault| match fault {
+                XmlFault::UnportableNamespace => {
+                    fault.at(attribute.value.start as usize + unportable_at(written))
+                }
+                fault => fault.at(attribute.name.start()),
+            })?;
             if default {
                 continue;
             }
             if self.declared.len() == limits.namespaces {
-                return Err(XmlFault::ManyNamespaces { limit: limits.namespaces });
+                let fault = XmlFault::ManyNamespaces { limit: limits.namespaces };
+                return Err(fault.at(attribute.name.start()));
             }
             let key = header_key(header, uri).unwrap_or_else(|| namespace_key(uri));
             self.declared.push(Declared { prefix, uri: attribute.value, key, depth });
@@ -325,27 +349,31 @@ impl Scan {
     }
 
     /// Checks that the tag's prefixes are declared, and no attribute is given twice under two prefixes.
-    fn check_prefixes(&mut self, input: &[u8], name: Name, header: &[Prefix]) -> Result<(), XmlFault> {
+    fn check_prefixes(&mut self, input: &[u8], name: Name, header: &[Prefix]) -> Result<(), XmlError> {
+        let undeclared = |name: Name| move |fault: XmlFault| fault.at(name.start());
         if name.has_prefix() {
             let prefix = name.prefix(input);
             if prefix == b"xmlns" {
-                return Err(XmlFault::NotWellFormed("an element with the prefix xmlns"));
+                return Err(XmlFault::NotWellFormed("an element with the prefix xmlns").at(name.start()));
             }
-            self.head.inherited |= resolve(&self.declared, input, header, prefix)?.inherited;
+            let found = resolve(&self.declared, input, header, prefix).map_err(undeclared(name))?;
+            self.head.inherited |= found.inherited;
         }
         for index in 0..self.attributes.len() {
             let name = self.attributes[index].name;
             if !name.has_prefix() || name.prefix(input) == b"xmlns" {
                 continue;
             }
-            let found = resolve(&self.declared, input, header, name.prefix(input))?;
+            let found =
+                resolve(&self.declared, input, header, name.prefix(input)).map_err(undeclared(name))?;
             self.head.inherited |= found.inherited;
             self.attributes[index].namespace = Some(found.key);
             let same = |other: &Attribute| {
                 other.namespace == Some(found.key) && other.name.local(input) == name.local(input)
             };
             if self.attributes[..index].iter().any(same) {
-                return Err(XmlFault::NotWellFormed("an attribute given twice under two prefixes"));
+                let fault = XmlFault::NotWellFormed("an attribute given twice under two prefixes");
+                return Err(fault.at(name.start()));
             }
         }
         Ok(())

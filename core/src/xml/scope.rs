@@ -4,8 +4,9 @@ use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::names::is_portable_namespace;
+use super::names::{is_portable_namespace, is_portable_namespace_byte};
 use super::tag::Span;
+use super::text::reference;
 use super::{XmlFault, rewrite};
 use crate::namespaces as ns;
 
@@ -141,6 +142,25 @@ pub(super) fn check_namespace(prefix: &[u8], uri: &[u8]) -> Result<(), XmlFault>
         return Err(XmlFault::NotWellFormed("a prefix bound to no namespace"));
     }
     if is_portable_namespace(uri) { Ok(()) } else { Err(XmlFault::UnportableNamespace) }
+}
+
+/// Where the first character is, in a namespace name as written, for which [`check_namespace`] refuses it.
+#[cold]
+pub(super) fn unportable_at(written: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&byte) = written.get(at) {
+        let (fits, next) = match reference(written, at) {
+            Ok(Some(found)) if byte == b'&' => {
+                (u8::try_from(found.stands_for).is_ok_and(is_portable_namespace_byte), found.end)
+            }
+            _ => (is_portable_namespace_byte(byte), at + 1),
+        };
+        if !fits {
+            break;
+        }
+        at = next;
+    }
+    at
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::XmlFault;
 use super::names::{self, CLASS, NAME, NAME_START, is_space};
 use super::text::{self, Oddities};
+use super::{XmlError, XmlFault};
 use crate::bytes;
 use crate::limits::Limits;
 
@@ -41,6 +41,10 @@ pub(crate) struct Name {
 }
 
 impl Name {
+    pub(crate) fn start(self) -> usize {
+        self.start as usize
+    }
+
     pub(crate) fn end(self) -> usize {
         self.start as usize + usize::from(self.len)
     }
@@ -119,11 +123,11 @@ impl TagEnd {
 
     /// Gives true once the tag at `start` is there up to its `>`. A `<` on the way can't be right, so a tag
     /// that is broken does not wait for an end that never comes.
-    pub(super) fn reached(&mut self, bytes: &[u8], start: usize) -> Result<bool, XmlFault> {
+    pub(super) fn reached(&mut self, bytes: &[u8], start: usize) -> Result<bool, XmlError> {
         let mut at = self.at.max(start + 1);
         while let Some(&byte) = bytes.get(at) {
             match (byte, self.quote) {
-                (b'<', _) => return Err(XmlFault::NotWellFormed("a '<' inside a tag")),
+                (b'<', _) => return Err(XmlFault::NotWellFormed("a '<' inside a tag").at(at)),
                 (b'>', None) => {
                     *self = Self::default();
                     return Ok(true);
@@ -146,7 +150,7 @@ pub(super) fn start_tag(
     attributes: &mut Vec<Attribute>,
     limits: &Limits,
     odd: &mut Oddities,
-) -> Result<Option<StartTag>, XmlFault> {
+) -> Result<Option<StartTag>, XmlError> {
     attributes.clear();
     let Some(name) = name(bytes, at + 1, limits)? else { return Ok(None) };
     let mut tag = StartTag { name, end: name.end(), empty: false, declares: false, prefixed: false };
@@ -164,20 +168,20 @@ pub(super) fn start_tag(
                 return match bytes.get(at + 1) {
                     None => Ok(None),
                     Some(b'>') => Ok(Some(tag)),
-                    Some(_) => Err(XmlFault::NotWellFormed("a '/' inside a tag")),
+                    Some(_) => Err(XmlFault::NotWellFormed("a '/' inside a tag").at(at)),
                 };
             }
             Some(_) if at == before => {
-                return Err(XmlFault::NotWellFormed("no white space before an attribute"));
+                return Err(XmlFault::NotWellFormed("no white space before an attribute").at(at));
             }
             Some(_) => {}
         }
         let Some(attribute) = attribute(bytes, before, at, limits, odd)? else { return Ok(None) };
         if attributes.len() == limits.attributes {
-            return Err(XmlFault::ManyAttributes { limit: limits.attributes });
+            return Err(XmlFault::ManyAttributes { limit: limits.attributes }.at(attribute.name.start()));
         }
         if attributes.iter().any(|other| other.name.is_same(attribute.name, bytes)) {
-            return Err(XmlFault::NotWellFormed("an attribute given twice"));
+            return Err(XmlFault::NotWellFormed("an attribute given twice").at(attribute.name.start()));
         }
         let prefix = attribute.name.prefix(bytes);
         tag.declares |= prefix == b"xmlns" || attribute.name.whole(bytes) == b"xmlns";
@@ -217,19 +221,19 @@ fn attribute(
     at: usize,
     limits: &Limits,
     odd: &mut Oddities,
-) -> Result<Option<Attribute>, XmlFault> {
+) -> Result<Option<Attribute>, XmlError> {
     let Some(name) = name(bytes, at, limits)? else { return Ok(None) };
     let at = skip_space(bytes, name.end(), odd);
     match bytes.get(at) {
         None => return Ok(None),
         Some(b'=') => {}
-        Some(_) => return Err(XmlFault::NotWellFormed("an attribute without a value")),
+        Some(_) => return Err(XmlFault::NotWellFormed("an attribute without a value").at(at)),
     }
     let at = skip_space(bytes, at + 1, odd);
     let quote = match bytes.get(at) {
         None => return Ok(None),
         Some(&quote @ (b'\'' | b'"')) => quote,
-        Some(_) => return Err(XmlFault::NotWellFormed("an attribute value without quotes")),
+        Some(_) => return Err(XmlFault::NotWellFormed("an attribute value without quotes").at(at)),
     };
     let start = at + 1;
     let Some((end, plain)) = value(bytes, start, quote, odd)? else { return Ok(None) };
@@ -244,14 +248,14 @@ fn value(
     mut at: usize,
     quote: u8,
     odd: &mut Oddities,
-) -> Result<Option<(usize, bool)>, XmlFault> {
+) -> Result<Option<(usize, bool)>, XmlError> {
     let mut plain = true;
     loop {
         at = bytes::find(bytes, at, |word| specials(word, quote), |byte| is_special(byte, quote));
         let Some(&byte) = bytes.get(at) else { return Ok(None) };
         let next = match byte {
             _ if byte == quote => return Ok(Some((at, plain))),
-            b'<' => return Err(XmlFault::NotWellFormed("a '<' in an attribute value")),
+            b'<' => return Err(XmlFault::NotWellFormed("a '<' in an attribute value").at(at)),
             b'&' => {
                 plain = false;
                 text::check_reference(bytes, at, odd)?
@@ -262,7 +266,7 @@ fn value(
             }
             _ => {
                 plain &= byte != b'\r';
-                let run = text::check_other(bytes, at, odd).map_err(|(fault, _)| fault)?;
+                let run = text::check_other(bytes, at, odd)?;
                 run.complete.then_some(run.end)
             }
         };
@@ -286,7 +290,7 @@ fn specials(word: u64, quote: u8) -> u64 {
 
 /// Checks the name that begins at `start`; `None` where `bytes` ends in it.
 #[inline(always)]
-fn name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Name>, XmlFault> {
+fn name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Name>, XmlError> {
     let Some(mut end) = name_part(bytes, start)? else { return Ok(None) };
     let mut prefix = 0;
     if bytes[end] == b':' {
@@ -294,19 +298,19 @@ fn name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Name>, Xml
         let Some(local) = name_part(bytes, end + 1)? else { return Ok(None) };
         end = local;
         if bytes[end] == b':' {
-            return Err(XmlFault::NotWellFormed("a name with two colons"));
+            return Err(XmlFault::NotWellFormed("a name with two colons").at(end));
         }
     }
     let len = end - start;
     if len > limits.name.min(usize::from(u16::MAX)) {
-        return Err(XmlFault::LongName { limit: limits.name });
+        return Err(XmlFault::LongName { limit: limits.name }.at(start));
     }
     Ok(Some(Name { start: start as u32, len: len as u16, prefix: prefix as u16 }))
 }
 
 /// Checks a name without a colon; gives the offset of the byte behind it, `None` where `bytes` ends first.
 #[inline(always)]
-fn name_part(bytes: &[u8], start: usize) -> Result<Option<usize>, XmlFault> {
+fn name_part(bytes: &[u8], start: usize) -> Result<Option<usize>, XmlError> {
     let mut at = start;
     loop {
         let Some(&byte) = bytes.get(at) else { return Ok(None) };
@@ -315,17 +319,29 @@ fn name_part(bytes: &[u8], start: usize) -> Result<Option<usize>, XmlFault> {
         } else if byte < 0x80 {
             break;
         } else {
-            let Some((c, length)) = names::decode(&bytes[at..])? else { return Ok(None) };
-            names::check_name_char(c, at == start)?;
+            let decoded = names::decode(&bytes[at..]).map_err(|fault| name_error(bytes, start, at, fault))?;
+            let Some((c, length)) = decoded else { return Ok(None) };
+            names::check_name_char(c, at == start).map_err(|fault| name_error(bytes, start, at, fault))?;
             at += length;
         }
     }
-    // What is not ASCII was looked at.
-    let first = bytes[start];
-    if first < 0x80 && CLASS[first as usize] & NAME_START == 0 {
-        return Err(XmlFault::NotWellFormed("a name that is none"));
+    if !begins_name(bytes[start]) {
+        return Err(NO_NAME.at(start));
     }
     Ok(Some(at))
+}
+
+const NO_NAME: XmlFault = XmlFault::NotWellFormed("a name that is none");
+
+/// May a name begin with this byte? What is not ASCII is looked at elsewhere.
+fn begins_name(first: u8) -> bool {
+    first >= 0x80 || CLASS[first as usize] & NAME_START != 0
+}
+
+/// The first fault of a name that begins at `start` and has one at `at`.
+#[cold]
+fn name_error(bytes: &[u8], start: usize, at: usize, fault: XmlFault) -> XmlError {
+    if begins_name(bytes[start]) { fault.at(at) } else { NO_NAME.at(start) }
 }
 
 fn skip_space(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> usize {

@@ -1,7 +1,7 @@
 //! Character data: text, CDATA sections, references.
 
-use super::XmlFault;
 use super::names::{self, is_char};
+use super::{XmlError, XmlFault};
 use crate::bytes;
 
 /// What a piece of character data holds that is handed on only after `rewrite` has written it anew.
@@ -42,17 +42,17 @@ pub(super) struct Run {
 }
 
 /// Checks text from `at` to the next `<`.
-pub(super) fn check_text(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Result<Run, (XmlFault, usize)> {
+pub(super) fn check_text(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Result<Run, XmlError> {
     loop {
         at = skip_plain(bytes, at);
         let Some(&byte) = bytes.get(at) else { return Ok(Run { end: at, complete: false }) };
         match byte {
             b'<' => return Ok(Run { end: at, complete: true }),
             b'>' if bytes[..at].ends_with(b"]]") => {
-                return Err((XmlFault::NotWellFormed("']]>' in text"), at));
+                return Err(XmlFault::NotWellFormed("']]>' in text").at(at));
             }
             b'>' => at += 1,
-            b'&' => match check_reference(bytes, at, odd).map_err(|fault| (fault, at))? {
+            b'&' => match check_reference(bytes, at, odd)? {
                 Some(end) => at = end,
                 None => return Ok(Run { end: at, complete: false }),
             },
@@ -73,7 +73,7 @@ pub(super) fn check_cdata(
     start: usize,
     mut at: usize,
     odd: &mut Oddities,
-) -> Result<Run, (XmlFault, usize)> {
+) -> Result<Run, XmlError> {
     loop {
         at = skip_plain(bytes, at);
         let Some(&byte) = bytes.get(at) else { return Ok(Run { end: at, complete: false }) };
@@ -137,10 +137,10 @@ fn specials(word: u64) -> u64 {
 }
 
 /// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.
-pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result<Run, (XmlFault, usize)> {
+pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result<Run, XmlError> {
     if bytes[at] < 0x80 {
         if bytes[at] != b'\r' {
-            return Err((XmlFault::NotWellFormed("a control character"), at));
+            return Err(XmlFault::NotWellFormed("a control character").at(at));
         }
         *odd |= Oddities::CARRIAGE_RETURN;
         return Ok(Run { end: at + 1, complete: true });
@@ -157,10 +157,10 @@ pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result
     };
     // What comes first is said first, however the bytes were cut.
     if let Some(offset) = noncharacter(&stretch[..valid]) {
-        return Err((XmlFault::NotWellFormed("U+FFFE or U+FFFF"), at + offset));
+        return Err(XmlFault::NotWellFormed("U+FFFE or U+FFFF").at(at + offset));
     }
     match rest_is {
-        Rest::Broken => Err((XmlFault::NotUtf8, at + valid)),
+        Rest::Broken => Err(XmlFault::NotUtf8.at(at + valid)),
         Rest::Fine => Ok(Run { end: at + valid, complete: true }),
         Rest::Cut => Ok(Run { end: at + valid, complete: false }),
     }
@@ -198,7 +198,7 @@ pub(super) fn check_reference(
     bytes: &[u8],
     at: usize,
     odd: &mut Oddities,
-) -> Result<Option<usize>, XmlFault> {
+) -> Result<Option<usize>, XmlError> {
     match reference(bytes, at)? {
         None => Ok(None),
         Some(found) => {
@@ -220,12 +220,12 @@ pub(crate) struct Reference {
 }
 
 /// Reads the reference whose `&` is at `at`; `None` where `bytes` ends inside it.
-pub(crate) fn reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFault> {
+pub(crate) fn reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlError> {
     const MALFORMED: XmlFault = XmlFault::NotWellFormed("a '&' that begins no reference");
     let name = at + 1;
     let Some(&first) = bytes.get(name) else { return Ok(None) };
     if first == b'#' {
-        return numeric_reference(bytes, name + 1);
+        return numeric_reference(bytes, at);
     }
     let mut end = name;
     loop {
@@ -233,9 +233,9 @@ pub(crate) fn reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, Xm
         let class = names::CLASS[byte as usize];
         match byte {
             b';' if end > name => break,
-            _ if end - name >= LONGEST_REFERENCE => return Err(TOO_LONG),
+            _ if end - name >= LONGEST_REFERENCE => return Err(TOO_LONG.at(at)),
             _ if class & names::NAME_START != 0 || (end > name && class & names::NAME != 0) => end += 1,
-            _ => return Err(MALFORMED),
+            _ => return Err(MALFORMED.at(end)),
         }
     }
     let stands_for = match &bytes[name..end] {
@@ -244,14 +244,15 @@ pub(crate) fn reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, Xm
         b"gt" => '>',
         b"quot" => '"',
         b"apos" => '\'',
-        _ => return Err(XmlFault::Restricted("an entity other than amp, lt, gt, quot and apos")),
+        _ => return Err(XmlFault::Restricted("an entity other than amp, lt, gt, quot and apos").at(at)),
     };
     Ok(Some(Reference { stands_for, end: end + 1, digits: 0 }))
 }
 
-fn numeric_reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFault> {
-    let Some(&first) = bytes.get(at) else { return Ok(None) };
-    let (start, radix) = if first == b'x' { (at + 1, 16) } else { (at, 10) };
+fn numeric_reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlError> {
+    let digits = at + 2;
+    let Some(&first) = bytes.get(digits) else { return Ok(None) };
+    let (start, radix) = if first == b'x' { (digits + 1, 16) } else { (digits, 10) };
     let mut value: u32 = 0;
     let mut end = start;
     loop {
@@ -260,10 +261,10 @@ fn numeric_reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFa
             break;
         }
         let Some(digit) = (byte as char).to_digit(radix) else {
-            return Err(XmlFault::NotWellFormed("a character reference that is no number"));
+            return Err(XmlFault::NotWellFormed("a character reference that is no number").at(end));
         };
         if end - start >= LONGEST_REFERENCE {
-            return Err(TOO_LONG);
+            return Err(TOO_LONG.at(at));
         }
         // Stays above every character once it is: no wrap-around brings it back.
         value = value.saturating_mul(radix).saturating_add(digit);
@@ -271,7 +272,7 @@ fn numeric_reference(bytes: &[u8], at: usize) -> Result<Option<Reference>, XmlFa
     }
     match char::from_u32(value).filter(|&c| is_char(c)) {
         Some(stands_for) => Ok(Some(Reference { stands_for, end: end + 1, digits: end - start })),
-        None => Err(XmlFault::NotWellFormed("a reference to no XML character")),
+        None => Err(XmlFault::NotWellFormed("a reference to no XML character").at(at)),
     }
 }
 
