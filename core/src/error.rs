@@ -345,6 +345,7 @@ fn xml_condition(fault: XmlFault) -> StreamCondition {
         XmlFault::NotUtf8 => StreamCondition::UnsupportedEncoding,
         XmlFault::UnportableName
         | XmlFault::UnportableNamespace
+        | XmlFault::AmbiguousAttribute
         | XmlFault::LongName { .. }
         | XmlFault::LongReference { .. }
         | XmlFault::TooDeep { .. }

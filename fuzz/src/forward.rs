@@ -104,6 +104,7 @@ fn forwarded(script: &Script<'_>, choices: &[u8]) {
     };
     written.extend(own_default.map(|uri| Written::new("xmlns", uri)));
     written.extend(declarations(&script.declared, &mut scope));
+    scope.rescope();
     let (mut attributes, mut expected) = named(&script.attributes, &scope);
     // Those that have a meaning come from elsewhere.
     attributes.retain(|attribute| !matches!(&*attribute.name, "to" | "from"));

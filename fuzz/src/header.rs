@@ -127,6 +127,7 @@ fn is_rule_of_ours(fault: XmlFault) -> bool {
         | XmlFault::Restricted(_)
         | XmlFault::UnportableName
         | XmlFault::UnportableNamespace
+        | XmlFault::AmbiguousAttribute
         | XmlFault::LongName { .. }
         | XmlFault::LongReference { .. }
         | XmlFault::ManyAttributes { .. } => true,

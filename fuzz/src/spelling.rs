@@ -118,6 +118,13 @@ impl Scope {
         self.prefixes.push((prefix.into(), uri.into()));
     }
 
+    /// What a first-level element declares for the namespaces of clients and servers is the component's for its receiver.
+    pub(crate) fn rescope(&mut self) {
+        for (_, uri) in &mut self.prefixes {
+            *uri = rescoped(uri).to_owned();
+        }
+    }
+
     fn uri(&self, prefix: &str) -> Option<&str> {
         let found = self.prefixes.iter().rev().find(|(declared, _)| declared == prefix);
         found.map(|(_, uri)| &**uri)
@@ -312,6 +319,10 @@ pub(crate) fn declarations(declared: &[(u8, u8)], scope: &mut Scope) -> Vec<Writ
     written
 }
 
+fn rescoped(uri: &str) -> &str {
+    if matches!(uri, "jabber:client" | "jabber:server") { COMPONENT } else { uri }
+}
+
 type Expected = Vec<((String, String), String)>;
 
 /// Attributes with a prefix that is declared or none, no name twice: as they are written, and as they are read.
@@ -332,7 +343,10 @@ pub(crate) fn named(attributes: &[Attribute], scope: &Scope) -> (Vec<Written>, E
             },
         };
         let expanded = (uri, local.to_owned());
-        if expected.iter().all(|(other, _)| *other != expanded) {
+        // Two of the stream's own namespaces are one here.
+        let is_same =
+            |(uri, local): &(String, String)| (rescoped(uri), local) == (rescoped(&expanded.0), &expanded.1);
+        if !expected.iter().any(|(other, _)| is_same(other)) {
             let value = attribute.value.chars();
             expected.push((expanded, value.iter().collect()));
             written.push(Written { name, value });

@@ -24,6 +24,7 @@ pub fn may_refuse(parser: Parser, error: &StreamError, input: &[u8]) -> bool {
     match fault {
         XmlFault::UnportableName
         | XmlFault::UnportableNamespace
+        | XmlFault::AmbiguousAttribute
         | XmlFault::LongName { .. }
         | XmlFault::LongReference { .. }
         | XmlFault::TooDeep { .. }

@@ -145,7 +145,7 @@ impl Tree {
     }
 
     /// The same stanza as it is to be delivered: with these addresses, at the top in the component's namespace,
-    /// and with it whatever inherits its namespace from there.
+    /// and with it whatever has its namespace from there.
     #[must_use]
     pub fn delivered(mut self, kind: StanzaKind, from: &str, to: &str) -> Self {
         const CONTENT: [&str; 3] = ["jabber:component:accept", "jabber:client", "jabber:server"];
@@ -160,11 +160,14 @@ impl Tree {
                 for (name, value) in [("from", from), ("to", to)] {
                     element.attributes.push(((String::new(), name.into()), value.into()));
                 }
-                element.attributes.sort();
             }
-            if CONTENT.contains(&&*element.name.0) {
-                element.name.0 = CONTENT[0].into();
+            let names = element.attributes.iter_mut().map(|(name, _)| name);
+            for (namespace, _) in names.chain([&mut element.name]) {
+                if CONTENT.contains(&&**namespace) {
+                    *namespace = CONTENT[0].into();
+                }
             }
+            element.attributes.sort();
         }
         self
     }

@@ -21,7 +21,7 @@ fn online(addr: SocketAddr, header: &str) -> Wire {
 /// What comes up to the element of this name that is last, and its end.
 fn stanza(wire: &mut Wire, name: &str) -> String {
     let end = format!("</{name}>");
-    assert!(wire.wait_for(WAIT, &end), "no {end}: {}", wire.text());
+    assert!(wire.wait(WAIT, |got| got.ends_with(end.as_bytes())), "no {end}: {}", wire.text());
     String::from_utf8(wire.take()).unwrap()
 }
 
@@ -133,6 +133,32 @@ fn fault_09_the_position_is_the_byte_at_fault_in_any_cut() {
         for split in [None, Some(1), Some(7), Some(before.len()), Some(before.len() + 1)] {
             let words = stream_error(server.addr(0), element.as_bytes(), split);
             assert!(words.ends_with(&position), "{element} in pieces of {split:?}: {words}, not {position}");
+        }
+    }
+}
+
+#[test]
+fn fault_10_declarations_of_a_stanza_are_rescoped_whatever_their_prefix() {
+    let server = Config::new(&["host.example"]).listener("").start();
+    let mut sender = online(server.addr(0), &header("bot.example"));
+    let mut receiver = online(server.addr(0), &header("peer.example"));
+    let stream = header("peer.example");
+    for uri in ["jabber:client", "jabber:server", "jabber:component:accept"] {
+        for (name, end) in [("c:message", "c:message"), ("message", "message")] {
+            let forwarded = "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'/><d:message xmlns:d='jabber:client'/></forwarded>";
+            let sent = format!(
+                "<{name} to='peer.example' xmlns:c='{uri}'><c:body>text</c:body>{forwarded}<end/></{end}>"
+            );
+            sender.send(sent.as_bytes(), None);
+            let got = format!("{stream}{}</stream:stream>", stanza(&mut receiver, "message"));
+            let document = roxmltree::Document::parse(&got).unwrap_or_else(|why| panic!("{why}: {got}"));
+            let message = document.root_element().first_element_child().unwrap();
+            let accept = |name| ("jabber:component:accept", name);
+            assert!(message.has_tag_name(accept("message")), "{got}");
+            assert!(message.first_element_child().unwrap().has_tag_name(accept("body")), "{got}");
+            let inside = message.children().find(|child| child.has_tag_name("forwarded")).unwrap();
+            let clients = inside.children().filter(|child| child.has_tag_name(("jabber:client", "message")));
+            assert_eq!(clients.count(), 2, "{got}");
         }
     }
 }

@@ -32,6 +32,11 @@ fn each_cause_has_its_condition_and_its_words() {
             "policy-violation: a namespace name has a character that no URI has, before the handshake was done",
         ),
         (
+            StreamErrorCause::Xml(XmlError { fault: XmlFault::AmbiguousAttribute, at: 9 }),
+            "policy-violation: an attribute stands twice, in two of jabber:component:accept, jabber:client and \
+             jabber:server, which are one here (at byte 9 of the element)",
+        ),
+        (
             StreamErrorCause::EarlyXml(XmlFault::LongName { limit: 1 }),
             "policy-violation: a name is longer than 1 bytes, before the handshake was done",
         ),

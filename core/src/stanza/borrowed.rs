@@ -5,12 +5,15 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::jid::{Jid, JidError, Room};
+use crate::namespaces as ns;
 use crate::xml::child::Child;
 use crate::xml::escape::{push_attribute, push_value};
+use crate::xml::rescope::{foreign_declarations, is_foreign};
 use crate::xml::rewrite;
 use crate::xml::scan::{Head, TopLevel, Value};
-use crate::xml::scope::HeaderPrefixes;
+use crate::xml::scope::{HeaderPrefixes, Namespace};
 use crate::xml::tag::Span;
+use crate::xml::text::Oddities;
 
 /// The three kinds of stanza (RFC 6120, 8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,8 +58,8 @@ impl fmt::Display for StanzaKind {
 /// gave it may be used while it is held. Only streams make stanzas.
 ///
 /// What [`append_to`](Self::append_to) writes is refused by no strict parser in the receiver's stream, a limit of its own apart:
-/// it inherits the default namespace and has none of its own, declares each prefix that it uses, and holds
-/// no CDATA section, no bare CR and no unusually long character reference.
+/// it inherits the default namespace and has none of its own, declares each prefix that it uses, none at the top for
+/// `jabber:client` or `jabber:server`, which are the stream's own namespace there, and holds no CDATA section, no bare CR and no unusually long character reference.
 #[derive(Clone)]
 pub struct Stanza<'b> {
     pub(super) bytes: &'b [u8],
@@ -270,7 +273,7 @@ impl<'b> Stanza<'b> {
         edits.sort_unstable_by_key(|edit| edit.as_ref().map_or(u32::MAX, |(span, _)| span.start));
         let mut at = head.name.end();
         for (span, address) in edits.iter().flatten() {
-            self.push_piece(out, &self.bytes[at..span.start as usize], true);
+            self.push_start_tag(out, at, span.start as usize);
             at = span.end as usize;
             if let Some(address) = address {
                 // With its closing quote, so that the next piece begins between attributes.
@@ -280,7 +283,21 @@ impl<'b> Stanza<'b> {
                 at += 1;
             }
         }
-        self.push_piece(out, &self.bytes[at..head.end as usize], true);
+        self.push_start_tag(out, at, head.end as usize);
+    }
+
+    /// Appends this part of the start tag, its declarations made those of the receiver's stream.
+    fn push_start_tag(&self, out: &mut Vec<u8>, mut from: usize, to: usize) {
+        if self.head.odd.has(Oddities::FOREIGN_PREFIX) {
+            for uri in foreign_declarations(self.bytes, from, to) {
+                self.push_piece(out, &self.bytes[from..uri.start as usize], true);
+                out.extend_from_slice(ns::COMPONENT.as_bytes());
+                // With its closing quote, as above.
+                from = uri.end as usize + 1;
+                out.push(self.bytes[from - 1]);
+            }
+        }
+        self.push_piece(out, &self.bytes[from..to], true);
     }
 
     fn push_piece(&self, out: &mut Vec<u8>, piece: &[u8], in_tag: bool) {
@@ -291,14 +308,17 @@ impl<'b> Stanza<'b> {
         }
     }
 
-    /// Declares the prefixes that only the sender's stream header declared.
+    /// Declares the prefixes that only the sender's stream header declared. Where the stanza itself has one of them,
+    /// what they call the stream's namespace becomes the receiver's.
     fn declare_inherited(&self, out: &mut Vec<u8>) {
+        let is_named_so = matches!(self.head.namespace, Some(Namespace::Header(_)));
         for (index, (prefix, uri)) in self.prefixes.as_slice().iter().enumerate() {
             if self.head.inherited & (1 << index) != 0 {
                 out.extend_from_slice(b" xmlns:");
                 out.extend_from_slice(prefix.as_bytes());
                 out.extend_from_slice(b"='");
-                push_value(out, uri, b'\'');
+                let foreign = is_named_so && is_foreign(uri.as_bytes());
+                push_value(out, if foreign { ns::COMPONENT } else { uri }, b'\'');
                 out.push(b'\'');
             }
         }

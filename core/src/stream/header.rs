@@ -78,7 +78,7 @@ fn find_end(
         // Behind its start tag nothing of another root counts, so that the cut does not.
         (1.., Ok(Progress::StreamElement(StreamElement::Stream))) => Ok(Some(*at + scan.head().end as usize)),
         (1.., _) => Err(StreamErrorCause::NoStream.into()),
-        (0, Err(error)) if error.fault == XmlFault::UnportableNamespace && !is_component(tag, limits) => {
+        (0, Err(error)) if error.fault == XmlFault::UnportableNamespace && !is_component(tag) => {
             Err(StreamErrorCause::WrongNamespace.into())
         }
         (0, Err(error)) => Err(early(error.fault)),
@@ -87,8 +87,8 @@ fn find_end(
 }
 
 /// Is the tag's default namespace, if it declares one, ours?
-fn is_component(tag: &[u8], limits: &Limits) -> bool {
-    checked_start_tag(tag, 0, limits).is_none_or(|(_, mut attributes)| {
+fn is_component(tag: &[u8]) -> bool {
+    checked_start_tag(tag, 0).is_none_or(|(_, mut attributes)| {
         attributes.all(|attribute| {
             attribute.name.whole(tag) != b"xmlns"
                 || same_value(attribute.value.of(tag), ns::COMPONENT.as_bytes())

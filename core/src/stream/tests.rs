@@ -1,5 +1,6 @@
 //! Both sides against each other and against bytes.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -79,6 +80,51 @@ fn a_plain_stanza_is_handed_on_byte_for_byte() {
 }
 
 #[test]
+fn fault_10_the_declarations_of_a_stanza_become_those_of_the_receivers_stream() {
+    let accept = "jabber:component:accept";
+    for (input, delivered) in [
+        // Whatever their prefix and spelling, and wherever they stand.
+        (
+            "<message xmlns:a='jabber:client' from='comp.example' xmlns:b = \"jabber:&#115;erver\" to='P.example' xmlns:c='urn:c'><a:body/></message>".into(),
+            format!("<message xmlns:a='{accept}' from='comp.example' xmlns:b = \"{accept}\" to='p.example' xmlns:c='urn:c'><a:body/></message>"),
+        ),
+        (
+            "<c:message xmlns='jabber:server' xmlns:c='jabber:client' from='comp.example' to='p.example'/>".into(),
+            format!("<message xmlns:c='{accept}' from='comp.example' to='p.example'/>"),
+        ),
+        (
+            "<c:message xmlns:c='jabber:client'\r to='p.example' a='>\r'><c:a b='x&#0000000065;'><![CDATA[>]]></c:a></c:message>".into(),
+            format!("<message from='comp.example' xmlns:c='{accept}'  to='p.example' a='> '><c:a b='x&#x41;'>&gt;</c:a></message>"),
+        ),
+        // Those further inside stay.
+        (
+            "<message from='comp.example' to='p.example'><f xmlns='urn:f'><c:message xmlns:c='jabber:client'/></f></message>".into(),
+            "<message from='comp.example' to='p.example'><f xmlns='urn:f'><c:message xmlns:c='jabber:client'/></f></message>".into(),
+        ),
+        (
+            "<c:message xmlns:c='jabber:client' from='comp.example' to='p.example'><f xmlns='urn:f'><message xmlns='jabber:client'/></f></c:message>".into(),
+            format!("<message xmlns:c='{accept}' from='comp.example' to='p.example'><f xmlns='urn:f'><message xmlns='jabber:client'/></f></message>"),
+        ),
+    ] {
+        let input: String = input;
+        assert_eq!(all_cuts(HEADER, input.as_bytes()).0, delivered, "{input}");
+    }
+    // A prefix of the header, where the stanza has it, and where only something inside has.
+    let header = b"<stream:stream xmlns:c='jabber:client' xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='comp.example'>";
+    for (name, uri) in [("c:message", accept), ("message", "jabber:client")] {
+        let input = format!("<{name} from='comp.example' to='p.example'><c:body/></{name}>");
+        let delivered =
+            format!("<message xmlns:c='{uri}' from='comp.example' to='p.example'><c:body/></message>");
+        assert_eq!(all_cuts(header, input.as_bytes()).0, delivered);
+    }
+    // Under one name, these two attributes would be one.
+    let twice =
+        "<message xmlns:a='jabber:client' xmlns:b='jabber:component:accept' a:x='' b:x='' to='p.example'/>";
+    let (delivered, out) = all_cuts(HEADER, twice.as_bytes());
+    assert!(delivered.is_empty() && out.contains("<policy-violation"), "{out}");
+}
+
+#[test]
 fn what_may_not_be_handed_on_is_written_anew() {
     for (input, delivered) in [
         (
@@ -88,6 +134,10 @@ fn what_may_not_be_handed_on_is_written_anew() {
         ("<message to='peer.example'/>", "<message from='comp.example' to='peer.example'/>"),
         (
             "<c:message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></c:message >",
+            "<message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></message>",
+        ),
+        (
+            "<c:message xmlns:c='jabber:client' from='comp.example' to='p.example'><c:body>x</c:body></c:message>",
             "<message xmlns:c='jabber:component:accept' from='comp.example' to='p.example'><c:body>x</c:body></message>",
         ),
         ("<message to='a&amp;b.example'/>", ""),

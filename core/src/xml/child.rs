@@ -4,7 +4,6 @@ use super::rewrite;
 use super::scan::Head;
 use super::scope::{Prefix, header_uri};
 use super::tag::checked_start_tag;
-use crate::limits::Limits;
 
 /// The first child element of a stanza that the scan took.
 #[derive(Debug)]
@@ -18,9 +17,7 @@ pub(crate) struct Child<'a> {
 impl<'a> Child<'a> {
     /// Looks for it behind the stanza's start tag. `header`: the prefixes that only the sender's header declared.
     pub(crate) fn first(bytes: &'a [u8], head: &Head, header: &'a [Prefix]) -> Option<Self> {
-        // Whatever limits the stanza was taken under do not matter any more.
-        let limits = Limits { name: usize::MAX, ..Limits::default() };
-        let (name, attributes) = checked_start_tag(bytes, first_child(bytes, head)?, &limits)?;
+        let (name, attributes) = checked_start_tag(bytes, first_child(bytes, head)?)?;
         let prefix = name.prefix(bytes);
         let declares = |written: &[u8]| match prefix {
             b"" => written == b"xmlns",
@@ -35,7 +32,7 @@ impl<'a> Child<'a> {
             }
         }
         if namespace.is_none() && !prefix.is_empty() {
-            let (_, mut attributes) = checked_start_tag(bytes, 0, &limits)?;
+            let (_, mut attributes) = checked_start_tag(bytes, 0)?;
             let outer = attributes.find(|attribute| declares(attribute.name.whole(bytes)));
             let uri = || header_uri(header, core::str::from_utf8(prefix).ok()?);
             namespace = outer.map(|outer| outer.value.of(bytes)).or_else(|| uri().map(str::as_bytes));

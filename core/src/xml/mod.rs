@@ -6,6 +6,7 @@
 //! | `scope` | which prefix stands for which namespace |
 //! | `tag`, `text`, `names` | the scan's parts: start tags, character data, characters |
 //! | `child` | what a stanza's first child is, for whoever answers it |
+//! | `rescope` | which declarations of a stanza mean the stream's own namespace under another name |
 //! | `rewrite` | copies a scanned stanza, writing anew what may not be handed on as it came |
 //! | `escape` | the one writer of attribute values and text |
 //!
@@ -17,13 +18,14 @@
 pub(crate) mod child;
 pub(crate) mod escape;
 pub(crate) mod names;
+pub(crate) mod rescope;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod scope;
 pub(crate) mod tag;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 use thiserror::Error;
 
@@ -66,6 +68,11 @@ pub enum XmlFault {
     /// A namespace name with a blank, a control or another character that no URI has.
     #[error("a namespace name has a character that no URI has")]
     UnportableNamespace,
+    /// An attribute stands twice in a tag, under prefixes for two of the namespaces that are the stream's own here.
+    #[error(
+        "an attribute stands twice, in two of jabber:component:accept, jabber:client and jabber:server, which are one here"
+    )]
+    AmbiguousAttribute,
     /// A name is longer than [`Limits::name`](crate::Limits::name).
     #[error("a name is longer than {limit} bytes")]
     LongName {

@@ -7,9 +7,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::names::is_space;
+use super::rescope::{is_content_namespace, is_foreign};
 use super::scope::{
-    Declared, Namespace, Prefix, check_namespace, header_key, is_content_namespace, namespace_key, resolve,
-    unportable_at,
+    Declared, Namespace, Prefix, check_namespace, header_key, namespace_key, resolve, unportable_at,
 };
 use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
 use super::text::{self, Oddities};
@@ -338,6 +338,9 @@ impl Scan {
                 let fault = XmlFault::ManyNamespaces { limit: limits.namespaces };
                 return Err(fault.at(attribute.name.start()));
             }
+            if depth == 1 && is_foreign(uri) {
+                self.head.odd |= Oddities::FOREIGN_PREFIX;
+            }
             let key = header_key(header, uri).unwrap_or_else(|| namespace_key(uri));
             self.declared.push(Declared { prefix, uri: attribute.value, key, depth });
         }
@@ -368,12 +371,21 @@ impl Scan {
                 resolve(&self.declared, input, header, name.prefix(input)).map_err(undeclared(name))?;
             self.head.inherited |= found.inherited;
             self.attributes[index].namespace = Some(found.key);
-            let same = |other: &Attribute| {
-                other.namespace == Some(found.key) && other.name.local(input) == name.local(input)
-            };
-            if self.attributes[..index].iter().any(same) {
-                let fault = XmlFault::NotWellFormed("an attribute given twice under two prefixes");
-                return Err(fault.at(name.start()));
+            for other in &self.attributes[..index] {
+                let Some(key) = other.namespace else { continue };
+                if other.name.local(input) != name.local(input) {
+                    continue;
+                }
+                if key == found.key {
+                    let fault = XmlFault::NotWellFormed("an attribute given twice under two prefixes");
+                    return Err(fault.at(name.start()));
+                }
+                // Written anew, both would be in one namespace.
+                let other = resolve(&self.declared, input, header, other.name.prefix(input));
+                if is_content_namespace(found.uri) && other.is_ok_and(|other| is_content_namespace(other.uri))
+                {
+                    return Err(XmlFault::AmbiguousAttribute.at(name.start()));
+                }
             }
         }
         Ok(())

@@ -4,10 +4,10 @@ use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::XmlFault;
 use super::names::{is_portable_namespace, is_portable_namespace_byte};
 use super::tag::Span;
 use super::text::reference;
-use super::{XmlFault, rewrite};
 use crate::namespaces as ns;
 
 /// A prefix and its namespace name.
@@ -79,11 +79,6 @@ pub(super) struct Declared {
     /// The same for the same namespace, so that attributes are told apart without looking at it again.
     pub(super) key: u64,
     pub(super) depth: u16,
-}
-
-/// Components are to write `jabber:component:accept`; old libraries write the other two.
-pub(super) fn is_content_namespace(uri: &[u8]) -> bool {
-    [ns::COMPONENT, ns::CLIENT, ns::SERVER].iter().any(|known| rewrite::same_value(uri, known.as_bytes()))
 }
 
 /// A number that stands for a namespace name: FNV-1a. Whoever finds two names with one number can only make

@@ -192,25 +192,29 @@ pub(super) fn start_tag(
 }
 
 /// The name and the attributes of the start tag whose `<` is at `at`, once it was checked.
-pub(crate) fn checked_start_tag<'a>(
-    bytes: &'a [u8],
-    at: usize,
-    limits: &'a Limits,
-) -> Option<(Name, impl Iterator<Item = Attribute> + 'a)> {
-    let mut odd = Oddities::default();
-    let name = name(bytes, at + 1, limits).ok()??;
-    let mut at = name.end();
-    let attributes = core::iter::from_fn(move || {
+pub(crate) fn checked_start_tag(bytes: &[u8], at: usize) -> Option<(Name, impl Iterator<Item = Attribute>)> {
+    let name = name(bytes, at + 1, &checked_limits()).ok()??;
+    Some((name, attributes_from(bytes, name.end())))
+}
+
+/// The attributes of a start tag that was checked, from behind its name or one of them on.
+pub(super) fn attributes_from(bytes: &[u8], mut at: usize) -> impl Iterator<Item = Attribute> {
+    let (limits, mut odd) = (checked_limits(), Oddities::default());
+    core::iter::from_fn(move || {
         let before = at;
         let start = skip_space(bytes, before, &mut odd);
         if matches!(bytes.get(start), None | Some(b'>' | b'/')) {
             return None;
         }
-        let attribute = attribute(bytes, before, start, limits, &mut odd).ok()??;
+        let attribute = attribute(bytes, before, start, &limits, &mut odd).ok()??;
         at = attribute.whole.end as usize;
         Some(attribute)
-    });
-    Some((name, attributes))
+    })
+}
+
+/// Whatever limits a tag was checked with do not matter any more.
+fn checked_limits() -> Limits {
+    Limits { name: usize::MAX, ..Limits::default() }
 }
 
 /// Checks the attribute that begins at `at`, with white space in front of it from `before` on.

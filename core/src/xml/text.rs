@@ -4,7 +4,7 @@ use super::names::{self, is_char};
 use super::{XmlError, XmlFault};
 use crate::bytes;
 
-/// What a piece of character data holds that is handed on only after `rewrite` has written it anew.
+/// What a stanza holds that is handed on only after it was written anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Oddities(u8);
 
@@ -16,8 +16,15 @@ impl Oddities {
     /// A character reference of more than 8 digits, which some parsers refuse.
     pub(crate) const LONG_REFERENCE: Self = Self(4);
 
+    /// A declaration of the first-level element that `rescope` finds.
+    pub(crate) const FOREIGN_PREFIX: Self = Self(8);
+
     pub(crate) fn any(self) -> bool {
         self.0 != 0
+    }
+
+    pub(crate) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 }
 
