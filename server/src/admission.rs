@@ -25,7 +25,8 @@ impl Admission {
     pub(crate) fn new(settings: &config::Listener) -> Arc<Self> {
         let sources = Mutex::new(SourceLimiter::new(settings.sources.clone()));
         let most = |number: usize| Semaphore::new(number.min(Semaphore::MAX_PERMITS));
-        let (places, room) = (most(settings.max_connections), most(settings.max_unauthenticated));
+        let unauthenticated = settings.max_unauthenticated.unwrap_or(config::UNAUTHENTICATED);
+        let (places, room) = (most(settings.max_connections), most(unauthenticated));
         Arc::new(Self { sources, places, room })
     }
 

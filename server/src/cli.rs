@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::log::LogFormat;
+use crate::log::{LogFilter, LogFormat};
 use crate::probe::ProbeOptions;
 
 /// A server for XMPP components (XEP-0114): gateways, bots and services connect to it with a shared secret and
@@ -21,6 +23,26 @@ pub struct Cli {
     /// How to run the server, where no command is given.
     #[command(flatten)]
     pub serve: ServeOptions,
+}
+
+impl Cli {
+    /// Reads the command line and the environment. A variable that is set and empty is one that is not set. Ends the
+    /// program with code 2 if they make no sense.
+    #[must_use]
+    pub fn read() -> Self {
+        let mut command = without_empty_variables(Self::command());
+        let mut matches = command.clone().get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+        _ => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// What the program can do.
@@ -45,9 +67,10 @@ pub struct ServeOptions {
     /// The configuration file, in MongooseIM's TOML; '[[listen.service]]' sections work unchanged.
     #[arg(short, long, value_name = "FILE", env = "ENJAMB_CONFIG")]
     pub config: Option<PathBuf>,
-    /// What to log: error, warn, info, debug, or directives such as 'info,enjamb_server::listen=debug'.
+    /// What to log: off, error, warn, info, debug or trace, or directives such as 'enjamb_server::listen=debug', which
+    /// add to 'info' unless a level is among them. Errors that keep the server from starting are always printed.
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "ENJAMB_LOG")]
-    pub log: String,
+    pub log: LogFilter,
     /// How to log.
     #[arg(long, value_enum, default_value_t, env = "ENJAMB_LOG_FORMAT")]
     pub log_format: LogFormat,

@@ -36,7 +36,7 @@ pub(crate) fn open(settings: &config::Listener) -> io::Result<TcpListener> {
     // A restart must not wait until the connections of the one before are forgotten.
     socket.set_reuse_address(true)?;
     if settings.address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(!settings.takes_ipv4)?;
     }
     if settings.reuse_port {
         socket.set_reuse_port(true)?;
@@ -160,6 +160,8 @@ impl Acceptor {
         let accepted = async {
             let admitted = self.admission.next_guest().await;
             let (stream, peer) = socket.accept().await?;
+            // Where `::` takes IPv4, too, its addresses come in a guise of IPv6.
+            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             Ok((admitted, stream, peer))
         };
         self.stop.run_until_cancelled(accepted).await

@@ -1,5 +1,6 @@
 //! Log lines: what a connection does, in words, without secrets and without what stanzas say.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -10,35 +11,34 @@ use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::jid::Domain;
 use enjamb_core::router::{BindingChange, ConflictBehaviour, PortId};
 use enjamb_core::stream::Rejected;
+use enjamb_core::switch::{Metric, Switch};
 use enjamb_runtime::sources::Denied;
 use tracing::{debug, error, info, warn};
-use tracing_subscriber::EnvFilter;
 
-use crate::config::Listener;
+use crate::config::{self, Listener};
 use crate::preamble::Refusal;
 use crate::tls::{Fault, Tls};
 
 mod bounds;
+mod filter;
 mod format;
 mod queue;
 
 use bounds::{Components, PerMinute, Shared};
+use filter::FATAL;
+pub use filter::LogFilter;
 pub use format::LogFormat;
 pub use queue::Log;
 
 /// Starts logging to standard error the lines that `filter` lets through. The [`Log`] has to live as long as anything is
 /// logged.
-///
-/// # Errors
-/// `filter` is not a level or a directive.
-pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        format!("--log '{filter}' is no level or directive: {error}; try 'info' or 'debug'")
-    })?;
+pub fn start(filter: &LogFilter, format: LogFormat) -> Log {
     let (queue, log) = queue::start(format);
     // That a line can't be written would be told on standard error, too.
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue).log_internal_errors(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter.to_env_filter())
+        .with_writer(queue)
+        .log_internal_errors(false);
     match format {
         LogFormat::Human => {
             let colour = io::stderr().is_terminal();
@@ -46,7 +46,12 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
         }
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(log)
+    log
+}
+
+/// An error that ends the program: a line of the log whatever its level.
+pub(crate) fn fatal(message: impl fmt::Display) {
+    error!(target: FATAL, "{message}");
 }
 
 /// The log of one connection, without its number: this is part of its task, where each byte counts.
@@ -151,6 +156,16 @@ impl ConnectionLog {
     }
 }
 
+/// What happened so far, in numbers.
+pub(crate) fn summary(order: &str, switch: &impl Switch) {
+    let counts = Metric::ALL.iter().map(|&metric| (metric.name(), switch.metrics().get(metric)));
+    let counts: Vec<_> =
+        counts.filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
+    let (connections, components, queued) = (switch.connections(), switch.bound(), switch.queued());
+    let counts = counts.join(" ");
+    info!(connections, components, queued, %counts, "{order}: summary");
+}
+
 /// A connection got no stream.
 pub(crate) fn refused(peer: SocketAddr, refusal: &Refusal) {
     if !refusal.is_news() {
@@ -171,7 +186,7 @@ pub(crate) fn reloaded(address: SocketAddr, faults: &[Fault]) {
         }
     }
     if !faults.iter().any(|fault| fault.is_fatal) {
-        info!(%address, "certificates are read anew; connections that are there keep the old ones");
+        info!(%address, "certificates reloaded; existing connections keep the old ones");
     }
 }
 
@@ -194,6 +209,7 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
     );
     info!(
         %address,
+        ipv4_too = listener.takes_ipv4.then_some(true),
         access = %listener.access_name,
         shaper = %or_none(listener.shaper, " bytes/s"),
         check_from = listener.check_from,
@@ -205,15 +221,12 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
         max_fsm_queue = %or_none(listener.max_fsm_queue, " stanzas"),
         max_stanza_size = %format_args!("{} bytes", listener.max_stanza_size),
         max_connections = listener.max_connections,
-        max_unauthenticated = listener.max_unauthenticated,
+        max_unauthenticated = listener.max_unauthenticated.unwrap_or(config::UNAUTHENTICATED),
         proxy_protocol = listener.proxy_protocol,
         tls = %listener.tls.as_ref().map_or_else(|| "none".to_owned(), |tls| tls_summary(tls)),
         %domains,
         "listening for components"
     );
-    if !listener.check_from {
-        warn!(%address, "check_from is off: components of this listener may send as anybody");
-    }
 }
 
 fn or_none(number: Option<impl ToString>, unit: &str) -> String {

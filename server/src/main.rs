@@ -4,12 +4,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use enjamb_server::cli::{Cli, Command};
 use enjamb_server::{check, demo, probe, serve};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(options)) => serve::run(&options),

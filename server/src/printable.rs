@@ -11,3 +11,11 @@ pub(crate) fn printable(text: &str) -> String {
     }
     out
 }
+
+/// A name from outside as it appears in a message: in backquotes, printable, not endless.
+pub(crate) fn quoted(name: &str) -> String {
+    const LONGEST: usize = 60;
+    let shown: String = name.chars().take(LONGEST).collect();
+    let dots = if shown.len() < name.len() { "..." } else { "" };
+    format!("`{}{dots}`", printable(&shown))
+}

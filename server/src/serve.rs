@@ -3,23 +3,23 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use enjamb_core::host::HostInfo;
 use enjamb_core::switch::{Switch, SwitchConfig};
 use enjamb_runtime::SharedSwitch;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
-use crate::terminal::{complain, say};
-use crate::tls::Tls;
-use crate::{check, log, secret};
+use crate::reload::RunningFile;
+use crate::signals::{Order, Signals};
+use crate::terminal::say;
+use crate::{check, log, reload, secret};
 
 /// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
 /// flushed, the second in which it is read on, and a little more.
@@ -29,33 +29,39 @@ const DRAIN: Duration = Duration::from_secs(8);
 #[must_use]
 pub fn run(options: &ServeOptions) -> ExitCode {
     // Dropped last: whatever ends the server is said before.
-    let _log = match log::start(&options.log, options.log_format) {
-        Ok(log) => log,
-        Err(message) => {
-            complain(format_args!("enjamb: {message}"));
-            return ExitCode::from(2);
-        }
-    };
-    let Some(mut config) = configure(options) else { return ExitCode::FAILURE };
-    raise_file_limit();
-    leave_files_for_components(&mut config);
+    let _log = log::start(&options.log, options.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            error!("the runtime does not start: {error}");
+            log::fatal(format_args!("the runtime does not start: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(serve(config, options.config.is_none()))
+    runtime.block_on(start(options))
+}
+
+async fn start(options: &ServeOptions) -> ExitCode {
+    // First of all: until they are taken, some of them end the process.
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            log::fatal(format_args!("signals can't be handled: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let Some((mut config, file)) = configure(options) else { return ExitCode::FAILURE };
+    raise_file_limit();
+    leave_files_for_components(&mut config);
+    serve(config, file, signals).await
 }
 
 /// Reads the configuration, or makes the embedded one.
-fn configure(options: &ServeOptions) -> Option<Config> {
+fn configure(options: &ServeOptions) -> Option<(Config, Option<RunningFile>)> {
     let Some(path) = &options.config else {
         return match secret::generate() {
-            Ok(secret) => Some(Config::embedded_default(secret)),
+            Ok(secret) => Some((Config::embedded_default(secret), None)),
             Err(error) => {
-                error!("the operating system gives no random numbers: {error}");
+                log::fatal(format_args!("the operating system gives no random numbers: {error}"));
                 None
             }
         };
@@ -63,32 +69,26 @@ fn configure(options: &ServeOptions) -> Option<Config> {
     let loaded = match config::load_file(path) {
         Ok(loaded) => loaded,
         Err(error) => {
-            error!("{} can't be read: {error}", path.display());
+            log::fatal(format_args!("{} can't be read: {error}", path.display()));
             return None;
         }
     };
-    if loaded.config.is_none() {
+    let Some(config) = loaded.config else {
         check::show_faults(&loaded);
-        error!("{} has {} faults; nothing was started", path.display(), loaded.count(Severity::Error));
+        let faults = loaded.count(Severity::Error);
+        log::fatal(format_args!("{} has {faults} faults; nothing was started", path.display()));
         return None;
-    }
+    };
     for diagnostic in &loaded.diagnostics {
         warn!("{}", loaded.source.line(diagnostic));
     }
     for note in &loaded.notes {
         info!("{note}");
     }
-    loaded.config
+    Some((config, Some(RunningFile::new(path, loaded.fingerprint))))
 }
 
-async fn serve(config: Config, is_default: bool) -> ExitCode {
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => {
-            error!("signals can't be handled: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) -> ExitCode {
     let version = env!("CARGO_PKG_VERSION");
     let hosts: Vec<_> = config.hosts.iter().map(|host| host.as_str()).collect();
     info!("Enjamb {version} serves {}", hosts.join(", "));
@@ -108,7 +108,7 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
             connections.spawn(acceptor.clone().run(Arc::clone(&socket)));
         }
     }
-    if let Some(address) = first.filter(|_| is_default) {
+    if let Some(address) = first.filter(|_| file.is_none()) {
         greet(&config, address);
     }
     let tls: Vec<_> =
@@ -118,9 +118,11 @@ async fn serve(config: Config, is_default: bool) -> ExitCode {
     let name = loop {
         match signals.next().await {
             Order::Stop(name) => break name,
-            Order::Reload => reload(&tls),
+            Order::Reload => reload::reload(file.as_ref(), &tls),
+            Order::Summary => log::summary("SIGUSR1", &*switch),
         }
     };
+    log::summary(name, &*switch);
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
     switch.shut_down();
@@ -140,22 +142,10 @@ fn open_all(listeners: &[config::Listener]) -> Option<Vec<TcpListener>> {
     for listener in listeners {
         match listen::open(listener) {
             Ok(socket) => sockets.push(socket),
-            Err(error) => error!("{} can't be listened on: {error}", listener.address),
+            Err(error) => log::fatal(format_args!("{} can't be listened on: {error}", listener.address)),
         }
     }
     (sockets.len() == listeners.len()).then_some(sockets)
-}
-
-/// Reads the certificates of all listeners anew.
-fn reload(listeners: &[(SocketAddr, Arc<Tls>)]) {
-    if listeners.is_empty() {
-        info!(
-            "SIGHUP: no listener has certificates to be read anew; a changed configuration takes a restart"
-        );
-    }
-    for (address, tls) in listeners {
-        log::reloaded(*address, &tls.reload(SystemTime::now()));
-    }
 }
 
 /// The switch that a configuration describes.
@@ -178,50 +168,12 @@ fn greet(config: &Config, address: SocketAddr) {
   Enjamb is ready for components of {host}, on {address}.
   The secret of this run:  {secret}
 
-  slixmpp   ComponentXMPP('echo.{host}', '{secret}', '{ip}', {port}).connect()
+  slixmpp   c = ComponentXMPP('echo.{host}', '{secret}', '{ip}', {port}); c.add_event_handler('disconnected', lambda _: c.loop.call_later(5, c.connect)); c.connect()
   xmpp.js   component({{ service: 'xmpp://{address}', domain: 'echo.{host}', password: '{secret}' }}).start()
 
   'enjamb demo' shows two components at work; 'enjamb serve --config FILE' takes a file. Ctrl-C stops.
 "
     ));
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-/// What an operator asks for by a signal.
-enum Order {
-    Stop(&'static str),
-    Reload,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Order {
-        tokio::select! {
-            _ = self.terminate.recv() => Order::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Order::Stop("SIGINT"),
-            _ = self.hangup.recv() => Order::Reload,
-        }
-    }
-
-    async fn stop(&mut self) -> &'static str {
-        loop {
-            if let Order::Stop(name) = self.next().await {
-                return name;
-            }
-        }
-    }
 }
 
 /// Each connection takes a file descriptor: as many as the system lets us have.
@@ -243,10 +195,14 @@ fn leave_files_for_components(config: &mut Config) {
     let Some(files) = getrlimit(Resource::Nofile).current else { return };
     let share = usize::try_from(files).unwrap_or(usize::MAX) / 2 / config.listeners.len().max(1);
     for listener in &mut config.listeners {
-        if listener.max_unauthenticated > share {
-            listener.max_unauthenticated = share.max(1);
-            let address = listener.address;
-            info!(%address, "max_unauthenticated is {share} here: half of the {files} files that may be open, for each listener its part");
+        let wanted = listener.max_unauthenticated.unwrap_or(config::UNAUTHENTICATED);
+        if wanted <= share {
+            continue;
         }
+        if listener.max_unauthenticated.is_some() {
+            let address = listener.address;
+            warn!(listener = %address, "max_unauthenticated is {share} instead of {wanted}: half of the {files} files that may be open, shared by the listeners");
+        }
+        listener.max_unauthenticated = Some(share.max(1));
     }
 }

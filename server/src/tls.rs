@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::aws_lc_rs::{self, kx_group};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
@@ -20,7 +20,8 @@ use tokio_rustls::rustls::{
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use crate::printable::printable;
+use crate::modes;
+use crate::printable::{printable, quoted};
 
 /// The largest file that is read, in bytes: 16 MiB. Lists of revoked certificates may be long.
 const FILE_LIMIT: u64 = 16 << 20;
@@ -94,6 +95,7 @@ impl Settings {
         let mut faults = Vec::new();
         let chain = keep(self.chain(now, &mut faults), &mut faults);
         let key = keep(self.key(), &mut faults);
+        faults.extend(self.exposed_key().filter(|_| key.is_some()));
         let verifier = keep(self.verifier(&mut faults), &mut faults);
         let certified = chain.zip(key).and_then(|(chain, key)| keep(self.certified(chain, key), &mut faults));
         let config =
@@ -144,20 +146,35 @@ impl Settings {
         self.keyfile.as_deref().unwrap_or(&self.certfile)
     }
 
+    /// Whether others may use the key's file.
+    fn exposed_key(&self) -> Option<Fault> {
+        let path = self.key_path();
+        let exposed = modes::exposed(path)?;
+        Some(Fault {
+            part: Part::Key,
+            is_fatal: false,
+            message: format!("{} {exposed}, and it holds a private key", shown(path)),
+            help: Some("chmod 0640, or 0600".into()),
+        })
+    }
+
     fn key(&self) -> Result<Arc<dyn SigningKey>, Fault> {
         let path = self.key_path();
         // Where it is the certificate's file, that it can't be read is said there.
         let bytes = read(path, if self.keyfile.is_some() { Part::Key } else { Part::Certificate })?;
-        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
             let is_encrypted = [&b"ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"]
                 .iter()
                 .any(|mark| has(&bytes, mark));
             let (what, help) = if is_encrypted {
                 let help = format!("decrypt it: openssl pkey -in {} -out FILE, mode 0600", shown(path));
-                ("the private key is encrypted, and such keys are not read", help)
+                ("the private key is encrypted, and such keys are not read".to_owned(), help)
             } else {
-                let help = "it begins with -----BEGIN PRIVATE KEY-----, or RSA or EC PRIVATE KEY";
-                ("there is no private key", help.to_owned())
+                let help = "it begins with -----BEGIN PRIVATE KEY-----, or RSA or EC PRIVATE KEY".to_owned();
+                match &error {
+                    pem::Error::NoItemsFound => ("there is no private key".to_owned(), help),
+                    error => (format!("this is no PEM: {}", pem_fault(error)), help),
+                }
             };
             Fault { help: Some(help), ..Fault::fatal(Part::Key, format!("{}: {what}", shown(path))) }
         })?;
@@ -271,16 +288,16 @@ fn keep<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
 fn certificates(path: &Path, part: Part) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let bytes = read(path, part)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    pem(all.map_err(|error| error.to_string()), "certificate", path, part)
+    pem_items(all.map_err(|error| pem_fault(&error)), "certificate", path, part)
 }
 
 fn revocations(path: &Path, part: Part) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
     let bytes = read(path, part)?;
     let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-    pem(all.map_err(|error| error.to_string()), "list of revoked certificates", path, part)
+    pem_items(all.map_err(|error| pem_fault(&error)), "list of revoked certificates", path, part)
 }
 
-fn pem<T>(read: Result<Vec<T>, String>, what: &str, path: &Path, part: Part) -> Result<Vec<T>, Fault> {
+fn pem_items<T>(read: Result<Vec<T>, String>, what: &str, path: &Path, part: Part) -> Result<Vec<T>, Fault> {
     match read {
         Ok(all) if !all.is_empty() => Ok(all),
         Ok(_) => Err(Fault {
@@ -288,6 +305,24 @@ fn pem<T>(read: Result<Vec<T>, String>, what: &str, path: &Path, part: Part) -> 
             ..Fault::fatal(part, format!("{}: there is no {what}", shown(path)))
         }),
         Err(error) => Err(Fault::fatal(part, format!("{}: this is no PEM: {error}", shown(path)))),
+    }
+}
+
+/// What is wrong with a PEM file, in words: the library shows bytes as numbers.
+fn pem_fault(error: &pem::Error) -> String {
+    let text = |bytes: &[u8]| quoted(&String::from_utf8_lossy(bytes));
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            let name = String::from_utf8_lossy(end_marker);
+            let name = name.trim_matches(|c| c == '-' || c == ' ');
+            let name = name.strip_prefix("END").unwrap_or(name).trim();
+            format!("the line -----END {}----- is missing", printable(name))
+        }
+        pem::Error::IllegalSectionStart { line } => format!("a section begins with {}", text(line)),
+        pem::Error::Base64Decode(_) => {
+            "what stands between its lines -----BEGIN and -----END is no base64".to_owned()
+        }
+        error => error.to_string(),
     }
 }
 

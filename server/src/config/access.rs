@@ -7,10 +7,11 @@ use enjamb_core::router::Access;
 use toml::de::DeValue;
 
 use super::acl::Acls;
-use super::diagnostic::{Faults, quoted};
-use super::names;
+use super::diagnostic::{Faults, Severity};
 use super::reader::{Section, Value, array};
 use crate::access::{Clause, Rule, Verdict};
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 
 /// The rules that listeners name, by name, and where the first of them does.
 pub(super) type Named<'t> = BTreeMap<&'t str, Range<usize>>;
@@ -60,7 +61,10 @@ impl<'t> Rules<'t> {
         for (name, clauses) in written {
             let listener = named.get(name);
             let evaluated = clauses.iter().filter_map(|written| {
-                let acl = acls.patterns(written.acl, written.acl_span.clone(), faults);
+                // A deny clause that never matches lets in whom it was to keep out.
+                let denies = listener.is_some() && written.value.get_ref().as_str() == Some("deny");
+                let severity = if denies { Severity::Error } else { Severity::Warning };
+                let acl = acls.patterns(written.acl, written.acl_span.clone(), severity, faults);
                 let verdict = verdict(written.value, listener?, faults)?;
                 Some(Clause { acl, verdict })
             });
@@ -76,7 +80,7 @@ impl<'t> Rules<'t> {
             "none" => Rule::nobody().into(),
             _ => self.rules.get(name).cloned().unwrap_or_else(|| {
                 let known = self.rules.keys().copied().chain(["all", "none"]);
-                let help = names::did_you_mean(name, known)
+                let help = did_you_mean(name, known)
                     .unwrap_or_else(|| "define it in [access], or use \"all\"".to_owned());
                 faults
                     .error(value.span(), format!("no access rule is named {}", quoted(name)))
@@ -119,7 +123,7 @@ fn verdict(value: &Value<'_>, listener: &Range<usize>, faults: &mut Faults) -> O
         Some("deny") => return Some(Verdict::Deny),
         _ => {}
     }
-    let help = text.and_then(|text| names::did_you_mean(text, ["allow", "deny"]));
+    let help = text.and_then(|text| did_you_mean(text, ["allow", "deny"]));
     faults
         .error(value.span(), "a rule that a listener names must give \"allow\" or \"deny\"")
         .label(listener.clone(), "named here")

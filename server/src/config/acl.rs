@@ -7,10 +7,11 @@ use std::sync::Arc;
 use enjamb_core::jid::Domain;
 use regex::{Regex, RegexBuilder};
 
-use super::diagnostic::{Faults, Severity, quoted};
-use super::names;
+use super::diagnostic::{Faults, Severity};
 use super::reader::{Section, Value, array};
 use crate::access::{Condition, Glob, JidField, Matcher, Pattern, Scope};
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 
 /// The memory that one compiled regexp may take, in bytes.
 const REGEXP_SIZE: usize = 1 << 20;
@@ -56,16 +57,25 @@ impl<'t> Acls<'t> {
         Self { acls }
     }
 
-    /// The patterns of an acl. An unknown name matches nobody, and is warned of: in a deny clause, a typing error
-    /// would admit everyone.
-    pub(super) fn patterns(&self, name: &str, span: Range<usize>, faults: &mut Faults) -> Vec<Pattern> {
+    /// The patterns of an acl. An unknown name matches nobody, which is a fault of this severity.
+    pub(super) fn patterns(
+        &self,
+        name: &str,
+        span: Range<usize>,
+        severity: Severity,
+        faults: &mut Faults,
+    ) -> Vec<Pattern> {
         match name {
             "all" => vec![Pattern { scope: Scope::All, conditions: Vec::new() }],
             "none" => Vec::new(),
             _ => self.acls.get(name).cloned().unwrap_or_else(|| {
-                let help = names::did_you_mean(name, self.acls.keys().copied().chain(["all", "none"]));
+                let help = did_you_mean(name, self.acls.keys().copied().chain(["all", "none"]));
                 faults
-                    .warning(span, format!("no acl is named {}: this clause never matches", quoted(name)))
+                    .push(
+                        severity,
+                        span,
+                        format!("no acl is named {}: this clause never matches", quoted(name)),
+                    )
                     .of_absence()
                     .help_if(help);
                 Vec::new()
@@ -83,8 +93,8 @@ fn pattern(title: &str, value: &Value<'_>, severity: Severity, faults: &mut Faul
             Some((_, found)) => scope = *found,
             None => {
                 let known = SCOPES.map(|(name, _)| name);
-                let help = names::did_you_mean(text, known)
-                    .unwrap_or_else(|| format!("one of: {}", known.join(", ")));
+                let help =
+                    did_you_mean(text, known).unwrap_or_else(|| format!("one of: {}", known.join(", ")));
                 faults.error(value.span(), format!("unknown scope {}", quoted(text))).help(help);
             }
         }

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
-use super::diagnostic::{Faults, quoted};
-use super::names;
+use super::diagnostic::Faults;
 use super::reader::Section;
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 
 /// Reads `port`, `ip_address`, `ip_version` and `proto`; the place is that of the port.
 pub(super) fn address(
@@ -26,7 +27,7 @@ pub(super) fn address(
     let written = section.string("ip_address", faults);
     let ip = match written {
         Some((text, value)) => {
-            let ip = text.parse::<IpAddr>().ok();
+            let ip = text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
             if ip.is_none() {
                 faults
                     .error(value.span(), format!("{} is no IP address", quoted(text)))
@@ -70,8 +71,7 @@ fn proto(section: &mut Section<'_, '_>, faults: &mut Faults) {
     if let Some((text, value)) = section.string("proto", faults)
         && text != "tcp"
     {
-        let help =
-            names::did_you_mean(text, ["tcp"]).unwrap_or_else(|| "\"tcp\" is the only value".to_owned());
+        let help = did_you_mean(text, ["tcp"]).unwrap_or_else(|| "\"tcp\" is the only value".to_owned());
         faults.error(value.span(), format!("unknown protocol {}", quoted(text))).help(help);
     }
 }
@@ -105,5 +105,12 @@ impl Addresses {
                 .help("give one of them another port");
         }
         self.taken.push((address, reuse, span));
+    }
+
+    /// Whether a listener takes IPv4 connections, too: `::` does, unless another listener has its port in IPv4.
+    pub(super) fn takes_ipv4(&self, address: SocketAddr) -> bool {
+        let has_port = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+        address.ip() == Ipv6Addr::UNSPECIFIED
+            && (address.port() == 0 || !self.taken.iter().any(|(other, ..)| has_port(other)))
     }
 }

@@ -73,6 +73,8 @@ impl Diagnostic {
 pub(super) struct Faults {
     pub(super) list: Vec<Diagnostic>,
     pub(super) notes: Vec<String>,
+    /// Warnings keep the server from starting, too.
+    pub(super) strict: bool,
 }
 
 impl Faults {
@@ -181,12 +183,4 @@ impl Source {
         let line_end = self.text[start..end].find(['\n', '\r']).map_or(end, |at| start + at);
         start..line_end
     }
-}
-
-/// A name from the file as it appears in a message: in backquotes, printable, not endless.
-pub(super) fn quoted(name: &str) -> String {
-    const LONGEST: usize = 60;
-    let shown: String = name.chars().take(LONGEST).collect();
-    let dots = if shown.len() < name.len() { "..." } else { "" };
-    format!("`{}{dots}`", printable(&shown))
 }

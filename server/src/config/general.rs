@@ -5,9 +5,11 @@ use std::num::NonZeroUsize;
 use enjamb_core::jid::Domain;
 use toml::de::DeTable;
 
-use super::diagnostic::{Faults, quoted};
+use super::diagnostic::Faults;
 use super::names;
 use super::reader::{Section, Value, array, string};
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 
 /// What `max_queued_bytes` may be: 1 MiB to 1 TiB.
 const QUEUED_FLOOR: u64 = 1 << 20;
@@ -19,6 +21,7 @@ pub(super) struct General {
     pub(super) hosts: Vec<Domain>,
     pub(super) max_fsm_queue: Option<NonZeroUsize>,
     pub(super) max_queued_bytes: Option<usize>,
+    pub(super) strict: bool,
 }
 
 impl General {
@@ -42,8 +45,9 @@ impl General {
         let max_queued_bytes = section
             .integer("max_queued_bytes", QUEUED_FLOOR..=QUEUED_CEILING, "bytes", faults)
             .and_then(|bytes| usize::try_from(bytes).ok());
+        let strict = section.boolean("strict", false, faults);
         section.finish(names::GENERAL, faults);
-        Self { hosts, max_fsm_queue, max_queued_bytes }
+        Self { hosts, max_fsm_queue, max_queued_bytes, strict }
     }
 }
 
@@ -88,7 +92,7 @@ pub(super) fn users_can_see_hidden_services(value: Option<&Value<'_>>, faults: &
         }
         // A module of the operator's own has any name; one that is nearly a known one is a typing error.
         let is_known = names::MODULES.contains(&name);
-        let near = names::did_you_mean(name, names::MODULES.iter().copied().chain(["mod_disco"]));
+        let near = did_you_mean(name, names::MODULES.iter().copied().chain(["mod_disco"]));
         if is_known || (name.starts_with("mod_") && near.is_none()) {
             passed_over(&format!("[modules.{name}]"), key.span(), faults);
         } else {

@@ -10,7 +10,8 @@ use toml::de::DeValue;
 
 use super::access::{Named, Rules};
 use super::address::{Addresses, address};
-use super::diagnostic::{Faults, quoted};
+use super::advice::{self, Secrets};
+use super::diagnostic::Faults;
 use super::general::{General, passed_over};
 use super::listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
 use super::names;
@@ -18,12 +19,11 @@ use super::reader::{Section, Value, array, string};
 use super::shaper::Shapers;
 use super::sources;
 use super::tls::tls;
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 
 /// The names that a component listener has had: since MongooseIM 6.4, it is the second.
 const OURS: [&str; 2] = ["service", "component"];
-
-/// A secret shorter than this, in characters, is warned of.
-const SHORT_SECRET: usize = 16;
 
 /// What listeners refer to.
 pub(super) struct Context<'t> {
@@ -91,9 +91,14 @@ pub(super) fn listeners(
         }
     }
     section.finish(&[], faults);
-    let mut addresses = Addresses::default();
-    let mut listeners: Vec<_> =
-        tables.into_iter().filter_map(|table| listener(table, context, &mut addresses, faults)).collect();
+    let (mut addresses, mut secrets) = (Addresses::default(), Secrets::default());
+    let mut listeners: Vec<_> = tables
+        .into_iter()
+        .filter_map(|table| listener(table, context, (&mut addresses, &mut secrets), faults))
+        .collect();
+    for listener in &mut listeners {
+        listener.takes_ipv4 = addresses.takes_ipv4(listener.address);
+    }
     set_realms(&mut listeners);
     listeners
 }
@@ -110,7 +115,7 @@ fn set_realms(listeners: &mut [Listener]) {
 fn listener<'t>(
     mut section: Section<'t, '_>,
     context: &Context<'_>,
-    addresses: &mut Addresses,
+    (addresses, secrets): (&mut Addresses, &mut Secrets),
     faults: &mut Faults,
 ) -> Option<Listener> {
     let reuse_port = section.boolean("reuse_port", false, faults);
@@ -119,6 +124,10 @@ fn listener<'t>(
         addresses.add(*address, reuse_port, span.clone(), faults);
     }
     let password = password(&mut section, faults);
+    if let (Some((address, _)), Some(password), Some(value)) = (&address, &password, section.take("password"))
+    {
+        secrets.add(password, address.port(), value.span(), faults);
+    }
     let placeholder = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let mut listener = Listener::new(
         address.as_ref().map_or(placeholder, |(address, _)| *address),
@@ -137,7 +146,7 @@ fn listener<'t>(
             "disconnect" => listener.conflict_behaviour = ConflictBehaviour::Disconnect,
             "kick_old" => listener.conflict_behaviour = ConflictBehaviour::KickOld,
             _ => {
-                let help = names::did_you_mean(text, ["disconnect", "kick_old"])
+                let help = did_you_mean(text, ["disconnect", "kick_old"])
                     .unwrap_or_else(|| "\"disconnect\" or \"kick_old\"".to_owned());
                 faults.error(value.span(), format!("unknown conflict behaviour {}", quoted(text))).help(help);
             }
@@ -148,6 +157,7 @@ fn listener<'t>(
     sources::read(&mut section, &mut listener, faults);
     listener.proxy_protocol = section.boolean("proxy_protocol", listener.proxy_protocol, faults);
     listener.tls = tls(&mut section, context.base, faults);
+    advice::exposure(&mut section, &listener, faults);
     section.finish(&[], faults);
     (address.is_some() && password.is_some()).then_some(listener)
 }
@@ -164,16 +174,7 @@ fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<Passwo
             .help("use 16 or more ASCII letters and digits");
         return None;
     }
-    if password.chars().count() < SHORT_SECRET {
-        faults
-            .warning(value.span(), "`password` is shorter than 16 characters: it can be guessed")
-            .help("use 16 or more ASCII letters and digits");
-    }
-    if !password.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        faults
-            .warning(value.span(), "`password` holds other characters than ASCII letters and digits")
-            .help("some client libraries hash or escape them in ways of their own, and can't log in");
-    }
+    advice::secret(password, value.span(), faults);
     Some(Password::new(password.to_owned()))
 }
 

@@ -16,6 +16,8 @@ use crate::tls::Tls;
 pub const STANZA_CEILING: usize = 64 << 20;
 /// The most that `max_connections = "infinity"` means.
 pub const CONNECTIONS_CEILING: usize = 1_000_000;
+/// `max_unauthenticated` if it is not set.
+pub const UNAUTHENTICATED: usize = 10_000;
 /// The most that `"infinity"` means as a time: one hour.
 pub const TIME_CEILING: Duration = Duration::from_secs(3600);
 /// The least `max_stanza_size`, in bytes (RFC 6120 section 13.12).
@@ -51,6 +53,8 @@ impl fmt::Debug for Password {
 pub struct Listener {
     /// Where it listens; loopback unless the file says otherwise. Port 0: the system chooses one.
     pub address: SocketAddr,
+    /// Whether it is `::` and takes IPv4 connections, too.
+    pub takes_ipv4: bool,
     /// The shared secret of the handshake.
     pub password: Password,
     /// Who may send to components of this listener.
@@ -77,8 +81,9 @@ pub struct Listener {
     pub max_stanza_size: usize,
     /// The most connections at a time, up to [`CONNECTIONS_CEILING`]; others wait in the backlog.
     pub max_connections: usize,
-    /// The most connections at a time that are not authenticated; others wait in the backlog.
-    pub max_unauthenticated: usize,
+    /// The most connections at a time that are not authenticated; others wait in the backlog. If unset,
+    /// [`UNAUTHENTICATED`], or fewer where the system gives few file descriptors.
+    pub max_unauthenticated: Option<usize>,
     /// What one source address may do.
     pub sources: SourceLimits,
     /// How many tasks accept connections. One is plenty with tokio.
@@ -103,6 +108,7 @@ impl Listener {
     pub fn new(address: SocketAddr, password: Password) -> Self {
         Self {
             address,
+            takes_ipv4: false,
             password,
             access: Access::Everyone,
             access_name: "all".to_owned(),
@@ -116,7 +122,7 @@ impl Listener {
             backlog: 1024,
             max_stanza_size: 1 << 20,
             max_connections: CONNECTIONS_CEILING,
-            max_unauthenticated: 10_000,
+            max_unauthenticated: None,
             sources: SourceLimits::default(),
             num_acceptors: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
             reuse_port: false,

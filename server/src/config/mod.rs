@@ -6,7 +6,9 @@
 mod access;
 mod acl;
 mod address;
+mod advice;
 mod diagnostic;
+mod fingerprint;
 mod general;
 mod listen;
 mod listener;
@@ -26,12 +28,17 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
-pub use listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
+pub use fingerprint::Fingerprint;
+pub use listener::{
+    CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING, UNAUTHENTICATED,
+};
 
 use diagnostic::Faults;
 use general::General;
 use reader::Section;
 use shaper::Shapers;
+
+use crate::modes;
 
 /// The port of the listener that there is without a configuration file.
 pub const DEFAULT_PORT: u16 = 8888;
@@ -78,6 +85,8 @@ pub struct Loaded {
     pub notes: Vec<String>,
     /// The file with its secrets blotted out, to show faults in.
     pub source: Source,
+    /// What the file says, to be compared with another.
+    pub fingerprint: Fingerprint,
 }
 
 impl Loaded {
@@ -98,11 +107,16 @@ impl Loaded {
 /// an answer.
 #[must_use]
 pub fn load(name: &str, text: &str) -> Loaded {
-    load_at(Path::new(name).parent().unwrap_or(Path::new("")), name, text)
+    load_at(Path::new(name).parent().unwrap_or(Path::new("")), name, text, None)
 }
 
-fn load_at(base: &Path, name: &str, text: &str) -> Loaded {
+/// `exposed` says who else may use the file, which holds secrets.
+fn load_at(base: &Path, name: &str, text: &str, exposed: Option<String>) -> Loaded {
     let mut faults = Faults::default();
+    if let Some(exposed) = exposed {
+        let message = format!("the file {exposed}, and it holds secrets");
+        faults.warning(0..0, message).help("chmod 0640, or 0600");
+    }
     let (root, syntax) = DeTable::parse_recoverable(text);
     let masked = mask::mask(text, root.get_ref(), syntax.is_empty());
     let config = if syntax.is_empty() {
@@ -111,9 +125,13 @@ fn load_at(base: &Path, name: &str, text: &str) -> Loaded {
         read_broken(base, text, &masked, &mut faults);
         None
     };
+    if faults.strict {
+        faults.list.iter_mut().for_each(|fault| fault.severity = Severity::Error);
+    }
     let config = config.filter(|_| !faults.any_error());
     faults.list.sort_by_key(|fault| fault.span.start);
-    Loaded { config, diagnostics: faults.list, notes: faults.notes, source: Source::new(name, masked) }
+    let (source, fingerprint) = (Source::new(name, masked), Fingerprint::of(root.get_ref()));
+    Loaded { config, diagnostics: faults.list, notes: faults.notes, source, fingerprint }
 }
 
 /// Finds all faults of a text that is no TOML everywhere.
@@ -142,12 +160,13 @@ pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
     let (name, base) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));
     // The file holds secrets: no copy of it is left behind.
     let bytes = Zeroizing::new(std::fs::read(path)?);
+    let exposed = modes::exposed(path);
     Ok(match std::str::from_utf8(&bytes) {
-        Ok(text) => load_at(base, &name, text),
+        Ok(text) => load_at(base, &name, text, exposed),
         Err(error) => {
             let valid = error.valid_up_to();
             let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-            let mut loaded = load_at(base, &name, &text);
+            let mut loaded = load_at(base, &name, &text, exposed);
             let mut faults = Faults::default();
             faults.error(valid..valid + 1, "this is no UTF-8").help("TOML files are UTF-8: save it as that");
             loaded.config = None;
@@ -160,6 +179,7 @@ pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
 fn read(root: &DeTable<'_>, base: &Path, faults: &mut Faults) -> Config {
     let listen = root.get("listen");
     let general = General::read(root.get("general"), faults);
+    faults.strict = general.strict;
     let shapers = Shapers::read(root.get("shaper"), faults);
     let named = listen::named_rules(listen);
     let rules = access::Rules::read(root.get("access"), root.get("acl"), &named, faults);

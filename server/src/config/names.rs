@@ -1,6 +1,4 @@
-//! Names: the ones that MongooseIM knows and Enjamb passes over, and the known name nearest to a typing error.
-
-use crate::printable::printable;
+//! The names that MongooseIM knows and Enjamb passes over.
 
 /// Keys of `[general]` that belong to other parts of MongooseIM, 5.0 to 6.8.
 pub(super) const GENERAL: &[&str] = &[
@@ -89,39 +87,29 @@ pub(super) const MODULES: &[&str] = &[
     "mod_websockets",
 ];
 
-/// The known name that `name` is most likely a typing error of: at most one letter in three differs.
-pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    // Longer than any name worth comparing; the comparison takes quadratic time.
-    if name.len() > 64 {
-        return None;
-    }
-    let plain = |text: &str| text.to_lowercase().replace('-', "_");
-    let wanted = plain(name);
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
-        .filter(|&(distance, candidate)| distance <= (candidate.chars().count() / 3).max(1))
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
-}
+/// Keys that other servers for components have in a listener, and where their meaning is here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "hosts",
+        "`domains` lists the names that may connect; the hosts of this server are `hosts` of [general]",
+    ),
+    ("host", "`domains` lists the names that may connect; the hosts of this server are `hosts` of [general]"),
+    ("ip", "`ip_address` is the address that it listens on"),
+    ("interface", "`ip_address` is the address that it listens on"),
+    (
+        "interfaces",
+        "`ip_address` is the address that it listens on; each address is a [[listen.service]] of its own",
+    ),
+    ("secret", "`password` is the secret"),
+    ("component_secret", "`password` is the secret"),
+    ("certfile", "TLS has a table of its own: [listen.service.tls] with `certfile` and `keyfile`"),
+    ("keyfile", "TLS has a table of its own: [listen.service.tls] with `certfile` and `keyfile`"),
+    ("module", "it is ejabberd's; take it out: `service` says what listens"),
+    ("use_proxy_protocol", "`proxy_protocol` is its name here"),
+];
 
-/// "did you mean ..." for [`nearest`].
-pub(super) fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
-    nearest(name, known).map(|near| format!("did you mean `{}`?", printable(near)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::nearest;
-
-    #[test]
-    fn the_nearest_name_is_found_and_a_far_one_is_not() {
-        let known = ["password", "port", "proto"];
-        assert_eq!(nearest("pasword", known), Some("password"));
-        assert_eq!(nearest("Port", known), Some("port"));
-        assert_eq!(nearest("prot", known), Some("port"));
-        assert_eq!(nearest("banana", known), None);
-        assert_eq!(nearest(&"p".repeat(1000), known), None);
-        assert_eq!(nearest("check-from", ["check_from"]), Some("check_from"));
-    }
+/// What to write for a key that another server has in a listener.
+pub(super) fn elsewhere(section: &str, key: &str) -> Option<&'static str> {
+    let is_listener = matches!(section, "listen.service" | "listen.component");
+    ELSEWHERE.iter().find(|(name, _)| is_listener && *name == key).map(|(_, help)| *help)
 }

@@ -6,8 +6,10 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Faults, quoted};
+use super::diagnostic::Faults;
 use super::names;
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 
 /// A value and its place.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
@@ -62,7 +64,7 @@ impl<'a, 't> Section<'a, 't> {
         let Some(value) = self.take(key) else { return default };
         let found = value.get_ref().as_bool();
         if found.is_none() {
-            wrong_type(value, key, "a boolean (true or false)", faults);
+            wrong_type(value, key, BOOLEAN, faults);
         }
         found.unwrap_or(default)
     }
@@ -95,9 +97,11 @@ impl<'a, 't> Section<'a, 't> {
                 Some(ceiling)
             }
             DeValue::String(text) => {
-                faults
-                    .error(value.span(), format!("`{key}` is {}", quoted(text)))
-                    .help("an integer or \"infinity\" belongs here");
+                let help = match text.trim().parse::<u64>() {
+                    Ok(number) => format!("without the quotes: {key} = {number}"),
+                    Err(_) => "an integer or \"infinity\" belongs here".to_owned(),
+                };
+                faults.error(value.span(), format!("`{key}` is {}", quoted(text))).help(help);
                 None
             }
             _ => integer(value, key, range, unit, faults),
@@ -119,7 +123,8 @@ impl<'a, 't> Section<'a, 't> {
             let known = self.known.iter().chain(mongooseim).copied();
             let place = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
             let what = if self.name.is_empty() { "section" } else { "key" };
-            let help = names::did_you_mean(name, known).unwrap_or_else(|| {
+            let elsewhere = names::elsewhere(&self.name, name).map(str::to_owned);
+            let help = elsewhere.or_else(|| did_you_mean(name, known)).unwrap_or_else(|| {
                 let mut names = self.known.clone();
                 names.sort_unstable();
                 names.dedup();
@@ -152,6 +157,9 @@ impl<'a, 't> Section<'a, 't> {
     }
 }
 
+const BOOLEAN: &str = "a boolean (true or false)";
+const INTEGER: &str = "an integer";
+
 /// An article and a TOML type's name.
 fn type_of(value: &DeValue<'_>) -> &'static str {
     match value {
@@ -166,8 +174,18 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
 }
 
 pub(super) fn wrong_type(value: &Value<'_>, what: &str, wanted: &str, faults: &mut Faults) {
+    let help = match value.get_ref() {
+        DeValue::String(text) if wanted == INTEGER => {
+            text.trim().parse::<u64>().ok().map(|number| format!("without the quotes: {what} = {number}"))
+        }
+        DeValue::String(text) if wanted == BOOLEAN => {
+            text.trim().parse::<bool>().ok().map(|value| format!("without the quotes: {what} = {value}"))
+        }
+        _ => None,
+    };
     faults
-        .error(value.span(), format!("`{what}` must be {wanted}, and this is {}", type_of(value.get_ref())));
+        .error(value.span(), format!("`{what}` must be {wanted}, and this is {}", type_of(value.get_ref())))
+        .help_if(help);
 }
 
 pub(super) fn table<'a, 't>(
@@ -211,7 +229,7 @@ pub(super) fn integer(
     faults: &mut Faults,
 ) -> Option<u64> {
     let Some(number) = value.get_ref().as_integer() else {
-        wrong_type(value, what, "an integer", faults);
+        wrong_type(value, what, INTEGER, faults);
         return None;
     };
     let found = u64::from_str_radix(number.as_str(), number.radix()).ok();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use super::diagnostic::{Faults, quoted};
-use super::names;
+use super::diagnostic::Faults;
 use super::reader::{Section, Value};
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 
 /// The defined shapers. One that was refused stays in it without a rate, so that its users are not refused, too.
 pub(super) struct Shapers<'t> {
@@ -45,10 +46,9 @@ impl<'t> Shapers<'t> {
         if let Some(rate) = self.rates.get(name) {
             return *rate;
         }
-        let help =
-            names::did_you_mean(name, self.rates.keys().copied().chain(["none"])).unwrap_or_else(|| {
-                format!("define it: [shaper.{}] max_rate = 50_000", quoted(name).trim_matches('`'))
-            });
+        let help = did_you_mean(name, self.rates.keys().copied().chain(["none"])).unwrap_or_else(|| {
+            format!("define it: [shaper.{}] max_rate = 50_000", quoted(name).trim_matches('`'))
+        });
         faults.error(value.span(), format!("no shaper is named {}", quoted(name))).of_absence().help(help);
         None
     }

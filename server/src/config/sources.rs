@@ -12,7 +12,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, listener: &mut Listener, fault
     if let Some(number) =
         section.integer_or_infinity("max_unauthenticated", range.clone(), "connections", faults)
     {
-        listener.max_unauthenticated = usize::try_from(number).unwrap_or(CONNECTIONS_CEILING);
+        listener.max_unauthenticated = Some(usize::try_from(number).unwrap_or(CONNECTIONS_CEILING));
     }
     let Some(value) = section.take("sources") else { return };
     let Some(mut table) = Section::of("listen.service.sources", value, faults) else { return };

@@ -7,9 +7,10 @@ use std::time::SystemTime;
 
 use tokio_rustls::rustls::{SupportedCipherSuite, SupportedProtocolVersion, version};
 
-use super::diagnostic::{Faults, Severity, quoted};
-use super::names;
+use super::diagnostic::{Faults, Severity};
 use super::reader::{Section, Value, array, string};
+use crate::nearest::did_you_mean;
+use crate::printable::quoted;
 use crate::tls::{Part, Settings, Tls};
 
 /// MongooseIM's keys for what is as it should be here without being told: no Diffie-Hellman over finite fields, no
@@ -78,7 +79,7 @@ fn mode(section: &mut Section<'_, '_>, faults: &mut Faults) {
                 .help("mode = \"tls\", the default here: TLS from the first byte on");
         }
         _ => {
-            let help = names::did_you_mean(text, ["tls"]).unwrap_or_else(|| "\"tls\" is the only one".into());
+            let help = did_you_mean(text, ["tls"]).unwrap_or_else(|| "\"tls\" is the only one".into());
             faults.error(value.span(), format!("unknown mode {}", quoted(text))).help(help);
         }
     }
@@ -176,8 +177,8 @@ fn verify_mode(section: &mut Section<'_, '_>, faults: &mut Faults) -> bool {
                 .help("\"peer\" with `cacertfile`; or \"none\", and the secret alone tells who may connect");
         }
         _ => {
-            let help = names::did_you_mean(text, ["peer", "none"])
-                .unwrap_or_else(|| "\"peer\" or \"none\"".to_owned());
+            let help =
+                did_you_mean(text, ["peer", "none"]).unwrap_or_else(|| "\"peer\" or \"none\"".to_owned());
             faults.error(value.span(), format!("unknown verify_mode {}", quoted(text))).help(help);
         }
     }
@@ -216,7 +217,7 @@ fn versions(section: &mut Section<'_, '_>, faults: &mut Faults) -> Vec<&'static 
                     .warning(item.span(), format!("{} is not offered: it is broken", quoted(text)))
                     .help("TLS 1.2 and 1.3 are (RFC 8996)");
             } else {
-                let help = names::did_you_mean(text, ["tlsv1.2", "tlsv1.3"])
+                let help = did_you_mean(text, ["tlsv1.2", "tlsv1.3"])
                     .unwrap_or_else(|| "\"tlsv1.2\" and \"tlsv1.3\" are offered".to_owned());
                 faults.error(item.span(), format!("unknown TLS version {}", quoted(text))).help(help);
                 on = [true; 2];

@@ -38,6 +38,11 @@ fn listener(lines: &str) -> Listener {
     clean(&file_with(lines)).listeners.remove(0)
 }
 
+/// The one listener of [`file_with`], which is warned of.
+fn doubtful(lines: &str) -> Listener {
+    load_text(&file_with(lines)).config.unwrap().listeners.remove(0)
+}
+
 /// All faults, each in one line.
 fn faults(text: &str) -> Vec<String> {
     let loaded = load_text(text);

@@ -7,7 +7,7 @@ use enjamb_core::jid::Domain;
 use enjamb_core::router::{ConflictBehaviour, DomainPattern};
 use enjamb_server::config::Severity;
 
-use crate::{SECRET, clean, faults, file_with, listener, load_text, one_fault, refused};
+use crate::{SECRET, clean, doubtful, faults, file_with, listener, load_text, one_fault, refused};
 
 #[test]
 fn a_listener_of_which_little_is_said_has_the_defaults() {
@@ -34,8 +34,10 @@ fn a_listener_of_which_little_is_said_has_the_defaults() {
 #[test]
 fn both_names_of_the_section_are_equal_and_the_order_is_the_files() {
     let text = "[general]\nhosts = ['a']\n[[listen.component]]\nport = 1\npassword = 'X'\n\
-                [[listen.service]]\nport = 2\npassword = 'X'\n[[listen.component]]\nport = 3\npassword = 'X'\n"
-        .replace('X', SECRET);
+                [[listen.service]]\nport = 2\npassword = 'Y'\n[[listen.component]]\nport = 3\npassword = 'Z'\n"
+        .replace('X', SECRET)
+        .replace('Y', &format!("{SECRET}Y"))
+        .replace('Z', &format!("{SECRET}Z"));
     let ports: Vec<_> = clean(&text).listeners.iter().map(|listener| listener.address.port()).collect();
     assert_eq!(ports, [1, 2, 3]);
 }
@@ -120,7 +122,12 @@ fn shaper_rule_and_its_newer_name() {
 #[test]
 fn check_from() {
     assert!(listener("check_from = true").check_from);
-    assert!(!listener("check_from = false").check_from);
+    assert!(!doubtful("check_from = false").check_from);
+    refused(
+        "check_from = false",
+        "6:14: warning: check_from is off: components of this listener may send as anybody \
+         (leave it on, unless all of them are trusted with every address)",
+    );
     refused(
         "check_from = 'no'",
         "6:14: error: `check_from` must be a boolean (true or false), and this is a string",
@@ -223,7 +230,10 @@ fn port() {
             "enjamb.toml:5:8: error: `port` is out of range (from 0 to 65535)",
         );
     }
-    one_fault(&with("port = '1'"), "enjamb.toml:5:8: error: `port` must be an integer, and this is a string");
+    one_fault(
+        &with("port = '1'"),
+        "enjamb.toml:5:8: error: `port` must be an integer, and this is a string (without the quotes: port = 1)",
+    );
     one_fault(
         &with("port = 0"),
         "enjamb.toml:5:8: warning: `port` is 0: the system chooses one, another at each start \
@@ -233,9 +243,11 @@ fn port() {
 
 #[test]
 fn ip_address_is_loopback_unless_set() {
-    let address = |lines: &str| listener(lines).address.to_string();
+    let address = |lines: &str| doubtful(lines).address.to_string();
     assert_eq!(address("ip_address = '0.0.0.0'"), "0.0.0.0:8888");
     assert_eq!(address("ip_address = '::'"), "[::]:8888");
+    assert_eq!(address("ip_address = '::ffff:127.0.0.1'"), "127.0.0.1:8888");
+    assert!(doubtful("ip_address = '::'").takes_ipv4 && !listener("ip_address = '::1'").takes_ipv4);
     refused(
         "ip_address = 'localhost'",
         "6:14: error: `localhost` is no IP address (an address such as \"127.0.0.1\" or \"::1\", not a name)",
@@ -251,7 +263,7 @@ fn ip_address_is_loopback_unless_set() {
 
 #[test]
 fn ip_version() {
-    let address = |lines: &str| listener(lines).address.to_string();
+    let address = |lines: &str| doubtful(lines).address.to_string();
     assert_eq!(address("ip_version = 4"), "127.0.0.1:8888");
     assert_eq!(address("ip_version = 6"), "[::1]:8888");
     assert_eq!(address("ip_version = 6\nip_address = '::'"), "[::]:8888");

@@ -2,7 +2,7 @@
 
 use enjamb_core::jid::Jid;
 
-use crate::{clean, faults, file_with, one_fault};
+use crate::{clean, doubtful, faults, file_with, one_fault};
 
 /// Whether the listener's rule `r`, in which the acl `a` is allowed, admits this sender.
 fn admits(patterns: &str, sender: &str) -> bool {
@@ -110,16 +110,22 @@ fn a_regexp_that_only_mongooseim_can_run_is_no_error_where_it_decides_nothing() 
 }
 
 #[test]
-fn an_unknown_acl_never_matches_and_is_warned_of() {
-    let lines = "access = 'r'\n[acl]\nblocked = [{user = 'spammer'}]\n[access]\n\
-                 r = [{acl = 'blokced', value = 'deny'}, {acl = 'all', value = 'allow'}]";
-    let loaded = crate::load_text(&file_with(lines));
-    let access = loaded.config.as_ref().unwrap().listeners[0].access.clone();
-    assert!(access.allows(&Jid::parse("spammer@x.example").unwrap(), false));
-    one_fault(
-        &file_with(lines),
-        "enjamb.toml:10:13: warning: no acl is named `blokced`: this clause never matches (did you mean `blocked`?)",
-    );
+fn an_unknown_acl_never_matches_and_is_refused_where_it_would_deny() {
+    let lines = |value: &str| {
+        format!(
+            "access = 'r'\n[acl]\nblocked = [{{user = 'spammer'}}]\n[access]\n\
+             r = [{{acl = 'blokced', value = '{value}'}}, {{acl = 'blocked', value = 'deny'}}, {{acl = 'all', value = 'allow'}}]"
+        )
+    };
+    let near = "no acl is named `blokced`: this clause never matches (did you mean `blocked`?)";
+    one_fault(&file_with(&lines("deny")), &format!("enjamb.toml:10:13: error: {near}"));
+    one_fault(&file_with(&lines("allow")), &format!("enjamb.toml:10:13: warning: {near}"));
+    let access = doubtful(&lines("allow")).access;
+    assert!(!access.allows(&Jid::parse("spammer@x.example").unwrap(), false));
+    assert!(access.allows(&Jid::parse("friend@x.example").unwrap(), false));
+    // A rule that no listener names decides nothing.
+    let unused = lines("deny").replacen("access = 'r'", "", 1);
+    one_fault(&file_with(&unused), &format!("enjamb.toml:10:13: warning: {near}"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{listener, refused};
 #[test]
 fn what_is_not_said_has_the_defaults() {
     let plain = listener("");
-    assert_eq!((plain.max_unauthenticated, plain.sources), (10_000, SourceLimits::default()));
+    assert_eq!((plain.max_unauthenticated, plain.sources), (None, SourceLimits::default()));
     assert_eq!(listener("[listen.service.sources]").sources, SourceLimits::default());
     assert!(listener("sources = {}").sources.exempt_loopback);
 }
@@ -19,7 +19,7 @@ fn each_key_is_read() {
     let lines = "max_unauthenticated = 5\n[listen.service.sources]\nmax_connections = 40\nmax_unauthenticated = 4\n\
                  failures = 0\nbackoff = 7\nbackoff_max = 70\nexempt_loopback = false";
     let found = listener(lines);
-    assert_eq!(found.max_unauthenticated, 5);
+    assert_eq!(found.max_unauthenticated, Some(5));
     let mut expected = SourceLimits::default();
     (expected.connections, expected.unauthenticated, expected.failures) = (40, 4, 0);
     (expected.backoff, expected.backoff_max) = (Duration::from_secs(7), Duration::from_secs(70));

@@ -1,6 +1,7 @@
 //! `tls` and `proxy_protocol` of a listener: one test for each key, with a good value and with bad ones at their places.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -14,12 +15,18 @@ use rcgen::{
 
 use crate::{SECRET, faults, file_with, listener, one_fault, refused};
 
+/// Writes a file that only its owner may read.
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// A directory with what a `tls` table may name: `cert.pem` and `key.pem`, which belong together, and so on.
 static FILES: LazyLock<PathBuf> = LazyLock::new(|| {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("certificates");
     fs::create_dir_all(&dir).unwrap();
     let key = KeyPair::generate().unwrap();
-    let write = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
+    let write = |name: &str, text: &str| write(&dir.join(name), text);
     let signed = |from: i32, to: i32| {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(from, 1, 1);
@@ -173,8 +180,7 @@ fn a_certificate_out_of_time_is_warned_of() {
 #[test]
 fn relative_paths_begin_at_the_file() {
     let path = FILES.join("relative.toml");
-    fs::write(&path, file_with("tls = {certfile = 'cert.pem', keyfile = './key.pem', verify_mode = 'none'}"))
-        .unwrap();
+    write(&path, &file_with("tls = {certfile = 'cert.pem', keyfile = './key.pem', verify_mode = 'none'}"));
     let loaded = load_file(&path).unwrap();
     assert_eq!(loaded.render(false), "");
     assert_eq!(

@@ -1,0 +1,8 @@
+//! Faults that operators met in other servers, or in this one: each test names the number of its report.
+
+mod checks;
+mod messages;
+mod program;
+mod signals;
+mod sockets;
+mod start;
