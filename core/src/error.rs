@@ -246,6 +246,14 @@ pub enum StreamErrorCause {
         /// What each connection may hold all the same, in bytes.
         free: usize,
     },
+    /// The first byte is that of a TLS handshake.
+    #[error(
+        "this looks like TLS, and the port takes plain XML: switch TLS off in the component, or use the TLS port"
+    )]
+    LooksLikeTls,
+    /// Whoever runs the server lets nobody in for now, for a reason in words; `policy-violation`.
+    #[error("{0}")]
+    TurnedAway(String),
     /// A reason in words, where none of the others fits; `undefined-condition`.
     #[error("{0}")]
     Other(&'static str),
@@ -314,7 +322,9 @@ fn condition_of(cause: &StreamErrorCause) -> StreamCondition {
         StreamErrorCause::LongHeader { .. }
         | StreamErrorCause::LongNegotiation { .. }
         | StreamErrorCause::BigStanza { .. }
-        | StreamErrorCause::ManyPrefixes { .. } => StreamCondition::PolicyViolation,
+        | StreamErrorCause::ManyPrefixes { .. }
+        | StreamErrorCause::TurnedAway(_) => StreamCondition::PolicyViolation,
+        StreamErrorCause::LooksLikeTls => StreamCondition::NotWellFormed,
         StreamErrorCause::NoStream | StreamErrorCause::WrongNamespace => StreamCondition::InvalidNamespace,
         StreamErrorCause::NoDomain => StreamCondition::ImproperAddressing,
         StreamErrorCause::BadDomain { .. }

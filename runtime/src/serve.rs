@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use enjamb_core::connection::ConnectionEvent;
+use enjamb_core::router::Claim;
 use enjamb_core::switch::ListenerConfig;
+use enjamb_core::{Secret, StreamErrorCause};
 
 use crate::random::stream_id;
 use crate::server::ServerConnection;
 use crate::shared::SharedSwitch;
-use crate::sources::{Permit, SourceLimiter, SourceLimits};
+use crate::sources::{Denied, Permit, SourceLimiter, SourceLimits};
 use crate::transport::{Connector, Timer};
 
 /// Before accepting goes on after a failure.
@@ -24,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Nothing bounds the number of connections of all sources together but the files that the process may open: accept
 /// yourself if you need such a bound. A failure concerns one connection, or passes, as a lack of file descriptors does:
 /// accepting goes on after a pause. To log failures and events, accept yourself and poll a [`ServerConnection`]. A
-/// listener without a secret of its own lets nobody in here: its connections ask for secrets by their events.
+/// listener without a secret of its own lets nobody in here.
 pub async fn serve<C: Connector>(
     connector: C,
     socket: C::Listener,
@@ -33,6 +35,11 @@ pub async fn serve<C: Connector>(
     limits: SourceLimits,
 ) -> Infallible {
     let sources = Arc::new(Mutex::new(SourceLimiter::new(limits)));
+    // Asked for by each connection once its name is known, so that the limits are asked first.
+    let secrets: Arc<[Secret]> = listener.secret.iter().cloned().collect();
+    let mut asking = (*listener).clone();
+    asking.secret = None;
+    let listener = Arc::new(asking);
     loop {
         let Ok((stream, peer)) = connector.accept(&socket).await else {
             pause(connector.timer()).await;
@@ -40,11 +47,19 @@ pub async fn serve<C: Connector>(
         };
         let Some(mut admitted) = Admitted::enter(&sources, peer, connector.timer()) else { continue };
         let Ok(id) = stream_id() else { continue };
-        let (switch, listener) = (Arc::clone(&switch), Arc::clone(&listener));
+        let (switch, listener, secrets) = (Arc::clone(&switch), Arc::clone(&listener), Arc::clone(&secrets));
         let mut connection = ServerConnection::new(switch, listener, id, stream, connector.timer());
         connector.spawn(async move {
             while let Some(event) = connection.next_event().await {
-                admitted.note(&event);
+                match &event {
+                    ConnectionEvent::SecretsNeeded { claim } => match admitted.claim(claim) {
+                        Ok(()) => connection.secrets(Arc::clone(&secrets)),
+                        Err(why) => {
+                            connection.refuse(StreamErrorCause::TurnedAway(why.to_string()).into());
+                        }
+                    },
+                    event => admitted.note(event),
+                }
             }
         });
     }
@@ -56,7 +71,7 @@ async fn pause(mut timer: impl Timer) {
 }
 
 /// A connection that its source let in, until it is dropped.
-struct Admitted<C> {
+struct Admitted<C: Timer> {
     sources: Arc<Mutex<SourceLimiter>>,
     permit: Option<Permit>,
     clock: C,
@@ -68,6 +83,14 @@ impl<C: Timer> Admitted<C> {
         Some(Self { sources: Arc::clone(sources), permit: Some(permit), clock })
     }
 
+    fn claim(&mut self, claim: &Claim) -> Result<(), Denied> {
+        let now = self.clock.now();
+        match &mut self.permit {
+            Some(permit) => lock(&self.sources).claim(now, permit, claim.name().as_str()),
+            None => Ok(()),
+        }
+    }
+
     fn note(&mut self, event: &ConnectionEvent) {
         if let Some(permit) = &mut self.permit {
             lock(&self.sources).note(self.clock.now(), permit, event);
@@ -75,10 +98,10 @@ impl<C: Timer> Admitted<C> {
     }
 }
 
-impl<C> Drop for Admitted<C> {
+impl<C: Timer> Drop for Admitted<C> {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            lock(&self.sources).leave(permit);
+            lock(&self.sources).leave(self.clock.now(), permit);
         }
     }
 }

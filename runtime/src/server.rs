@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Progress, Transmit, Written};
 use enjamb_core::router::PortId;
 use enjamb_core::switch::{ListenerConfig, Switch};
-use enjamb_core::{Instant, Now, Secret, StreamId};
+use enjamb_core::{Instant, Now, Secret, StreamError, StreamId};
 
 use crate::driver::{Driver, Session};
 use crate::shared::{SharedSwitch, WakePort};
@@ -44,6 +44,13 @@ impl<T: Transport, C: Timer, S: Switch<Port: WakePort>> ServerConnection<T, C, S
         let now = self.driver.now();
         let ServerSession { switch, connection, .. } = &mut self.driver.session;
         connection.secrets(&**switch, now, secrets);
+    }
+
+    /// Answers [`ConnectionEvent::SecretsNeeded`] with an end; see [`Connection::refuse`]. Then poll on.
+    pub fn refuse(&mut self, error: StreamError) {
+        let now = self.driver.now();
+        let ServerSession { switch, connection, .. } = &mut self.driver.session;
+        connection.refuse(&**switch, now, error);
     }
 
     /// Drives the connection until there is an event; `None` once it is over.

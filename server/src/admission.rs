@@ -1,19 +1,54 @@
 //! Who is let in: limits on how many are there, on how many of them have not authenticated, and by source address.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use enjamb_core::Instant;
 use enjamb_core::connection::ConnectionEvent;
-use enjamb_runtime::Timer;
-use enjamb_runtime::sources::{Permit, SourceLimiter};
+use enjamb_core::jid::Domain;
+use enjamb_core::router::Claim;
+use enjamb_core::{Instant, Secret};
+use enjamb_runtime::sources::{Denied, Permit, SourceLimiter};
+use enjamb_runtime::{SharedSwitch, Timer};
 use enjamb_tokio::TokioTimer;
 use tokio::sync::Semaphore;
 
-use crate::{config, log};
+use crate::config;
+
+/// What all connections of a listener share.
+pub(crate) struct Place {
+    /// Its address, for the log.
+    pub(crate) listener: SocketAddr,
+    /// Names the server to those that are turned away.
+    pub(crate) host: Domain,
+    pub(crate) switch: Arc<SharedSwitch>,
+    /// What a component has to prove.
+    secrets: Arc<[Secret]>,
+    /// Whether it is still to be said what `domains` is good for.
+    hints: AtomicBool,
+}
+
+impl Place {
+    pub(crate) fn new(
+        settings: &config::Listener,
+        listener: SocketAddr,
+        host: Domain,
+        switch: &Arc<SharedSwitch>,
+    ) -> Self {
+        let secrets = [Secret::new(settings.password.expose())].into();
+        let hints = AtomicBool::new(settings.domains.is_none());
+        Self { listener, host, switch: Arc::clone(switch), secrets, hints }
+    }
+
+    /// True once, if the listener has no `domains`.
+    pub(crate) fn hints_at_domains(&self) -> bool {
+        self.hints.swap(false, Ordering::Relaxed)
+    }
+}
 
 /// A listener's admission.
 pub(crate) struct Admission {
+    pub(crate) place: Place,
     sources: Mutex<SourceLimiter>,
     /// For all connections.
     places: Semaphore,
@@ -22,12 +57,12 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(settings: &config::Listener) -> Arc<Self> {
+    pub(crate) fn new(settings: &config::Listener, place: Place) -> Arc<Self> {
         let sources = Mutex::new(SourceLimiter::new(settings.sources.clone()));
         let most = |number: usize| Semaphore::new(number.min(Semaphore::MAX_PERMITS));
         let unauthenticated = settings.max_unauthenticated.unwrap_or(config::UNAUTHENTICATED);
         let (places, room) = (most(settings.max_connections), most(unauthenticated));
-        Arc::new(Self { sources, places, room })
+        Arc::new(Self { place, sources, places, room })
     }
 
     /// Waits until there is room for one more, who is yet to authenticate. To be called before accepting.
@@ -38,6 +73,11 @@ impl Admission {
         place.forget();
         room.forget();
         Admitted { admission: Arc::clone(self), permit: None, authenticated: false }
+    }
+
+    /// Forgets the failures of all sources.
+    pub(crate) fn forgive(&self) {
+        self.sources().forgive();
     }
 
     fn sources(&self) -> MutexGuard<'_, SourceLimiter> {
@@ -59,17 +99,28 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Lets it in, or says in the log why not: it is to be closed at once then.
-    pub(crate) fn enter(mut self, peer: SocketAddr) -> Option<Self> {
-        let entered = self.admission.sources().enter(now(), peer.ip());
-        match entered {
-            Ok(permit) => self.permit = Some(permit),
-            Err(why) => {
-                log::turned_away(peer, &why);
-                return None;
-            }
+    /// Lets it in, or says why not: it is to be closed at once then.
+    pub(crate) fn enter(mut self, peer: SocketAddr) -> Result<Self, Denied> {
+        let permit = self.admission.sources().enter(now(), peer.ip())?;
+        self.permit = Some(permit);
+        Ok(self)
+    }
+
+    pub(crate) fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.admission)
+    }
+
+    /// What all connections of its listener share.
+    pub(crate) fn place(&self) -> &Place {
+        &self.admission.place
+    }
+
+    /// Lets it try to prove a secret for its name, or says why not.
+    pub(crate) fn claim(&mut self, claim: &Claim) -> Result<Arc<[Secret]>, Denied> {
+        if let Some(permit) = &mut self.permit {
+            self.admission.sources().claim(now(), permit, claim.name().as_str())?;
         }
-        Some(self)
+        Ok(Arc::clone(&self.admission.place.secrets))
     }
 
     /// Takes note of how the connection does.
@@ -92,7 +143,7 @@ impl Admitted {
     /// The connection failed before the secret was proved.
     pub(crate) fn failed(&self) {
         if let Some(permit) = &self.permit {
-            self.admission.sources().failed(now(), permit);
+            self.admission.sources().failed(now(), permit, None);
         }
     }
 }
@@ -100,7 +151,7 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.admission.sources().leave(permit);
+            self.admission.sources().leave(now(), permit);
         }
         self.give_back_room();
         self.admission.places.add_permits(1);

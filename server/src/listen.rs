@@ -2,15 +2,17 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use enjamb_core::connection::ConnectionEvent;
 use enjamb_core::router::BindPolicy;
 use enjamb_core::switch::ListenerConfig;
-use enjamb_core::{Limits, Secret};
-use enjamb_runtime::SharedSwitch;
+use enjamb_core::{Instant, Limits, StreamErrorCause, stream};
+use enjamb_runtime::sources::Denied;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use crate::admission::{Admission, Admitted};
+use crate::admission::{Admission, Admitted, Place};
 use crate::config;
 use crate::log::{self, AcceptLog, ConnectionLog};
 use crate::preamble::{Entered, Preamble};
@@ -55,7 +57,8 @@ fn core_settings(settings: &config::Listener) -> ListenerConfig {
     limits.stanza = settings.max_stanza_size;
     limits.negotiation_step = settings.state_timeout;
     limits.keepalive = settings.keepalive;
-    let mut listener = ListenerConfig::new(Secret::new(settings.password.expose()));
+    // The secret is asked for once the name is known, so that the limits of its source are asked first.
+    let mut listener = ListenerConfig::with_lookup();
     listener.policy = Arc::new(BindPolicy {
         hidden: settings.hidden_components,
         check_from: settings.check_from,
@@ -74,12 +77,11 @@ fn core_settings(settings: &config::Listener) -> ListenerConfig {
 /// Where a listener's connections go.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) switch: Arc<SharedSwitch>,
-    pub(crate) listener: Arc<ListenerConfig>,
+    listener: Arc<ListenerConfig>,
     /// What comes before a stream; most often nothing.
     preamble: Option<Arc<Preamble>>,
-    pub(crate) connections: TaskTracker,
-    pub(crate) stop: CancellationToken,
+    connections: TaskTracker,
+    stop: CancellationToken,
     admission: Arc<Admission>,
     failures: Arc<AcceptLog>,
 }
@@ -87,20 +89,24 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(
         settings: &config::Listener,
-        switch: &Arc<SharedSwitch>,
+        place: Place,
         connections: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
         let listener = Arc::new(core_settings(settings));
         Self {
-            switch: Arc::clone(switch),
             preamble: Preamble::of(settings, &listener.limits),
             listener,
             connections: connections.clone(),
             stop: stop.clone(),
-            admission: Admission::new(settings),
+            admission: Admission::new(settings, place),
             failures: Arc::default(),
         }
+    }
+
+    /// Who is let in.
+    pub(crate) fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.admission)
     }
 
     /// Accepts components until it is told to stop.
@@ -110,7 +116,7 @@ impl Acceptor {
                 Ok((admitted, stream, peer)) => self.begin(admitted, stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    self.failures.failed(&error);
+                    self.failures.failed(self.admission.place.listener, &error);
                     // Without file descriptors the socket stays readable: trying on at once would spin.
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
@@ -121,32 +127,44 @@ impl Acceptor {
     /// Serves a connection in a task of its own, if it is let in. One that nothing comes before gets the smaller
     /// task; of one behind a proxy, the header has to tell first who it is.
     fn begin(&self, admitted: Admitted, stream: TcpStream, peer: SocketAddr) {
+        let place = &self.admission.place;
         if let Err(error) = set_up(&stream) {
-            debug!(%peer, "connection lost before it began: {error}");
+            debug!(listener = %place.listener, %peer, "connection lost before it began: {error}");
             return;
         }
-        let (switch, listener) = (Arc::clone(&self.switch), Arc::clone(&self.listener));
+        let listener = Arc::clone(&self.listener);
         let Some(preamble) = self.preamble.clone() else {
-            let Some(admitted) = admitted.enter(peer) else { return };
-            if let Some(serving) = serve(stream, peer, admitted, switch, listener) {
-                self.connections.spawn(serving);
+            match admitted.enter(peer) {
+                Ok(admitted) => {
+                    if let Some(serving) = serve(stream, peer, admitted, listener) {
+                        self.connections.spawn(serving);
+                    }
+                }
+                Err(why) => turn_away(place, &stream, peer, &why),
             }
             return;
         };
-        let admitted = if preamble.names_source() { Some(admitted) } else { admitted.enter(peer) };
-        let Some(admitted) = admitted else { return };
+        let admitted = if preamble.names_source() {
+            admitted
+        } else {
+            match admitted.enter(peer) {
+                Ok(admitted) => admitted,
+                // Before its TLS handshake there is no way to say why.
+                Err(why) => return log::turned_away(place.listener, peer, &why),
+            }
+        };
         let stop = self.stop.clone();
         self.connections.spawn(async move {
             // Who has no stream yet need not be told why the server stops.
             let entered = stop.run_until_cancelled(enter(&preamble, admitted, stream, peer)).await;
             match entered.flatten() {
                 Some((Entered::Plain(stream), peer, admitted)) => {
-                    if let Some(serving) = serve(stream, peer, admitted, switch, listener) {
+                    if let Some(serving) = serve(stream, peer, admitted, listener) {
                         serving.await;
                     }
                 }
                 Some((Entered::Tls(stream), peer, admitted)) => {
-                    if let Some(serving) = serve(stream, peer, admitted, switch, listener) {
+                    if let Some(serving) = serve(stream, peer, admitted, listener) {
                         serving.await;
                     }
                 }
@@ -185,12 +203,23 @@ async fn enter(
     let peer = match preamble.source(&mut stream, peer, deadline).await {
         Ok(peer) => peer,
         Err(refusal) => {
-            log::refused(peer, &refusal);
+            log::refused(admitted.place().listener, peer, &refusal);
             return None;
         }
     };
     if preamble.names_source() {
-        admitted = admitted.enter(peer)?;
+        let admission = admitted.admission();
+        match admitted.enter(peer) {
+            Ok(entered) => admitted = entered,
+            Err(why) if preamble.is_plain() => {
+                turn_away(&admission.place, &stream, peer, &why);
+                return None;
+            }
+            Err(why) => {
+                log::turned_away(admission.place.listener, peer, &why);
+                return None;
+            }
+        }
     }
     match preamble.secure(stream, peer, deadline).await {
         Ok(entered) => Some((entered, peer, admitted)),
@@ -198,10 +227,25 @@ async fn enter(
             if refusal.is_news() {
                 admitted.failed();
             }
-            log::refused(peer, &refusal);
+            log::refused(admitted.place().listener, peer, &refusal);
             None
         }
     }
+}
+
+/// Says why a connection is closed at once, in the log and to its peer as far as the socket takes it now: nothing is kept for
+/// a source that is over its limits.
+fn turn_away(place: &Place, stream: &TcpStream, peer: SocketAddr, why: &Denied) {
+    log::turned_away(place.listener, peer, why);
+    let Ok(id) = enjamb_runtime::stream_id() else { return };
+    let mut words = Vec::new();
+    let acceptor = stream::Acceptor::new(place.host.clone(), id, Arc::default(), Instant::ORIGIN);
+    acceptor.refuse(StreamErrorCause::TurnedAway(why.to_string()).into(), &mut words);
+    let socket = SockRef::from(stream);
+    // What is unread when the socket is closed makes TCP take the words back.
+    let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
+    let _ = socket.send(&words);
+    let _ = socket.shutdown(Shutdown::Write);
 }
 
 fn set_up(stream: &TcpStream) -> io::Result<()> {
@@ -215,21 +259,27 @@ fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     mut admitted: Admitted,
-    switch: Arc<SharedSwitch>,
     listener: Arc<ListenerConfig>,
 ) -> Option<impl Future<Output = ()>> {
+    let switch = Arc::clone(&admitted.place().switch);
     let mut connection = match enjamb_tokio::accept(stream, switch, listener) {
         Ok(connection) => connection,
         Err(error) => {
-            debug!(%peer, "connection lost before it began: {error}");
+            debug!(listener = %admitted.place().listener, %peer, "connection lost before it began: {error}");
             return None;
         }
     };
-    let mut log = ConnectionLog::new(connection.id(), peer);
+    let mut log = ConnectionLog::new(connection.id(), admitted.place(), peer);
     Some(poll_fn(move |cx| {
         while let Some(event) = ready!(connection.poll_event(cx)) {
+            if let ConnectionEvent::SecretsNeeded { claim } = &event {
+                match admitted.claim(claim) {
+                    Ok(secrets) => connection.secrets(secrets),
+                    Err(why) => connection.refuse(StreamErrorCause::TurnedAway(why.to_string()).into()),
+                }
+            }
             admitted.event(&event);
-            log.event(connection.id(), &event);
+            log.event(connection.id(), admitted.place(), &event);
         }
         Poll::Ready(())
     }))
@@ -239,6 +289,7 @@ fn serve(
 mod tests {
     use enjamb_core::jid;
     use enjamb_core::switch::SwitchConfig;
+    use enjamb_runtime::SharedSwitch;
 
     use super::*;
 
@@ -255,8 +306,10 @@ mod tests {
                 .unwrap();
         let hosts = [jid::Domain::parse("localhost").unwrap()];
         let switch = Arc::new(SharedSwitch::new(SwitchConfig::new(hosts)));
-        let admitted = Admission::new(&settings).next_guest().await;
-        let serving = serve(stream, peer, admitted, switch, Arc::new(core_settings(&settings))).unwrap();
+        let host = jid::Domain::parse("localhost").unwrap();
+        let place = Place::new(&settings, settings.address, host, &switch);
+        let admitted = Admission::new(&settings, place).next_guest().await;
+        let serving = serve(stream, peer, admitted, Arc::new(core_settings(&settings))).unwrap();
         assert!(size_of_val(&serving) <= 400, "{}", size_of_val(&serving));
     }
 }

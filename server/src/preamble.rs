@@ -50,6 +50,11 @@ impl Preamble {
         self.proxy_protocol
     }
 
+    /// Does the stream begin without TLS?
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
     /// When a connection that comes now has to be past both steps: they have the time of one of the negotiation.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.limits.negotiation_step

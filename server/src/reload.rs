@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use tracing::{info, warn};
 
+use crate::admission::Admission;
 use crate::config::{self, Fingerprint, Severity};
 use crate::log;
 use crate::tls::Tls;
@@ -57,8 +58,14 @@ impl RunningFile {
     }
 }
 
-/// Reads the certificates of all listeners again. Nothing else is read again: what else differs is said.
-pub(crate) fn reload(file: Option<&RunningFile>, listeners: &[(SocketAddr, Arc<Tls>)]) {
+/// Reads the certificates of all listeners again, and lets in at once who waits for failures. Nothing else is read again:
+/// what else differs is said.
+pub(crate) fn reload(
+    file: Option<&RunningFile>,
+    listeners: &[(SocketAddr, Arc<Tls>)],
+    admissions: &[Arc<Admission>],
+) {
+    admissions.iter().for_each(|admission| admission.forgive());
     match file {
         Some(file) => file.compare(),
         None => info!("SIGHUP: the server runs without a configuration file; there is nothing to read"),

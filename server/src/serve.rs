@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::admission::Place;
 use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
@@ -98,11 +99,18 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
     let Some(sockets) = open_all(&config.listeners) else { return ExitCode::FAILURE };
     let mut first = None;
+    let mut admissions = Vec::new();
+    let Some(host) = config.hosts.first() else {
+        log::fatal("there is no host");
+        return ExitCode::FAILURE;
+    };
     for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
         let address = socket.local_addr().unwrap_or(listener.address);
         first.get_or_insert(address);
         log::listening(address, listener);
-        let (socket, acceptor) = (Arc::new(socket), Acceptor::new(listener, &switch, &connections, &stop));
+        let place = Place::new(listener, address, host.clone(), &switch);
+        let (socket, acceptor) = (Arc::new(socket), Acceptor::new(listener, place, &connections, &stop));
+        admissions.push(acceptor.admission());
         // More accept tasks than threads would only wake each other.
         for _ in 0..listener.num_acceptors.get().min(threads) {
             connections.spawn(acceptor.clone().run(Arc::clone(&socket)));
@@ -113,12 +121,13 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     }
     let tls: Vec<_> =
         config.listeners.iter().filter_map(|one| Some((one.address, one.tls.clone()?))).collect();
+    let telling = tokio::spawn(log::keep_telling());
     // Of its secrets there is one copy left: the listener's.
     drop(config);
     let name = loop {
         match signals.next().await {
             Order::Stop(name) => break name,
-            Order::Reload => reload::reload(file.as_ref(), &tls),
+            Order::Reload => reload::reload(file.as_ref(), &tls, &admissions),
             Order::Summary => log::summary("SIGUSR1", &*switch),
         }
     };
@@ -132,6 +141,7 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
         name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
+    telling.abort();
     log::finish();
     ExitCode::SUCCESS
 }

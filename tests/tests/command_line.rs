@@ -176,7 +176,7 @@ fn whoever_stops_reading_what_it_says_stops_nothing() {
     let mut child = start(&["--config", path(&file)]);
     let log = BufReader::new(child.stderr.take().expect("stderr was asked for"));
     let mut lines = log.lines().map(|line| line.expect("it writes UTF-8"));
-    let address = lines.find_map(|line| Some(line.split_once("address=")?.1.split(' ').next()?.to_owned()));
+    let address = lines.find_map(|line| Some(line.split_once("listener=")?.1.split(' ').next()?.to_owned()));
     let addr: SocketAddr = address.expect("it says where it listens").parse().expect("an address");
     drop((child.stdout.take(), lines));
     for _ in 0..2 {

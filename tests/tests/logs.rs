@@ -100,7 +100,8 @@ fn the_json_log_is_json_on_every_line() {
     }
     let with = |key: &str, value: &str| lines.iter().find(|line| line[key] == value);
     let listening = with("message", "listening for components").expect("a line of the listener");
-    for key in ["address", "access", "shaper", "check_from", "conflict_behaviour", "max_fsm_queue", "domains"]
+    for key in
+        ["listener", "access", "shaper", "check_from", "conflict_behaviour", "max_fsm_queue", "domains"]
     {
         assert!(!listening[key].is_null(), "{key} is not in {listening}");
     }
@@ -146,7 +147,7 @@ fn a_listener_is_logged_with_its_options() {
         "access=few",
         "shaper=4321 bytes/s",
         "check_from=false",
-        "conflict_behaviour=\"kick_old\"",
+        "conflict_behaviour=kick_old",
         "max_fsm_queue=77 stanzas",
         "domains=a.example *.b.example",
     ] {

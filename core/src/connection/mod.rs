@@ -370,6 +370,13 @@ impl<S: Switch> Connection<S> {
         output.append(|out| session.secrets(switch, now, secrets.into(), out));
     }
 
+    /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded) with an end: whoever claims these names may not even try
+    /// now. Does nothing if the connection has not asked, or has ended meanwhile.
+    pub fn refuse(&mut self, switch: &S, now: Now, error: StreamError) {
+        let Self { session, output, .. } = self;
+        output.append(|out| session.refuse(switch, now, error, out));
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<ConnectionEvent> {
         self.session.events.as_mut()?.take()

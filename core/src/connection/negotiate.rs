@@ -111,6 +111,17 @@ impl<S: Switch> Session<S> {
         }
     }
 
+    /// Refuses the names that the connection has asked secrets for.
+    pub(super) fn refuse(&mut self, switch: &S, now: Now, error: StreamError, out: &mut Vec<u8>) {
+        match core::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Opened(opened) if self.closed.is_none() => {
+                opened.refuse(error.clone(), out);
+                self.close(switch, now, CloseReason::Error(error));
+            }
+            other => self.phase = other,
+        }
+    }
+
     /// The secret is proved: binds the names, or refuses them.
     fn bind(&mut self, switch: &S, now: Now, authenticated: Authenticated, out: &mut Vec<u8>) {
         let claim = claim_of(authenticated.domain(), authenticated.is_subdomain());

@@ -58,6 +58,12 @@ fn each_cause_has_its_condition_and_its_words() {
              before the handshake was done",
         ),
         (
+            StreamErrorCause::LooksLikeTls,
+            "not-well-formed: this looks like TLS, and the port takes plain XML: switch TLS off in the component, \
+             or use the TLS port",
+        ),
+        (StreamErrorCause::TurnedAway("wait".into()), "policy-violation: wait"),
+        (
             StreamErrorCause::LongHeader { limit: 5 },
             "policy-violation: the stream header is longer than 5 bytes",
         ),

@@ -25,6 +25,16 @@ pub enum Claim {
     Prefix(Domain),
 }
 
+impl Claim {
+    /// The name, or the prefix.
+    #[must_use]
+    pub fn name(&self) -> &Domain {
+        match self {
+            Self::Domain(name) | Self::Prefix(name) => name,
+        }
+    }
+}
+
 /// What becomes of a component whose name a newcomer claims (`conflict_behaviour` of the newcomer's listener).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConflictBehaviour {

@@ -62,7 +62,12 @@ struct Negotiation {
     /// Our header is out.
     answered: bool,
     deadline: Instant,
+    /// A byte has come.
+    begun: bool,
 }
+
+/// The first byte of a TLS handshake. No XML begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 impl Acceptor {
     /// Begins with a connection that was just made. `host` is one of the server's own names, for the header
@@ -71,7 +76,8 @@ impl Acceptor {
     pub fn new(host: Domain, id: StreamId, limits: Arc<Limits>, now: Instant) -> Self {
         let deadline = now + limits.negotiation_step;
         let open = Open::new(limits, now);
-        let negotiation = Negotiation { open, host, id, is_subdomain: false, answered: false, deadline };
+        let negotiation =
+            Negotiation { open, host, id, is_subdomain: false, answered: false, deadline, begun: false };
         Self { negotiation: Box::new(negotiation), claim: None }
     }
 
@@ -217,6 +223,12 @@ impl Authenticated {
 impl Negotiation {
     /// The domain that the header asks for.
     fn header(&mut self, input: &[u8]) -> Result<(usize, Option<Domain>), StreamError> {
+        if let Some(&first) = input.first()
+            && !core::mem::replace(&mut self.begun, true)
+            && first == TLS_HANDSHAKE
+        {
+            return Err(StreamErrorCause::LooksLikeTls.into());
+        }
         let Some((consumed, header)) = self.open.read_header(input)? else { return Ok((0, None)) };
         self.is_subdomain = header.is_subdomain;
         let to = header.to.ok_or(StreamErrorCause::NoDomain)?;

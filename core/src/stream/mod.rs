@@ -21,6 +21,7 @@
 mod accept;
 mod alive;
 mod client;
+mod excerpt;
 mod header;
 mod open;
 mod server;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use accept::{Acceptor, Authenticated, Handshake, Opened};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
+pub use excerpt::Excerpt;
 pub use server::{Rejected, ServerEvent, ServerStream};
 pub use step::Step;
 

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::excerpt::Excerpt;
 use super::open::{First, Open};
 use super::step::Step;
 use crate::error::{StreamError, StreamErrorCause};
@@ -63,6 +64,8 @@ pub struct Rejected {
     pub reason: RejectReason,
     /// An error went back; else it was dropped, and is to be counted.
     pub answered: bool,
+    /// The `to` or `from` that is the reason, as it was written.
+    pub address: Option<Excerpt>,
 }
 
 impl ServerStream {
@@ -134,7 +137,13 @@ impl ServerStream {
             Err(reason) => {
                 let element = Refusable { bytes, head, prefixes };
                 let answered = self.peer.refuse(&element, rooms, &reason, out);
-                ServerEvent::Rejected(Rejected { reason, answered })
+                let address = match reason {
+                    RejectReason::BadTo(_) => head.to,
+                    RejectReason::BadFrom(_) | RejectReason::ForeignFrom => head.from,
+                    _ => None,
+                };
+                let address = address.map(|value| Excerpt::of(value.span.of(bytes)));
+                ServerEvent::Rejected(Rejected { reason, answered, address })
             }
         }
     }
@@ -153,7 +162,8 @@ impl ServerStream {
             }
             .append(&refused(&RejectReason::ForeignFrom), out);
         }
-        Rejected { reason: RejectReason::ForeignFrom, answered }
+        let address = stanza.from().map(|from| Excerpt::of(from.as_str().as_bytes()));
+        Rejected { reason: RejectReason::ForeignFrom, answered, address }
     }
 
     /// Answers a stanza of this stream with an error, in `out`, unless nothing may answer it; says whether

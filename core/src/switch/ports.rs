@@ -123,6 +123,13 @@ pub trait Switch: Sized {
         self.read(|directory| directory.router.bound())
     }
 
+    /// The connection that has these names, or one of them, if any does.
+    fn holder(&self, claim: &Claim) -> Option<PortId> {
+        self.read(|directory| {
+            directory.router.names_of(claim).iter().find_map(|name| directory.router.owner(name.as_str()))
+        })
+    }
+
     /// The numbers to graph.
     fn metrics(&self) -> &Metrics {
         self.shared().metrics()

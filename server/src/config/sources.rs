@@ -27,7 +27,13 @@ pub(super) fn read(section: &mut Section<'_, '_>, listener: &mut Listener, fault
     if let Some(number) = table.integer("failures", 0..=1000, "failures", faults) {
         limits.failures = u32::try_from(number).unwrap_or(u32::MAX);
     }
+    if let Some(number) = table.integer("source_failures", 0..=100_000, "failures", faults) {
+        limits.source_failures = u32::try_from(number).unwrap_or(u32::MAX);
+    }
     let hour = TIME_CEILING.as_secs();
+    if let Some(seconds) = table.integer("source_recovery", 1..=hour, "seconds", faults) {
+        limits.source_recovery = Duration::from_secs(seconds);
+    }
     let backoff = table.integer("backoff", 1..=hour, "seconds", faults);
     let backoff_max = table.integer("backoff_max", 1..=hour, "seconds", faults);
     limits.backoff = backoff.map_or(limits.backoff, Duration::from_secs);
@@ -40,7 +46,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, listener: &mut Listener, fault
                 place.map_or(value.span(), |place| place.span()),
                 format!("`backoff` is {first} s, and `backoff_max` only {most} s"),
             )
-            .help("a source is turned away for `backoff` first, then twice as long each time, up to `backoff_max`");
+            .help("a name is turned away for `backoff` first, then twice as long each time, up to `backoff_max`");
     }
     limits.exempt_loopback = table.boolean("exempt_loopback", limits.exempt_loopback, faults);
     table.finish(&[], faults);

@@ -50,7 +50,15 @@ pub(super) fn start(format: LogFormat) -> (NonBlocking, Log) {
 
 fn start_on(out: impl Write + Send + 'static, format: LogFormat) -> (NonBlocking, Log) {
     let dropped = Dropped::default();
-    let writer = Teller { out, format, dropped: dropped.clone(), refused: 0, told: 0, told_at: None };
+    let writer = Teller {
+        out,
+        format,
+        dropped: dropped.clone(),
+        rest: Vec::new(),
+        refused: 0,
+        told: 0,
+        told_at: None,
+    };
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES).thread_name("log");
     let (queue, guard) = builder.finish(writer);
     // It is empty as yet.
@@ -96,17 +104,38 @@ struct Teller<W> {
     out: W,
     format: LogFormat,
     dropped: Dropped,
-    /// Lines that a standard error which does not block had no room for.
+    /// The rest of a line that was written in part. It comes first as soon as there is room, so that no line has another
+    /// one in it.
+    rest: Vec<u8>,
+    /// Lines that could not be written: the disk is full, or a standard error that does not block has no room.
     refused: usize,
     told: usize,
     told_at: Option<Instant>,
 }
 
 impl<W: Write> Teller<W> {
+    /// Writes a whole line, or none of it; keeps what does not fit of one that has begun.
+    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut rest = mem::take(&mut self.rest);
+        let (written, result) = write_some(&mut self.out, &rest);
+        if result.is_err() {
+            rest.drain(..written);
+            self.rest = rest;
+            return result;
+        }
+        match write_some(&mut self.out, line) {
+            (written @ 1.., Err(_)) => {
+                self.rest = line[written..].to_vec();
+                Ok(())
+            }
+            (_, result) => result,
+        }
+    }
+
     fn tell(&mut self) {
         let dropped = self.dropped.lines() + self.refused;
         let new = dropped.saturating_sub(self.told);
-        if new > 0 && self.out.write_all(line(self.format, new).as_bytes()).is_ok() {
+        if new > 0 && self.put(line(self.format, new).as_bytes()).is_ok() {
             self.told = dropped;
             self.told_at = Some(Instant::now());
         }
@@ -115,8 +144,7 @@ impl<W: Write> Teller<W> {
 
 impl<W: Write> Write for Teller<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write_all(bytes);
-        self.refused += usize::from(written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+        self.refused += usize::from(self.put(bytes).is_err());
         // To a slow reader once a second, not behind each line.
         if self.told_at.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.tell();
@@ -126,14 +154,29 @@ impl<W: Write> Write for Teller<W> {
 
     /// Nothing waits any more.
     fn flush(&mut self) -> io::Result<()> {
+        let _ = self.put(b"");
         self.tell();
         Ok(())
     }
 }
 
+/// Writes as much as there is room for; gives how much.
+fn write_some(out: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match out.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
 /// A line in the form of the others, which can't be one of them: it must not be dropped, too.
 fn line(format: LogFormat, dropped: usize) -> String {
-    const MESSAGE: &str = "lines of the log were dropped, since nobody read them";
+    const MESSAGE: &str = "lines of the log were dropped: nobody read them, or there was no room for them";
     let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
     match format {
         LogFormat::Human => format!("{timestamp}  WARN {MESSAGE} dropped={dropped}\n"),
@@ -229,6 +272,58 @@ mod tests {
         let text: String = reader.into_iter().collect();
         assert!(text.contains("one\n") && text.contains("two\n"), "{text}");
         assert_eq!(text.matches("dropped=1\n").count(), 1, "{text}");
+    }
+
+    /// A disk that is full for a while: it takes so many bytes, then none, then all.
+    struct Disk {
+        room: usize,
+        refusals: usize,
+        held: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                if self.refusals == 0 {
+                    self.room = usize::MAX;
+                } else {
+                    self.refusals -= 1;
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+            }
+            let taken = bytes.len().min(self.room);
+            self.room -= taken;
+            self.held.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_for_a_while_costs_whole_lines_which_are_counted() {
+        for room in 0..40 {
+            for refusals in 1..6 {
+                let out = Disk { room, refusals, held: Vec::new() };
+                let (format, dropped) = (LogFormat::Human, Dropped::default());
+                let mut teller =
+                    Teller { out, format, dropped, rest: Vec::new(), refused: 0, told: 0, told_at: None };
+                for n in 10..30 {
+                    teller.write_all(format!("line {n}\n").as_bytes()).unwrap();
+                }
+                teller.told_at = None;
+                teller.flush().unwrap();
+                let text = String::from_utf8(teller.out.held).unwrap();
+                let (told, lines): (Vec<_>, Vec<_>) =
+                    text.lines().partition(|line| line.contains("were dropped"));
+                let dropped = told.iter().map(|line| line.split("dropped=").nth(1).unwrap());
+                let dropped: usize = dropped.map(|number| number.parse::<usize>().unwrap()).sum();
+                assert_eq!(lines.len() + dropped, 20, "{room} {refusals}: {text}");
+                assert!(lines.iter().all(|line| line.len() == 7 && line.starts_with("line ")), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,16 @@
 //! 11: messages in the operator's words.
 
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use enjamb_tests::peer::{Peer, refused, stream_fault};
 use enjamb_tests::server::Config;
+use enjamb_tests::wire::{Wire, header};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::program::{Dir, certificate, check, enjamb, output};
 
@@ -66,4 +76,98 @@ fn fault_11_a_shared_port_is_explained() {
     let (code, said) = check(&one("port = 8888\nreuse_port = true"));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("connections are split between the two"), "{said}");
+}
+
+#[test]
+fn fault_11_tls_on_a_plain_port_is_recognised_in_any_cut() {
+    let server = Config::new(&["host.example"]).listener("").start();
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    for split in [None, Some(1), Some(2)] {
+        let mut wire = Wire::connect(server.addr(0));
+        wire.send(hello, split);
+        wire.wait(Duration::from_secs(5), |bytes| bytes.ends_with(b"</stream:stream>"));
+        wire.finish();
+        let fault = stream_fault(&wire).expect("a stream error");
+        assert_eq!(fault.condition, "not-well-formed");
+        assert!(fault.text.contains("this looks like TLS"), "{}", fault.text);
+    }
+    server.wait_for_log("connection ended: this looks like TLS");
+    // Only the first byte tells: elsewhere it is a byte that XML does not have.
+    let fault = refused(server.addr(0), "<stream:stream \x16");
+    assert!(!fault.text.contains("TLS"), "{}", fault.text);
+}
+
+#[test]
+fn fault_11_a_refused_prefix_is_named_with_its_host() {
+    let server = Config::new(&["example.org"]).listener("domains = [\"sms.example.org\"]").start();
+    let prefix = header("sms2").replace("<stream:stream ", "<stream:stream is_subdomain='true' ");
+    let fault = refused(server.addr(0), &prefix);
+    assert_eq!(fault.condition, "host-unknown");
+    assert!(fault.text.contains("'sms2.example.org'"), "{}", fault.text);
+    server.wait_for_log("no component may connect as 'sms2.example.org' here");
+}
+
+#[test]
+fn fault_11_domains_is_recommended_once_when_a_component_leaves() {
+    let hint = "if the listener's `domains` names it";
+    let server = Config::new(&["host.example"]).listener("").start();
+    for _ in 0..3 {
+        Peer::online(server.addr(0), "comp.example").close();
+    }
+    let log = server.wait_for_log(hint);
+    let line = log.lines().find(|line| line.contains(hint)).expect("it is there");
+    assert!(line.contains("remote-server-not-found") && line.contains("domain=comp.example"), "{line}");
+    Peer::online(server.addr(0), "comp.example").assert_quiet();
+    assert_eq!(server.log().matches(hint).count(), 1, "{}", server.log());
+    let server = Config::new(&["host.example"]).listener("domains = [\"comp.example\"]").start();
+    Peer::online(server.addr(0), "comp.example").close();
+    assert!(!server.wait_for_log("connection ended").contains(hint));
+}
+
+/// Standard error that takes lines in part, and then none for a while, as a full disk does.
+#[test]
+fn fault_11_no_line_of_a_log_that_was_full_has_another_one_in_it() {
+    let (log, mut reader) = UnixStream::pair().expect("a socket pair");
+    log.set_nonblocking(true).expect("it is a socket");
+    let dir = Dir::new();
+    let file = dir.file("enjamb.toml", one("port = 0"));
+    let mut command = enjamb();
+    command.args(["--log", "debug", "--log-format", "json", "--config"]).arg(&file);
+    let mut child = command.stderr(OwnedFd::from(log)).spawn().expect("the binary runs");
+    drop(command);
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    let addr: SocketAddr = loop {
+        let n = reader.read(&mut buffer).expect("it logs");
+        text.extend_from_slice(&buffer[..n]);
+        let listening =
+            |line: &str| serde_json::from_str::<Value>(line).ok()?["listener"].as_str()?.parse().ok();
+        if let Some(addr) = String::from_utf8_lossy(&text).lines().find_map(listening) {
+            break addr;
+        }
+    };
+    const SILENT: usize = 3000;
+    for _ in 0..SILENT {
+        drop(TcpStream::connect(addr).expect("it accepts"));
+    }
+    let pid = Pid::from_child(&child);
+    let reading = std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).expect("it ends");
+        rest
+    });
+    // The end waits for the log.
+    std::thread::sleep(Duration::from_millis(500));
+    kill_process(pid, Signal::TERM).expect("it runs");
+    text.extend(reading.join().expect("it does not panic"));
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+    let text = String::from_utf8(text).expect("it writes UTF-8");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let dropped: u64 = lines.iter().filter_map(|line| line["dropped"].as_u64()).sum();
+    let silent = lines.iter().filter(|line| line["peer"].is_string()).count() as u64;
+    println!("{silent} lines of silent connections, {dropped} dropped");
+    assert!(dropped > 0 && silent + dropped >= 2 * SILENT as u64, "{silent} lines, {dropped} dropped");
 }
