@@ -133,10 +133,12 @@ impl Config {
         let mut text = format!("[general]\nhosts = {:?}\n", self.hosts);
         for (lines, port) in self.listeners.iter().zip(ports) {
             let number = port.number;
-            text += &format!("\n[[listen.service]]\nip_address = \"127.0.0.1\"\nport = {number}\n{lines}\n");
+            text += &format!("\n[[listen.service]]\nip_address = \"127.0.0.1\"\nport = {number}\n");
+            // Before the lines, which may begin a table of their own.
             if !lines.contains("password = ") {
                 text += &format!("password = \"{SECRET}\"\n");
             }
+            text += &format!("{lines}\n");
         }
         text + "\n" + &self.more
     }

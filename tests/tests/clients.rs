@@ -1,10 +1,14 @@
 //! Third-party component libraries, as they are published, against the real server.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use enjamb_tests::component::{Component, Library, Options};
 use enjamb_tests::expat::Expat;
 use enjamb_tests::server::Config;
+use enjamb_tests::tls::{Authority, NAME, NO_PEERS};
 use serde_json::{Value, json};
 
 const HOST: &str = "host.example";
@@ -357,6 +361,51 @@ fn components_come_back_after_the_server_restarts() {
     xmppjs.wait_for_stanza("message", "there");
     xmppjs.message("comp.example", "here", "so am I");
     slixmpp.wait_for_stanza("message", "here");
+}
+
+/// stunnel with the lines of the documentation, for this server and this authority.
+fn stunnel(server: SocketAddr, accept: SocketAddr, ca: &Path) -> Child {
+    let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operators.md"));
+    let docs = docs.expect("the documentation is there");
+    let lines =
+        docs.split("```ini\n[enjamb]").nth(1).and_then(|rest| rest.split("```").next()).expect("a snippet");
+    let lines = lines
+        .replace("127.0.0.1:5347", &accept.to_string())
+        .replace("xmpp.example.org:5223", &server.to_string())
+        .replace("xmpp.example.org", NAME)
+        .replace("/etc/ssl/certs/ca-certificates.crt", &ca.display().to_string());
+    let file = ca.with_file_name("stunnel.conf");
+    std::fs::write(&file, format!("foreground = yes\npid =\n[enjamb]{lines}")).expect("target/ is writable");
+    let mut command = Command::new("stunnel4");
+    command.arg(file).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("stunnel4 runs. Install it: apt-get install stunnel4")
+}
+
+#[test]
+fn fault_14_the_snippet_for_stunnel_gives_both_libraries_tls() {
+    let authority = Authority::new();
+    let table = authority.table("server", &authority.issue(&[NAME])) + NO_PEERS;
+    let mut server = Config::new(&[HOST]).listener(&table).start();
+    let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port");
+    let mut tunnel = stunnel(server.addr(0), free, &authority.ca());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while TcpStream::connect(free).is_err() {
+        assert!(Instant::now() < deadline, "stunnel does not accept");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut slixmpp = Options::new(Library::Slixmpp, free, "comp.example").reconnect().online();
+    let mut xmppjs = Options::new(Library::XmppJs, free, "peer.example").reconnect().online();
+    slixmpp.message("peer.example", "there", "over TLS");
+    xmppjs.wait_for_stanza("message", "there");
+    server.restart();
+    for component in [&mut slixmpp, &mut xmppjs] {
+        component.wait_for("offline");
+        component.wait_for("online");
+    }
+    xmppjs.message("comp.example", "here", "back again");
+    slixmpp.wait_for_stanza("message", "here");
+    tunnel.kill().expect("it is ours");
+    tunnel.wait().expect("it is ours");
 }
 
 #[test]

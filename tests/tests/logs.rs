@@ -31,7 +31,7 @@ fn misbehave(server: &Server) -> Vec<String> {
     comp.message("nowhere.example", "lost", BODY);
     comp.message("user\u{202E}@two  words\u{9b}", "to", BODY);
     comp.message("&#x9;&#xA;&#xD;ERROR forged line", "to", BODY);
-    comp.send(&format!("<message from='{BODY}.example' to='comp.example' id='{BODY}'/>"));
+    comp.send(&format!("<message from='eve.example' to='comp.example' id='{BODY}'/>"));
     comp.send(&format!("<{BODY} to='comp.example'/>"));
     comp.sync();
     comp.send(&format!("<message to='comp.example'><body>{BODY}</wrong></message>"));

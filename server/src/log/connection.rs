@@ -99,6 +99,11 @@ impl ConnectionLog {
         let now = || place.switch.holder(claim).filter(|holder| *holder != conn);
         COMPONENTS.log_end(domain, conn, listener, now, |holder| {
             let what = if holder.is_some() { "earlier connection closed" } else { "connection ended" };
+            let is_stopping =
+                matches!(reason, CloseReason::Error(error) if error.condition == StreamCondition::SystemShutdown);
+            if holder.is_none() && !is_stopping && place.hints_at_domains() {
+                info!(%listener, %domain, "while a component is away, stanzas for it get remote-server-not-found; if the listener's `domains` names it, senders are told to wait (remote-server-timeout)");
+            }
             let holder = holder.map(|holder| holder.0);
             match reason {
                 CloseReason::Error(error) if error.condition != StreamCondition::SystemShutdown => {
@@ -110,9 +115,6 @@ impl ConnectionLog {
                 }
             }
         });
-        if place.hints_at_domains() && place.switch.holder(claim).is_none() {
-            info!(%listener, %domain, "until it is back, stanzas for it get remote-server-not-found; if the listener's `domains` names it, senders are told to wait (remote-server-timeout)");
-        }
     }
 
     fn refusals(&mut self) -> &mut PerMinute {

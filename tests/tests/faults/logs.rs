@@ -17,7 +17,7 @@ fn last_line_of(server: &Server, domain: &str) -> String {
 
 /// Until the last line says this: that of a component in a storm comes once it is over.
 fn wait_for_last_line(server: &Server, domain: &str, what: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !last_line_of(server, domain).contains(what) {
         assert!(Instant::now() < deadline, "{what} is not in {}", last_line_of(server, domain));
         std::thread::sleep(Duration::from_millis(20));

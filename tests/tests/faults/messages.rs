@@ -101,7 +101,10 @@ fn fault_11_tls_on_a_plain_port_is_recognised_in_any_cut() {
 fn fault_11_a_refused_prefix_is_named_with_its_host() {
     let server = Config::new(&["example.org"]).listener("domains = [\"sms.example.org\"]").start();
     let prefix = header("sms2").replace("<stream:stream ", "<stream:stream is_subdomain='true' ");
-    let fault = refused(server.addr(0), &prefix);
+    let mut wire = Wire::connect(server.addr(0));
+    let _ = wire.log_in(prefix.as_bytes());
+    wire.finish();
+    let fault = stream_fault(&wire).expect("a stream error");
     assert_eq!(fault.condition, "host-unknown");
     assert!(fault.text.contains("'sms2.example.org'"), "{}", fault.text);
     server.wait_for_log("no component may connect as 'sms2.example.org' here");
