@@ -17,12 +17,13 @@ fn what_is_not_said_has_the_defaults() {
 #[test]
 fn each_key_is_read() {
     let lines = "max_unauthenticated = 5\n[listen.service.sources]\nmax_connections = 40\nmax_unauthenticated = 4\n\
-                 failures = 0\nbackoff = 7\nbackoff_max = 70\nexempt_loopback = false";
+                 failures = 0\nbackoff = 7\nbackoff_max = 70\nsource_failures = 30\nsource_recovery = 3\nexempt_loopback = false";
     let found = listener(lines);
     assert_eq!(found.max_unauthenticated, Some(5));
     let mut expected = SourceLimits::default();
     (expected.connections, expected.unauthenticated, expected.failures) = (40, 4, 0);
     (expected.backoff, expected.backoff_max) = (Duration::from_secs(7), Duration::from_secs(70));
+    (expected.source_failures, expected.source_recovery) = (30, Duration::from_secs(3));
     expected.exempt_loopback = false;
     assert_eq!(found.sources, expected);
 }
@@ -44,6 +45,11 @@ fn what_is_wrong_is_refused_with_its_place() {
             "7:19: error: `max_connections` is `many` (an integer or \"infinity\" belongs here)",
         ),
         ("failures = -1", "7:12: error: `failures` is out of range (from 0 to 1000 failures)"),
+        (
+            "source_failures = -1",
+            "7:19: error: `source_failures` is out of range (from 0 to 100000 failures)",
+        ),
+        ("source_recovery = 0", "7:19: error: `source_recovery` is out of range (from 1 to 3600 seconds)"),
         ("backoff = 0", "7:11: error: `backoff` is out of range (from 1 to 3600 seconds)"),
         ("backoff_max = 3601", "7:15: error: `backoff_max` is out of range (from 1 to 3600 seconds)"),
         (
@@ -56,7 +62,7 @@ fn what_is_wrong_is_refused_with_its_place() {
         ),
         (
             "backoff = 400",
-            "7:11: error: `backoff` is 400 s, and `backoff_max` only 300 s (a source is turned away for `backoff` first, then twice as long each time, up to `backoff_max`)",
+            "7:11: error: `backoff` is 400 s, and `backoff_max` only 300 s (a name is turned away for `backoff` first, then twice as long each time, up to `backoff_max`)",
         ),
     ] {
         refused(&format!("[listen.service.sources]\n{line}"), expected);
