@@ -1,119 +1,91 @@
 //! XMPP components (XEP-0114) as state machines: bytes and the time go in, bytes and events come out.
 //!
-//! There is no socket in here, no clock, no task, no log and no random number; those are the caller's. What it
-//! is like to be the caller is shown by this program: a server of one host in memory, with two components, and
-//! a message that goes from one stream to the other.
+//! The crate has no socket, clock, task, log and random number; those are the caller's. The program below is a caller: a
+//! server of one host in memory, two components, and a message from one to the other.
 //!
 //! ```
 //! use std::sync::Arc;
+//! use std::time::Duration;
 //!
+//! use enjamb_core::connection::{Budget, ClientConnection, Connection, Transmit, Written};
 //! use enjamb_core::jid::Domain;
-//! use enjamb_core::router::{Claim, PortId, Destination, Router, BindPolicy};
-//! use enjamb_core::stream::{Acceptor, Handshake, ServerEvent, ServerStream};
-//! use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
+//! use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
+//! use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
 //!
-//! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-//!
-//! /// One connection: what came and is not consumed yet, and what is to be sent.
-//! #[derive(Default)]
-//! struct Wire {
-//!     input: Vec<u8>,
-//!     out: Vec<u8>,
+//! /// A component and the server's side of its connection. Byte vectors stand for the socket.
+//! struct Pair {
+//!     component: ClientConnection,
+//!     server: Connection<LocalSwitch>,
+//!     to_component: Vec<u8>,
+//!     to_server: Vec<u8>,
 //! }
 //!
-//! /// Negotiation, phase by phase. A server would read more where this one gives up.
-//! fn negotiate(wire: &mut Wire, router: &mut Router, conn: PortId, now: Instant) -> Result<ServerStream> {
-//!     let host = Domain::parse("localhost")?;
-//!     // A server draws 128 random bits for each stream.
-//!     let id = StreamId::from_text("3BF96D32").ok_or("an id of letters and digits")?;
-//!     let acceptor = Acceptor::new(host, id, Arc::new(Limits::default()), now);
-//!
-//!     let (consumed, next) = acceptor.process(now, &wire.input, &mut wire.out);
-//!     wire.input.drain(..consumed);
-//!     let Handshake::Opened(opened) = next else { return Err("no stream header".into()) };
-//!
-//!     // Here the secret is looked up, for as long as it takes. `Opened::refuse` says no.
-//!     let secret = Secret::new("test");
-//!     let acceptor = opened.accept(now, [secret].into(), &mut wire.out);
-//!
-//!     let (consumed, next) = acceptor.process(now, &wire.input, &mut wire.out);
-//!     wire.input.drain(..consumed);
-//!     let Handshake::Authenticated(component) = next else { return Err("no proof of the secret".into()) };
-//!
-//!     // Who is bound to what is decided now, and not before. `Authenticated::refuse` says no.
-//!     router.bind(conn, Claim::Domain(component.domain().clone()), Arc::new(BindPolicy::default()))?;
-//!     Ok(component.bind(now, true, &mut wire.out))
-//! }
-//!
-//! # fn main() -> Result<()> {
-//! let now = Instant::ORIGIN;
-//! let mut router = Router::new([Domain::parse("localhost")?]);
-//! let mut wires = [Wire::default(), Wire::default()];
-//! let mut streams = Vec::new();
-//!
-//! // What two components send: header and handshake, and the first a message at once.
-//! for (index, name) in ["bot.localhost", "weather.localhost"].into_iter().enumerate() {
-//!     wires[index].input.extend_from_slice(
-//!         format!(
-//!             "<stream:stream xmlns='jabber:component:accept' \
-//!              xmlns:stream='http://etherx.jabber.org/streams' to='{name}'>\
-//!              <handshake>aaee83c26aeeafcbabeabfcbcd50df997e0a2a1e</handshake>"
-//!         )
-//!         .as_bytes(),
-//!     );
-//!     let stream = negotiate(&mut wires[index], &mut router, PortId(index as u64), now)?;
-//!     assert!(wires[index].out.ends_with(b"<handshake/>"));
-//!     streams.push(stream);
-//!     wires[index].out.clear(); // Sent.
-//! }
-//! wires[0].input.extend_from_slice(
-//!     b"<message from='lena@bot.localhost' to='weather.localhost'><body>Rain?</body></message>",
-//! );
-//!
-//! // The run loop: take events until there are none, and give each stanza to the stream that it is for.
-//! let [bot, weather] = &mut wires;
-//! let mut consumed = 0;
-//! loop {
-//!     let step = streams[0].process(now, &bot.input[consumed..], &mut bot.out)?;
-//!     consumed += step.consumed;
-//!     match step.event {
-//!         Some(ServerEvent::Stanza(stanza)) => {
-//!             let to = stanza.to().ok_or("a server's stream gives no stanza without")?;
-//!             match router.route_domain(to.domain()) {
-//!                 // One copy: out of the input, into what the receiver is sent.
-//!                 Destination::Component(PortId(1), _) => stanza.append_to(&mut weather.out),
-//!                 _ => {
-//!                     let error = StanzaError::no_such_domain(to.domain());
-//!                     let _answered = streams[0].answer(&stanza, &error, &mut bot.out);
-//!                 }
+//! impl Pair {
+//!     /// Carries bytes to and fro until both sides are quiet. Returns the contents of the stanzas that arrived.
+//!     fn carry(&mut self, switch: &LocalSwitch, now: Now) -> Vec<String> {
+//!         let mut received = Vec::new();
+//!         loop {
+//!             let mut moved = false;
+//!             while let Transmit::Bytes(bytes) = self.component.poll_output() {
+//!                 self.to_server.extend_from_slice(bytes);
+//!                 let n = bytes.len();
+//!                 self.component.wrote(now, Written::Bytes(n));
+//!                 moved = true;
+//!             }
+//!             let progress = self.server.process(switch, now, &self.to_server, &mut Budget::default());
+//!             self.to_server.drain(..progress.consumed);
+//!             while let Transmit::Bytes(bytes) = self.server.poll_output(switch, now) {
+//!                 self.to_component.extend_from_slice(bytes);
+//!                 let n = bytes.len();
+//!                 self.server.wrote(switch, now, Written::Bytes(n));
+//!                 moved = true;
+//!             }
+//!             let progress = self.component.process(now, &self.to_component, &mut Budget::default(), |stanza| {
+//!                 received.push(String::from_utf8_lossy(stanza.content()).into_owned());
+//!                 true
+//!             });
+//!             self.to_component.drain(..progress.consumed);
+//!             if !moved {
+//!                 return received;
 //!             }
 //!         }
-//!         Some(_refused_or_closed) => {}
-//!         None => break,
 //!     }
 //! }
-//! bot.input.drain(..consumed);
 //!
-//! assert_eq!(weather.out, b"<message from='lena@bot.localhost' to='weather.localhost'><body>Rain?</body></message>");
-//! // When to come back if nothing arrives, here for the keepalive after 30 s.
-//! assert_eq!(streams[0].poll_timeout(), Some(now + std::time::Duration::from_secs(30)));
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A real caller reads both clocks, and draws 128 random bits for each stream id.
+//! let now = Now { monotonic: Instant::ORIGIN, unix: Duration::from_secs(1_795_370_400) };
+//! let switch = LocalSwitch::new(SwitchConfig::new([Domain::parse("localhost")?]));
+//! let listener = Arc::new(ListenerConfig::new(Secret::new("s3cr3t")));
+//! let connect = |name: &str, id: u128| -> Result<Pair, Box<dyn std::error::Error>> {
+//!     let (domain, limits) = (Domain::parse(name)?, Arc::new(Limits::default()));
+//!     let component = ClientConnection::new(domain, false, Secret::new("s3cr3t"), limits, now);
+//!     let server = Connection::new(&switch, listener.clone(), StreamId::from_random(id), now);
+//!     let mut pair = Pair { component, server, to_component: Vec::new(), to_server: Vec::new() };
+//!     pair.carry(&switch, now);
+//!     Ok(pair)
+//! };
+//! let mut bot = connect("bot.localhost", 1)?;
+//! let mut weather = connect("weather.localhost", 2)?;
+//!
+//! let mut outbox = b"<message to='weather.localhost'><body>Rain?</body></message>".to_vec();
+//! bot.component.send(&mut outbox);
+//! bot.carry(&switch, now);
+//! // The switch names the connection for which a stanza waits.
+//! assert_eq!(switch.poll_wake(), Some(weather.server.id()));
+//! assert_eq!(weather.carry(&switch, now), ["<body>Rain?</body>"]);
 //! # Ok(()) }
 //! ```
 //!
-//! That is the protocol alone. [`connection`] and [`switch`] are the whole server without I/O, with routing,
-//! backpressure, rates and orderly ends. On an async runtime, use `enjamb-tokio` or `enjamb-async-std` instead, which
-//! drive it.
+//! On an async runtime, use `enjamb-tokio` or `enjamb-async-std` instead, which drive these machines.
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`stream`] | the streams of both sides, from the header to the closing tag |
-//! | [`connection`] | one component's connection to a server |
+//! | [`connection`] | a connection between a component and a server, either side of it |
 //! | [`switch`] | what the connections of a server share: who holds which name, and where a stanza goes |
-//! | [`queue`] | stanzas on their way to one connection |
 //! | [`router`] | names and who holds them |
 //! | [`host`] | what a host answers itself: service discovery, ping, version, time |
 //! | [`jid`] | addresses, their domain in canonical form |
-//! | [`shaper`] | how fast a component may send |
 //!
 //! [`Limits`] holds every limit of a stream. [`StreamError`] says why a stream ended, to the peer and to the
 //! log; [`StanzaError`] answers a single stanza.
@@ -137,11 +109,14 @@ pub mod host;
 pub mod jid;
 mod limits;
 mod namespaces;
-pub mod queue;
+mod queue;
 pub mod router;
+// Hidden: this project's own fuzz targets and benchmarks look into it. It may change in any release.
+#[doc(hidden)]
 pub mod shaper;
 mod stanza;
 mod stanza_error;
+#[doc(hidden)]
 pub mod stream;
 pub mod switch;
 mod sync;

@@ -43,7 +43,6 @@ impl Shaper {
     /// When it is worthwhile to read again: once 50 ms' worth of bytes, and at least one, may be read. `None`
     /// while that much may be read already, as of the last [`allowance`](Self::allowance).
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "the invariant is the shaper's own")]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let worthwhile = u128::from((self.rate.get() / 20).max(1)) * NANOBYTES;
         let missing = worthwhile.checked_sub(self.level).filter(|missing| *missing > 0)?;

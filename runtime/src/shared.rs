@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
-use enjamb_core::queue::Queue;
-use enjamb_core::switch::{Directory, PortInfo, Switch, SwitchConfig, SwitchShared};
+use enjamb_core::switch::{Directory, PortInfo, Queue, Switch, SwitchConfig, SwitchShared};
 
 use crate::sync::{Mutex, RwLock};
 

@@ -40,6 +40,9 @@ use progress::OWN_MARK;
 pub use progress::{Budget, Next, Progress, Transmit, Written};
 use session::Session;
 
+pub use crate::stanza_error::RejectReason;
+pub use crate::stream::Rejected;
+
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;

@@ -27,6 +27,7 @@ mod tests;
 pub use access::{Access, AccessRule};
 pub use bind::{BindError, BindOutcome, BindingChange, HostTaken};
 pub(crate) use names::Holder;
+#[doc(hidden)]
 pub use names::{Destination, Router};
 pub use pattern::{DomainPattern, DomainSet};
 pub use policy::{BindPolicy, Claim, ConflictBehaviour, PortId};

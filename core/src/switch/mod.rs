@@ -12,7 +12,7 @@
 //! | `metrics` | what is counted |
 //! | `local` | [`LocalSwitch`]: a switch for one thread |
 //!
-//! What a full queue says to a stanza is decided in [`queue`](crate::queue). Each decision is made once. A [`Switch`] only
+//! What a full queue says to a stanza is decided in `queue`. Each decision is made once. A [`Switch`] only
 //! keeps the state: [`LocalSwitch`] in cells, the runtime's `SharedSwitch` behind locks.
 
 mod directory;
@@ -36,3 +36,4 @@ pub use shared::{PortInfo, SwitchShared};
 pub(crate) use unsent::bounce_unsent;
 
 pub use crate::config::{ListenerConfig, SwitchConfig};
+pub use crate::queue::Queue;

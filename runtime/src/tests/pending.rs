@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use enjamb_core::connection::ConnectionEvent;
 use enjamb_core::jid::Domain;
-use enjamb_core::queue::Queue;
+
 use enjamb_core::router::Claim;
-use enjamb_core::switch::{Bind, Directory, ListenerConfig, PortInfo, Switch, SwitchConfig, SwitchShared};
+use enjamb_core::switch::{
+    Bind, Directory, ListenerConfig, PortInfo, Queue, Switch, SwitchConfig, SwitchShared,
+};
 use enjamb_core::{Now, Secret, StreamId};
 
 use super::doubles::{PROOF, Socket, Still, Written};

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use enjamb_core::connection::{CloseReason, ConnectionEvent};
+use enjamb_core::connection::{CloseReason, ConnectionEvent, Rejected};
 use enjamb_core::router::{BindingChange, Claim, PortId};
-use enjamb_core::stream::Rejected;
+
 use enjamb_core::switch::Switch as _;
 use enjamb_core::{StreamCondition, StreamErrorCause};
 use tracing::{debug, info, warn};
