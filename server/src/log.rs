@@ -21,7 +21,7 @@ mod filter;
 mod format;
 mod queue;
 
-use bounds::{Components, Shared};
+use bounds::{COMPONENTS, FAILURES, TURNED_AWAY};
 pub(crate) use connection::ConnectionLog;
 use filter::FATAL;
 pub use filter::LogFilter;
@@ -51,10 +51,6 @@ pub fn start(filter: &LogFilter, format: LogFormat) -> Log {
 pub(crate) fn fatal(message: impl fmt::Display) {
     error!(target: FATAL, "{message}");
 }
-
-static FAILURES: Shared = Shared::new("more connections ended before they were bound than are logged");
-static TURNED_AWAY: Shared = Shared::new("more connections were turned away than are logged");
-static COMPONENTS: Components = Components::new();
 
 /// What happened so far, in numbers.
 pub(crate) fn summary(order: &str, switch: &impl Switch) {

@@ -16,6 +16,11 @@ const OF_ONE: u32 = 120;
 /// of their names, too.
 const OF_ALL: u32 = 10_000;
 
+pub(super) static FAILURES: Shared =
+    Shared::new("more connections ended before they were bound than are logged");
+pub(super) static TURNED_AWAY: Shared = Shared::new("more connections were turned away than are logged");
+pub(super) static COMPONENTS: Components = Components::new();
+
 /// Lines that anybody can cause, whose number is bounded for all listeners together.
 pub(super) struct Shared {
     lines: Mutex<PerMinute>,

@@ -9,8 +9,7 @@ use enjamb_core::switch::Switch as _;
 use enjamb_core::{StreamCondition, StreamErrorCause};
 use tracing::{debug, info, warn};
 
-use super::bounds::{Line, PerMinute};
-use super::{COMPONENTS, FAILURES};
+use super::bounds::{COMPONENTS, FAILURES, Line, PerMinute};
 use crate::admission::Place;
 use crate::printable::printable;
 
