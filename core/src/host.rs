@@ -72,7 +72,7 @@ enum Reply {
     Time,
 }
 
-fn reply_to(stanza: &Stanza<'_>) -> Result<Reply, StanzaError<'static>> {
+fn reply_to(stanza: &Stanza<'_>) -> Result<Reply, StanzaError> {
     let unavailable = || {
         let text = "the server itself offers service discovery, ping, version and time only";
         StanzaError::new(StanzaCondition::ServiceUnavailable, ErrorType::Cancel, text)
@@ -187,7 +187,6 @@ mod tests {
 
     use super::*;
     use crate::limits::Limits;
-    use crate::stanza::Rooms;
     use crate::xml::scan::{Progress, Scan};
     use crate::xml::scope::HeaderPrefixes;
 
@@ -209,10 +208,7 @@ mod tests {
         let mut scan = Scan::default();
         let whole = scan.advance(stanza.as_bytes(), &Limits::default(), &[]).unwrap();
         assert_eq!(whole, Progress::Whole(stanza.len()));
-        let stanza =
-            Stanza::new(stanza.as_bytes(), scan.head(), &HeaderPrefixes::Usual, &mut Rooms::default())
-                .unwrap()
-                .unwrap();
+        let stanza = Stanza::new(stanza.as_bytes(), scan.head(), &HeaderPrefixes::Usual).unwrap().unwrap();
         let mut out = Vec::new();
         let answered = answer(&stanza, &HostInfo::new("En<jamb", "1'0"), &Facts, &mut out);
         assert_eq!(answered, !out.is_empty());

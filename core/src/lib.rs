@@ -129,7 +129,7 @@ pub use error::{StreamCondition, StreamError, StreamErrorCause};
 pub use handshake::{Secret, StreamId};
 pub use limits::Limits;
 pub use stanza::{ElementCheck, NotOneElement, OwnedStanza, Stanza, StanzaKind};
-pub use stanza_error::{ErrorText, ErrorType, StanzaCondition, StanzaError};
+pub use stanza_error::{ErrorType, StanzaCondition, StanzaError};
 pub use time::{Instant, Now};
 pub use xml::escape::push_attribute;
 pub use xml::{XmlError, XmlFault};

@@ -1,14 +1,15 @@
 //! Stanza errors (RFC 6120, 8.3): the answer to a stanza that goes no further.
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::conditions;
 use crate::jid::JidError;
 use crate::namespaces as ns;
-use crate::stanza::Stanza;
-use crate::xml::escape::{push_attribute, push_attribute_of, push_shown, push_text};
+use crate::stanza::{Envelope, Stanza};
+use crate::xml::escape::{push_attribute, push_attribute_of, push_text};
 use crate::xml::rewrite;
 
 conditions! {
@@ -92,41 +93,13 @@ impl ErrorType {
 
 /// A stanza error, ready to be written as the answer to a stanza.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StanzaError<'a> {
+pub struct StanzaError {
     /// What is wrong.
     pub condition: StanzaCondition,
     /// What to do about it.
     pub error_type: ErrorType,
-    /// What exactly is wrong, in English.
-    pub text: ErrorText<'a>,
-}
-
-/// The words of an error. Those with a name in them are put together in the answer alone: a sender that provokes
-/// errors costs no allocations.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ErrorText<'a> {
-    /// These words; none where they are empty.
-    #[error("{0}")]
-    Words(Cow<'a, str>),
-    /// Nobody is bound to this domain, and nobody is expected.
-    #[error("no component serves '{0}' here, and this server reaches no other server")]
-    NoSuchDomain(&'a str),
-    /// The component of this domain is not there.
-    #[error("the component '{0}' is not connected")]
-    ComponentAway(&'a str),
-    /// The access rule of this domain denies the sender.
-    #[error("the access rule of '{0}' does not let you send to it")]
-    AccessDenied(&'a str),
-    /// The receiver's listener sets a lower limit than the sender's.
-    #[error("the component takes stanzas up to {limit} bytes, and this one is longer")]
-    TooLong {
-        /// The limit, in bytes.
-        limit: usize,
-    },
-    /// The element can't be routed.
-    #[error("{0}")]
-    Rejected(&'a RejectReason),
+    /// What exactly is wrong, in English; empty: no more than the condition says.
+    pub text: Cow<'static, str>,
 }
 
 /// Why an element can't be routed.
@@ -158,11 +131,15 @@ pub enum RejectReason {
     ImproperIq,
 }
 
-impl<'a> StanzaError<'a> {
+impl StanzaError {
     /// Makes an error.
     #[must_use]
-    pub fn new(condition: StanzaCondition, error_type: ErrorType, text: impl Into<Cow<'a, str>>) -> Self {
-        Self { condition, error_type, text: ErrorText::Words(text.into()) }
+    pub fn new(
+        condition: StanzaCondition,
+        error_type: ErrorType,
+        text: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { condition, error_type, text: text.into() }
     }
 
     /// Appends the answer to `stanza` (RFC 6120, 8.3.1): the addresses swapped, its id, type `error`, and no
@@ -177,9 +154,21 @@ impl<'a> StanzaError<'a> {
         }
         .append(self, out);
     }
+
+    /// [`append_answer_to`](Self::append_answer_to) for a stanza that was written long ago.
+    pub(crate) fn append_answer_by(&self, envelope: &Envelope, stanza: &[u8], out: &mut Vec<u8>) {
+        Answer {
+            name: envelope.kind().as_str(),
+            namespace: None,
+            from: &envelope.to(stanza).unwrap_or_default(),
+            to: &[&envelope.from(stanza).unwrap_or_default()],
+            id: envelope.written_id(stanza),
+        }
+        .append(self, out);
+    }
 }
 
-impl fmt::Display for StanzaError<'_> {
+impl fmt::Display for StanzaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): {}", self.condition, self.error_type.as_str(), self.text)
     }
@@ -217,7 +206,7 @@ pub(crate) fn push_written(out: &mut Vec<u8>, name: &str, quoted: &[u8]) {
 }
 
 impl Answer<'_> {
-    pub(crate) fn append(&self, error: &StanzaError<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn append(&self, error: &StanzaError, out: &mut Vec<u8>) {
         out.push(b'<');
         out.extend_from_slice(self.name.as_bytes());
         match self.namespace {
@@ -251,14 +240,11 @@ impl Answer<'_> {
         };
         push_xmlns(out);
         out.extend_from_slice(b"/>");
-        if !matches!(&error.text, ErrorText::Words(words) if words.is_empty()) {
+        if !error.text.is_empty() {
             out.extend_from_slice(b"<text");
             push_xmlns(out);
             out.extend_from_slice(b" xml:lang='en'>");
-            match &error.text {
-                ErrorText::Words(words) => push_text(out, words),
-                text => push_shown(out, text),
-            }
+            push_text(out, &error.text);
             out.extend_from_slice(b"</text>");
         }
         out.extend_from_slice(b"</error></");
@@ -268,38 +254,35 @@ impl Answer<'_> {
 }
 
 /// The usual errors of a server.
-impl<'a> StanzaError<'a> {
+impl StanzaError {
     /// Nobody is bound to the domain, and nobody is expected (RFC 6120, 10.4.3).
     #[must_use]
-    pub fn no_such_domain(domain: &'a str) -> Self {
-        let text = ErrorText::NoSuchDomain(domain);
-        Self { condition: StanzaCondition::RemoteServerNotFound, error_type: ErrorType::Cancel, text }
+    pub fn no_such_domain(domain: &str) -> Self {
+        let words = ["no component serves '", domain, "' here, and this server reaches no other server"];
+        Self::new(StanzaCondition::RemoteServerNotFound, ErrorType::Cancel, words.concat())
     }
 
     /// The component is known and not connected.
     #[must_use]
-    pub fn component_away(domain: &'a str) -> Self {
-        let text = ErrorText::ComponentAway(domain);
-        Self { condition: StanzaCondition::RemoteServerTimeout, error_type: ErrorType::Wait, text }
+    pub fn component_away(domain: &str) -> Self {
+        let words = ["the component '", domain, "' is not connected"];
+        Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, words.concat())
     }
 
     /// The listener's access rule denies the sender.
     #[must_use]
-    pub fn access_denied(domain: &'a str) -> Self {
-        let text = ErrorText::AccessDenied(domain);
-        Self { condition: StanzaCondition::NotAllowed, error_type: ErrorType::Cancel, text }
+    pub fn access_denied(domain: &str) -> Self {
+        let words = ["the access rule of '", domain, "' does not let you send to it"];
+        Self::new(StanzaCondition::NotAllowed, ErrorType::Cancel, words.concat())
     }
 
     /// The receiver takes no stanza of more than so many bytes.
     #[must_use]
     pub fn too_long(limit: usize) -> Self {
-        let text = ErrorText::TooLong { limit };
-        Self { condition: StanzaCondition::PolicyViolation, error_type: ErrorType::Modify, text }
+        let text = format!("the component takes stanzas up to {limit} bytes, and this one is longer");
+        Self::new(StanzaCondition::PolicyViolation, ErrorType::Modify, text)
     }
-}
 
-/// Errors over a port's queue.
-impl StanzaError<'static> {
     /// The receiver has not read for too long.
     pub(crate) fn queue_full() -> Self {
         Self::no_room("the component does not read what is sent to it: its queue is full")

@@ -13,6 +13,7 @@ use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::Secret;
 use crate::jid::Domain;
 use crate::limits::Limits;
+use crate::queue::Buffer;
 use crate::stanza::Stanza;
 use crate::stream::{ClientEvent, ClientStream, Initiating, Initiator};
 use crate::time::{Instant, Now};
@@ -24,7 +25,7 @@ use crate::time::{Instant, Now};
 /// same times.
 pub struct ClientConnection {
     phase: Phase,
-    output: Output,
+    output: Buffer,
     limits: Arc<Limits>,
     next: Next,
     reading: bool,
@@ -52,50 +53,15 @@ enum Phase {
     Ended,
 }
 
-/// What is to be written: stanzas of the application, and the stream's own words behind them.
-#[derive(Default)]
-struct Output {
-    bytes: Vec<u8>,
-    written: usize,
-    /// Bytes of the stream's own that are not out yet, at most.
-    own: usize,
-}
-
-impl Output {
-    fn pending(&self) -> &[u8] {
-        &self.bytes[self.written..]
-    }
-
-    fn append<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let before = self.bytes.len();
-        let result = write(&mut self.bytes);
-        self.own += self.bytes.len() - before;
-        result
-    }
-
-    fn advance(&mut self, n: usize) {
-        self.written += n;
-        if self.pending().is_empty() {
-            self.bytes.clear();
-            (self.written, self.own) = (0, 0);
-        }
-    }
-}
-
 impl ClientConnection {
     /// Begins a stream as `domain`. With `is_subdomain` the domain is a prefix, to be bound under every host of the
     /// server (MongooseIM's extension). `limits` are the server's; what it adds to a stanza at their edge is taken, too.
     #[must_use]
     pub fn new(domain: Domain, is_subdomain: bool, secret: Secret, limits: Arc<Limits>, now: Now) -> Self {
-        let mut output = Output::default();
-        let initiator = Initiator::connect(
-            domain,
-            is_subdomain,
-            secret,
-            Arc::clone(&limits),
-            now.monotonic,
-            &mut output.bytes,
-        );
+        let mut output = Buffer::default();
+        let initiator = output.append(|out| {
+            Initiator::connect(domain, is_subdomain, secret, Arc::clone(&limits), now.monotonic, out)
+        });
         Self {
             phase: Phase::Initiating(initiator),
             output,
@@ -122,7 +88,7 @@ impl ClientConnection {
         let mut consumed = 0;
         self.next = Next::More;
         while self.next == Next::More && !budget.is_spent() {
-            if self.output.own > OWN_MARK {
+            if self.output.own() > OWN_MARK {
                 self.next = Next::Room;
                 break;
             }
@@ -189,7 +155,7 @@ impl ClientConnection {
         // Not the stream's own words: reading goes on while they wait for the transport.
         let takes = self.is_drained() && !stanzas.is_empty() && matches!(self.phase, Phase::Open(_));
         if takes {
-            mem::swap(&mut self.output.bytes, stanzas);
+            self.output.take(stanzas);
         }
         takes
     }
@@ -197,7 +163,7 @@ impl ClientConnection {
     /// Whether all of the output is written.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.output.bytes.is_empty()
+        self.output.is_empty()
     }
 
     /// Ends the stream in good order once all that it took is written, or once the server has taken nothing for
@@ -215,7 +181,7 @@ impl ClientConnection {
 
     fn close_if_drained(&mut self, now: Now) {
         if let Phase::Open(stream) = &mut self.phase
-            && self.close_by.is_some_and(|by| self.output.bytes.is_empty() || by <= now.monotonic)
+            && self.close_by.is_some_and(|by| self.output.is_empty() || by <= now.monotonic)
         {
             self.output.append(|out| stream.close(out));
             self.end(now, CloseReason::ByUs);
@@ -250,7 +216,7 @@ impl ClientConnection {
         if let Some(ending) = &self.ending {
             return ending.read_budget();
         }
-        let reading = self.next == Next::Input && self.output.own <= OWN_MARK;
+        let reading = self.next == Next::Input && self.output.own() <= OWN_MARK;
         if self.reading != reading {
             self.reading = reading;
             if let Phase::Open(stream) = &mut self.phase {
@@ -323,9 +289,7 @@ impl ClientConnection {
 
     /// Gives memory back that the connection does not need while nothing happens.
     pub fn release(&mut self) {
-        if self.output.bytes.is_empty() {
-            self.output.bytes = Vec::new();
-        }
+        self.output.release();
     }
 
     fn end(&mut self, now: Now, reason: CloseReason) {

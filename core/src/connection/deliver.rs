@@ -101,7 +101,9 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 Route::Open(port) | Route::Ruled { port, .. } => {
                     let listener = &port.as_ref().listener;
                     let offer = switch.queue(port, |queue| {
-                        queue.offer(now.monotonic, listener, Some(source.id), |bytes| stanza.append_to(bytes))
+                        queue.offer(now.monotonic, listener, Some(source.id), |bytes| {
+                            Some(stanza.append_noting(bytes))
+                        })
                     });
                     match offer {
                         Offer::Taken { wake } => {

@@ -46,7 +46,7 @@ pub use crate::stream::Rejected;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
-use crate::queue::{FREE, Output};
+use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
 use crate::switch::{ListenerConfig, PortInfo, Switch, bounce_unsent};
 use crate::time::{Instant, Now};
@@ -71,7 +71,7 @@ use crate::time::{Instant, Now};
 /// All calls take the switch that the connection was made on, and times of one clock that never runs backwards.
 pub struct Connection<S: Switch> {
     session: Session<S>,
-    output: Output,
+    output: Buffer,
     next: Next,
     /// Bytes of the input that were not consumed. At most a stanza's and a read's.
     kept: u32,
@@ -95,7 +95,7 @@ impl<S: Switch> Connection<S> {
         let (port, phase) = negotiate::begin(switch, listener, id, now);
         Self {
             session: Session::new(port, phase),
-            output: Output::default(),
+            output: Buffer::default(),
             next: Next::Input,
             kept: 0,
             is_counted: false,
@@ -227,15 +227,15 @@ impl<S: Switch> Connection<S> {
     /// Ends the connection for a reason that came from the switch.
     fn obey(&mut self, switch: &S, now: Now, cause: StreamErrorCause) {
         let queued = switch.queue(&self.session.port, |queue| queue.close());
-        let mut unsent = 0;
-        if matches!(cause, StreamErrorCause::Shutdown) {
+        let unsent = if matches!(cause, StreamErrorCause::Shutdown) {
             // What was taken is still sent.
             self.output.join(&queued);
+            0
         } else {
-            unsent += bounce_unsent(switch, now.monotonic, Some(&cause), self.output.unsent());
-            unsent += bounce_unsent(switch, now.monotonic, Some(&cause), queued.unsent_after(0, None));
+            let unsent = bounce_unsent(switch, now.monotonic, Some(&cause), [&self.output, &queued]);
             self.output.cut();
-        }
+            unsent
+        };
         let error = StreamError::from(cause);
         let phase = mem::replace(&mut self.session.phase, Phase::Ended);
         self.output.append(|out| phase.refuse(error.clone(), out));
@@ -353,10 +353,8 @@ impl<S: Switch> Connection<S> {
         }
         // An order that it did not live to obey, if it broke.
         let (order, queued) = switch.queue(port, |queue| (queue.take_order(), queue.close()));
-        let now = now.monotonic;
-        let mut unsent = closed.unsent;
-        unsent += bounce_unsent(switch, now, order.as_ref(), self.output.unsent());
-        unsent += bounce_unsent(switch, now, order.as_ref(), queued.unsent_after(0, None));
+        let halves = [&self.output, &queued];
+        let unsent = closed.unsent + bounce_unsent(switch, now.monotonic, order.as_ref(), halves);
         switch.remove_port(port);
         let (reason, changes) = (closed.reason.clone(), mem::take(&mut closed.changes));
         let domain = self.session.domain.take();
@@ -386,7 +384,6 @@ impl<S: Switch> Connection<S> {
     }
 
     fn note_activity(&mut self, now: Now) {
-        // Below a second, memory would go to and fro.
         if matches!(self.session.phase, Phase::Open(_)) {
             // Below a second, memory would go to and fro.
             let after = self.session.listener().hibernate_after.max(Duration::from_secs(1));

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::borrow::Borrow;
-use core::fmt::{self, Write};
+use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use icu_normalizer::ComposingNormalizerBorrowed;
@@ -45,6 +45,11 @@ impl Domain {
             return Ok(Self(both.into()));
         }
         Self::parse(&both)
+    }
+
+    /// The canonical name, to be shared.
+    pub(super) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The canonical name.
@@ -99,34 +104,6 @@ fn has_right_to_left(name: &str) -> bool {
 ///
 /// Says which rule the name breaks.
 pub fn canonical_domain(raw: &str) -> Result<Cow<'_, str>, JidError> {
-    let mut desk = Desk::default();
-    Ok(match canonical_domain_at(raw, &mut desk)? {
-        Spelled::AsSent(name) => Cow::Borrowed(name),
-        Spelled::Anew(_) => Cow::Owned(desk.mapped),
-    })
-}
-
-/// Where a domain is written anew; kept, it costs the next one no allocation.
-#[derive(Debug, Default)]
-pub(super) struct Desk {
-    mapped: String,
-    /// As DNS would carry it, to be looked at.
-    carried: String,
-}
-
-/// A canonical domain.
-pub(super) enum Spelled<'a, 'd> {
-    /// All of it, or all but a final dot, is what was sent.
-    AsSent(&'a str),
-    /// It stands on the desk.
-    Anew(&'d str),
-}
-
-/// [`canonical_domain`], written at a desk.
-pub(super) fn canonical_domain_at<'a, 'd>(
-    raw: &'a str,
-    desk: &'d mut Desk,
-) -> Result<Spelled<'a, 'd>, JidError> {
     let name = raw.strip_suffix('.').unwrap_or(raw);
     match name.len() {
         0 => return Err(JidError::Empty(JidPart::Domain)),
@@ -134,21 +111,18 @@ pub(super) fn canonical_domain_at<'a, 'd>(
         bytes => return Err(JidError::TooLong { part: JidPart::Domain, bytes }),
     }
     if name.starts_with('[') {
-        return canonical_ipv6(raw, desk);
+        return canonical_ipv6(raw);
     }
     let seen = check_ascii(name)?;
     if is_numbers_alone(name) && name.parse::<Ipv4Addr>().is_err() {
         return Err(JidError::NotIpv4);
     }
     if seen.idna {
-        canonical_idna(name, desk)
+        canonical_idna(name)
     } else if seen.upper {
-        desk.mapped.clear();
-        desk.mapped.push_str(name);
-        desk.mapped.make_ascii_lowercase();
-        Ok(Spelled::Anew(&desk.mapped))
+        Ok(Cow::Owned(name.to_ascii_lowercase()))
     } else {
-        Ok(Spelled::AsSent(name))
+        Ok(Cow::Borrowed(name))
     }
 }
 
@@ -203,23 +177,22 @@ fn is_a_label(label: &str) -> bool {
 }
 
 /// An address literal; a dot behind the bracket is no part of it.
-fn canonical_ipv6<'a, 'd>(raw: &'a str, desk: &'d mut Desk) -> Result<Spelled<'a, 'd>, JidError> {
+fn canonical_ipv6(raw: &str) -> Result<Cow<'_, str>, JidError> {
     let inner = raw.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(JidError::NotIpv6)?;
     let address: Ipv6Addr = inner.parse().map_err(|_| JidError::NotIpv6)?;
-    desk.mapped.clear();
-    write!(desk.mapped, "[{address}]").map_err(|_| JidError::NotIpv6)?;
-    Ok(if desk.mapped == raw { Spelled::AsSent(raw) } else { Spelled::Anew(&desk.mapped) })
+    let written = alloc::format!("[{address}]");
+    Ok(if written == raw { Cow::Borrowed(raw) } else { Cow::Owned(written) })
 }
 
 /// What no domain may hold of ASCII, as [`check_ascii`] has it: composition makes signs of other characters.
 const SIGNS: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 
 /// The path for names that are not plain ASCII. `name` has passed [`check_ascii`].
-fn canonical_idna<'a, 'd>(name: &'a str, desk: &'d mut Desk) -> Result<Spelled<'a, 'd>, JidError> {
+fn canonical_idna(name: &str) -> Result<Cow<'_, str>, JidError> {
     let refused = || JidError::Idna { bytes: name.len() };
-    let Desk { mapped, carried } = desk;
-    map(name, true, mapped).map_err(|_| refused())?;
-    map(mapped, false, carried).map_err(|_| refused())?;
+    let mapped = map(name, true).map_err(|_| refused())?;
+    // As DNS would carry it, to be looked at.
+    let carried = map(&mapped, false).map_err(|_| refused())?;
 
     let labels = || mapped.split('.').zip(carried.split('.'));
     if labels().count() != name.split('.').count() {
@@ -241,19 +214,17 @@ fn canonical_idna<'a, 'd>(name: &'a str, desk: &'d mut Desk) -> Result<Spelled<'
     if mapped.len() > MAX_PART {
         return Err(JidError::TooLong { part: JidPart::Domain, bytes: mapped.len() });
     }
-    Ok(if mapped == name { Spelled::AsSent(name) } else { Spelled::Anew(mapped) })
+    Ok(if mapped == name { Cow::Borrowed(name) } else { Cow::Owned(mapped) })
 }
 
-/// Writes a name as UTS 46 maps it, in U-labels or in A-labels.
-fn map(name: &str, unicode: bool, out: &mut String) -> Result<(), ProcessingError> {
-    out.clear();
+/// A name as UTS 46 maps it, in U-labels or in A-labels.
+fn map(name: &str, unicode: bool) -> Result<String, ProcessingError> {
     let (bytes, hyphens) = (name.as_bytes(), Hyphens::CheckFirstLast);
-    let policy = ErrorPolicy::FailFast;
-    match Uts46::new().process(bytes, SIGNS, hyphens, policy, |_, _, _| unicode, out, None)? {
-        ProcessingSuccess::Passthrough => out.push_str(name),
-        ProcessingSuccess::WroteToSink => {}
+    let (policy, mut mapped) = (ErrorPolicy::FailFast, String::new());
+    match Uts46::new().process(bytes, SIGNS, hyphens, policy, |_, _, _| unicode, &mut mapped, None)? {
+        ProcessingSuccess::Passthrough => Ok(name.into()),
+        ProcessingSuccess::WroteToSink => Ok(mapped),
     }
-    Ok(())
 }
 
 /// Whether a label became `mapped` by composition and lower-casing alone. Its own spelling is tried, too:

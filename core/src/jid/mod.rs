@@ -11,67 +11,37 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
-use alloc::string::String;
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use core::fmt;
+use core::ops::Range;
 
-use domain::{Desk, Spelled, canonical_domain_at};
 pub use domain::{Domain, canonical_domain};
 pub use error::{JidError, JidPart, MAX_PART};
 
 /// An address whose domain is canonical and whose other parts are as sent.
 #[derive(Clone, Debug)]
-pub struct Jid<'a> {
-    text: Text<'a>,
-    /// Where the domain begins: 0, or one behind the `@`.
-    domain_start: u16,
-    /// Where it ends: the whole length, or the place of the `/`.
-    domain_end: u16,
-}
+pub struct Jid<'a>(Text<'a>);
 
+// With where the domain stands in each, as that makes an address a third smaller.
 #[derive(Clone, Debug)]
 enum Text<'a> {
-    Borrowed(&'a str),
-    // Shared with the room that it was written in, and with clones.
-    Owned(Arc<String>),
+    Borrowed(&'a str, DomainSpan),
+    Shared(Arc<str>, DomainSpan),
 }
 
-/// Room for an address that can't be handed on as it was received. Whoever keeps it pays for the first such address,
-/// and for none that comes later, unless somebody holds the one before.
-#[derive(Debug, Default)]
-pub(crate) struct Room {
-    text: Option<Arc<String>>,
-    desk: Desk,
-    unescaped: String,
+/// Where the domain stands: no more than two parts come before the resource, so the numbers are small.
+#[derive(Clone, Copy, Debug)]
+struct DomainSpan {
+    /// 0, or one behind the `@`.
+    start: u16,
+    /// The whole length, or the place of the `/`.
+    end: u16,
 }
 
-impl Room {
-    /// The address that `unescape` writes out.
-    pub(crate) fn parse_unescaped(
-        &mut self,
-        unescape: impl FnOnce(&mut String),
-    ) -> Result<Jid<'static>, JidError> {
-        let mut text = core::mem::take(&mut self.unescaped);
-        unescape(&mut text);
-        let jid = Jid::parse_in(&text, self).map(|jid| jid.into_room(self));
-        // One that was longer is no address, and as long as its sender liked.
-        if text.capacity() <= 4 * MAX_PART + 4 {
-            self.unescaped = text;
-        }
-        jid
-    }
-
-    /// An address of its own with this text.
-    fn keep(&mut self, pieces: [&str; 3]) -> Text<'static> {
-        let shared = self.text.get_or_insert_default();
-        if Arc::get_mut(shared).is_none() {
-            *shared = Arc::default();
-        }
-        if let Some(text) = Arc::get_mut(shared) {
-            text.clear();
-            text.extend(pieces);
-        }
-        Text::Owned(Arc::clone(shared))
+impl DomainSpan {
+    fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u16, end: end as u16 }
     }
 }
 
@@ -81,25 +51,15 @@ impl<'a> Jid<'a> {
     /// # Errors
     ///
     /// Says which part breaks which rule of RFC 7622.
-    pub fn parse(text: &'a str) -> Result<Self, JidError> {
-        Self::parse_in(text, &mut Room::default())
-    }
-
-    /// [`parse`](Self::parse) with room for what has to be rewritten.
     #[inline]
-    pub(crate) fn parse_in(text: &'a str, room: &mut Room) -> Result<Self, JidError> {
-        if let Some((domain_start, domain_end)) = plain::parts(text.as_bytes()) {
-            return Ok(Self::new(Text::Borrowed(text), domain_start, domain_end));
+    pub fn parse(text: &'a str) -> Result<Self, JidError> {
+        if let Some((start, end)) = plain::parts(text.as_bytes()) {
+            return Ok(Self(Text::Borrowed(text, DomainSpan::new(start, end))));
         }
-        Self::parse_any(text, room)
+        Self::parse_any(text)
     }
 
-    fn new(text: Text<'a>, domain_start: usize, domain_end: usize) -> Self {
-        // Small, since a stanza carries two: no more than two parts come before the resource.
-        Self { text, domain_start: domain_start as u16, domain_end: domain_end as u16 }
-    }
-
-    fn parse_any(text: &'a str, room: &mut Room) -> Result<Self, JidError> {
+    fn parse_any(text: &'a str) -> Result<Self, JidError> {
         let slash = memchr::memchr(b'/', text.as_bytes());
         let bare = &text[..slash.unwrap_or(text.len())];
         let at = memchr::memchr(b'@', bare.as_bytes());
@@ -110,71 +70,76 @@ impl<'a> Jid<'a> {
         if let Some(resource) = resource {
             check_resource(resource)?;
         }
-        let domain_start = at.map_or(0, |at| at + 1);
-        let mut desk = core::mem::take(&mut room.desk);
-        let domain = canonical_domain_at(&bare[domain_start..], &mut desk);
-        let jid = domain.map(|domain| {
-            let as_sent = matches!(domain, Spelled::AsSent(same) if same.len() == bare.len() - domain_start);
-            let (Spelled::AsSent(domain) | Spelled::Anew(domain)) = domain;
-            let text = if as_sent {
-                Text::Borrowed(text)
-            } else {
-                room.keep([&bare[..domain_start], domain, &text[bare.len()..]])
-            };
-            Self::new(text, domain_start, domain_start + domain.len())
-        });
-        room.desk = desk;
-        jid
+        let start = at.map_or(0, |at| at + 1);
+        let domain = canonical_domain(&bare[start..])?;
+        let span = DomainSpan::new(start, start + domain.len());
+        Ok(Self(match domain {
+            Cow::Borrowed(same) if same.len() == bare.len() - start => Text::Borrowed(text, span),
+            domain => Text::Shared([&bare[..start], &domain, &text[bare.len()..]].concat().into(), span),
+        }))
     }
 
-    /// The same address with a text of its own, in this room.
-    pub(crate) fn into_room(self, room: &mut Room) -> Jid<'static> {
-        let Self { text, domain_start, domain_end } = self;
-        let text = match text {
-            Text::Borrowed(text) => room.keep([text, "", ""]),
-            Text::Owned(text) => Text::Owned(text),
-        };
-        Jid { text, domain_start, domain_end }
+    /// The address of a domain, which shares its text.
+    pub(crate) fn of_domain(domain: &Domain) -> Jid<'static> {
+        Jid(Text::Shared(domain.shared(), DomainSpan::new(0, domain.as_str().len())))
     }
 
     /// The whole address, its domain canonical.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.text {
-            Text::Borrowed(text) => text,
-            Text::Owned(text) => text,
+        match &self.0 {
+            Text::Borrowed(text, _) => text,
+            Text::Shared(text, _) => text,
         }
+    }
+
+    /// Where the domain begins in it.
+    pub(crate) fn domain_start(&self) -> u16 {
+        self.span().start
+    }
+
+    fn span(&self) -> DomainSpan {
+        let (Text::Borrowed(_, span) | Text::Shared(_, span)) = self.0;
+        span
+    }
+
+    fn domain_range(&self) -> Range<usize> {
+        let DomainSpan { start, end } = self.span();
+        usize::from(start)..usize::from(end)
     }
 
     /// The local part, where there is one; never empty.
     #[must_use]
     pub fn local(&self) -> Option<&str> {
-        self.domain_start.checked_sub(1).map(|at| &self.as_str()[..usize::from(at)])
+        self.domain_range().start.checked_sub(1).map(|at| &self.as_str()[..at])
     }
 
     /// The canonical domain.
     #[must_use]
     pub fn domain(&self) -> &str {
-        &self.as_str()[usize::from(self.domain_start)..usize::from(self.domain_end)]
+        &self.as_str()[self.domain_range()]
     }
 
     /// The resource, where there is one; never empty.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
-        self.as_str().get(usize::from(self.domain_end) + 1..)
+        self.as_str().get(self.domain_range().end + 1..)
     }
 
     /// Whether [`as_str`](Self::as_str) is the very slice that was parsed, so that the bytes received can be
     /// handed on as they are.
     #[must_use]
     pub fn is_verbatim(&self) -> bool {
-        matches!(self.text, Text::Borrowed(_))
+        matches!(self.0, Text::Borrowed(..))
     }
 
     /// The same address with a text of its own.
     #[must_use]
     pub fn into_owned(self) -> Jid<'static> {
-        self.into_room(&mut Room::default())
+        Jid(match self.0 {
+            Text::Borrowed(text, span) => Text::Shared(text.into(), span),
+            Text::Shared(text, span) => Text::Shared(text, span),
+        })
     }
 }
 

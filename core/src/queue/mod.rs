@@ -2,11 +2,11 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `mod` | [`Queue`]: where other ports leave stanzas for one port |
-//! | `output` | what a port took from its queue and writes, its own words behind it |
+//! | `mod` | [`Queue`]: where other ports leave stanzas for one port, and what both halves may hold |
+//! | `buffer` | one half: what others left, or what the port writes, its own words among it |
 //! | `pool` | how many bytes may wait in all queues together, and of partial stanzas |
 
-mod output;
+mod buffer;
 mod pool;
 
 use alloc::boxed::Box;
@@ -14,26 +14,32 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-pub(crate) use output::{Batch, Output};
+pub(crate) use buffer::Buffer;
 pub(crate) use pool::{FREE, Pool};
 
 use crate::config::ListenerConfig;
 use crate::error::StreamErrorCause;
 use crate::router::PortId;
+use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::Instant;
+use buffer::Load;
 use pool::PoolLease;
 
 /// One port's queue. It is bounded by bytes, its own and those of all queues, and by stanzas if the listener says so.
 ///
+/// It has two halves, so that nobody holds it while the port writes: what others left is in here, what the port took and
+/// writes is with the port. Both count to what it may hold.
+///
 /// A [`Switch`](crate::switch::Switch) keeps it and hands it out; only the core looks inside.
 #[derive(Debug)]
 pub struct Queue {
-    stanzas: Batch,
+    /// What others left.
+    incoming: Buffer,
     /// Only a bound port takes stanzas.
     open: bool,
-    /// What the port took from here and has not written yet.
-    in_flight: InFlight,
+    /// What the port held of the other half when it looked in last.
+    in_flight: Load,
     lease: PoolLease,
     /// For what the port has read of a stanza that is not whole.
     partial: PoolLease,
@@ -52,14 +58,6 @@ pub struct Queue {
 /// Offsets into a queue are 32 bits: whatever the listener says, its senders wait at 1 GiB.
 const MAX_MARK: usize = 1 << 30;
 
-#[derive(Debug, Default)]
-struct InFlight {
-    bytes: usize,
-    stanzas: usize,
-    /// The memory that they take: a batch is given back whole, once its end is written.
-    memory: usize,
-}
-
 /// What became of a stanza that was offered to a queue.
 #[derive(Debug)]
 pub(crate) enum Offer {
@@ -70,15 +68,15 @@ pub(crate) enum Offer {
     /// The port is not bound any more: look up the way again.
     Closed,
     /// It is not taken: bounce it with this error. `wake` says that the port has to be woken at once, to end.
-    Rejected { error: StanzaError<'static>, wake: bool },
+    Rejected { error: StanzaError, wake: bool },
 }
 
 impl Queue {
     pub(crate) fn new(pool: Arc<Pool>, partial: Arc<Pool>) -> Self {
         Self {
-            stanzas: Batch::default(),
+            incoming: Buffer::default(),
             open: false,
-            in_flight: InFlight::default(),
+            in_flight: Load::default(),
             lease: PoolLease::new(pool),
             partial: PoolLease::new(partial),
             socket_full: false,
@@ -99,18 +97,19 @@ impl Queue {
         now: Instant,
         listener: &ListenerConfig,
         source: Option<PortId>,
-        write: impl FnOnce(&mut Vec<u8>),
+        write: impl FnOnce(&mut Vec<u8>) -> Option<Envelope>,
     ) -> Offer {
         if !self.open {
             return Offer::Closed;
         }
-        let queued = self.stanzas.ends.len() + self.in_flight.stanzas;
+        let incoming = self.incoming.load();
+        let queued = incoming.stanzas + self.in_flight.stanzas;
         if let Some(max) = listener.max_queue.filter(|max| self.socket_full && queued >= max.get()) {
             self.open = false;
             self.order_end(StreamErrorCause::LongQueue { limit: max.get() });
             return Offer::Rejected { error: StanzaError::recipient_gone(), wake: true };
         }
-        if self.stanzas.bytes.len() + self.in_flight.bytes >= listener.queue_mark.min(MAX_MARK) {
+        if incoming.bytes + self.in_flight.bytes >= listener.queue_mark.min(MAX_MARK) {
             let until = *self.full_since.get_or_insert(now) + listener.stall;
             if until <= now {
                 return rejected(StanzaError::queue_full());
@@ -122,19 +121,20 @@ impl Queue {
         if self.full_since.is_some_and(|since| since + listener.stall <= now) {
             return rejected(StanzaError::queue_full());
         }
-        let before = self.stanzas.bytes.len();
-        write(&mut self.stanzas.bytes);
-        if self.stanzas.bytes.len() - before > listener.limits.stanza {
-            self.stanzas.bytes.truncate(before);
+        let bytes = &mut self.incoming.bytes;
+        let before = bytes.len();
+        let envelope = write(bytes);
+        if bytes.len() - before > listener.limits.stanza {
+            bytes.truncate(before);
             // It may have been several times as long as what was received.
-            self.stanzas.bytes.shrink_to(listener.queue_mark);
+            bytes.shrink_to(listener.queue_mark);
             return rejected(StanzaError::too_long(listener.limits.stanza));
         }
-        if !self.lease.grow(self.stanzas.bytes.len() + self.in_flight.memory) {
-            self.stanzas.bytes.truncate(before);
+        if !self.lease.grow(bytes.len() + self.in_flight.memory) {
+            bytes.truncate(before);
             return rejected(StanzaError::pool_empty());
         }
-        self.stanzas.ends.push(self.stanzas.bytes.len() as u32);
+        self.incoming.note_stanza(envelope);
         let wake = !self.notified && !self.socket_full;
         self.notified |= wake;
         Offer::Taken { wake }
@@ -155,20 +155,19 @@ impl Queue {
 
     /// The port looks in: what is here moves to `output`, if that is empty, and the port is woken for the next stanza.
     /// Returns the ports that may go on.
-    pub(crate) fn collect(&mut self, output: &mut Output, listener: &ListenerConfig) -> Vec<PortId> {
+    pub(crate) fn collect(&mut self, output: &mut Buffer, listener: &ListenerConfig) -> Vec<PortId> {
         self.notified = false;
-        if output.is_empty() && !self.stanzas.is_empty() {
-            mem::swap(&mut self.stanzas, &mut output.batch);
+        if output.is_empty() && !self.incoming.is_empty() {
+            mem::swap(&mut self.incoming, output);
         }
         self.note_in_flight(output, false);
         self.take_waiting_if_drained(listener)
     }
 
     /// Notes how much of what the port took is not out.
-    pub(crate) fn note_in_flight(&mut self, output: &Output, socket_full: bool) {
-        self.in_flight =
-            InFlight { bytes: output.pending().len(), stanzas: output.waiting(), memory: output.memory() };
-        self.lease.shrink(self.stanzas.bytes.len() + self.in_flight.memory);
+    pub(crate) fn note_in_flight(&mut self, output: &Buffer, socket_full: bool) {
+        self.in_flight = output.load();
+        self.lease.shrink(self.incoming.load().memory + self.in_flight.memory);
         self.socket_full = socket_full;
     }
 
@@ -179,7 +178,7 @@ impl Queue {
     }
 
     fn take_waiting_if_drained(&mut self, listener: &ListenerConfig) -> Vec<PortId> {
-        let queued = self.stanzas.bytes.len() + self.in_flight.bytes;
+        let queued = self.incoming.load().bytes + self.in_flight.bytes;
         if self.full_since.is_none() || queued > listener.queue_mark / 2 {
             return Vec::new();
         }
@@ -193,21 +192,21 @@ impl Queue {
     }
 
     /// The port is over: gives the stanzas that it did not take.
-    pub(crate) fn close(&mut self) -> Batch {
+    pub(crate) fn close(&mut self) -> Buffer {
         self.open = false;
         // What is bounced now needs room in the queues of others.
         self.lease.shrink(0);
         self.partial.shrink(0);
-        mem::take(&mut self.stanzas)
+        mem::take(&mut self.incoming)
     }
 
     pub(crate) fn release(&mut self) {
-        self.stanzas.release();
+        self.incoming.release();
         self.waiting.shrink_to(0);
     }
 }
 
-fn rejected(error: StanzaError<'static>) -> Offer {
+fn rejected(error: StanzaError) -> Offer {
     Offer::Rejected { error, wake: false }
 }
 
@@ -225,11 +224,11 @@ mod tests {
         let mut queue = Queue {
             open: true,
             socket_full: true,
-            in_flight: InFlight { stanzas: 1, ..InFlight::default() },
+            in_flight: Load { stanzas: 1, ..Load::default() },
             ..Queue::new(Arc::new(Pool::new(usize::MAX)), Arc::new(Pool::new(usize::MAX)))
         };
         queue.order_end(StreamErrorCause::Shutdown);
-        let offer = queue.offer(Instant::ORIGIN, &listener, None, |_| ());
+        let offer = queue.offer(Instant::ORIGIN, &listener, None, |_| None);
         assert!(matches!(offer, Offer::Rejected { wake: true, .. }), "{offer:?}");
         assert_eq!(queue.take_order(), Some(StreamErrorCause::Shutdown));
     }

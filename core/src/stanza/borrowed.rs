@@ -4,55 +4,18 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::jid::{Jid, JidError, Room};
+use super::envelope::Envelope;
+use super::kind::{StanzaKind, expects_reply};
+use crate::jid::{Jid, JidError};
 use crate::namespaces as ns;
 use crate::xml::child::Child;
 use crate::xml::escape::{push_attribute, push_value};
 use crate::xml::rescope::{foreign_declarations, is_foreign};
 use crate::xml::rewrite;
-use crate::xml::scan::{Head, TopLevel, Value};
+use crate::xml::scan::{Head, Value};
 use crate::xml::scope::{HeaderPrefixes, Namespace};
 use crate::xml::tag::Span;
 use crate::xml::text::Oddities;
-
-/// The three kinds of stanza (RFC 6120, 8.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StanzaKind {
-    /// A request, or the answer to one.
-    Iq,
-    /// Something pushed to somebody.
-    Message,
-    /// Availability, and subscriptions to it.
-    Presence,
-}
-
-impl StanzaKind {
-    /// Which kind of stanza an element is, if any.
-    pub(crate) fn of(head: &Head) -> Option<Self> {
-        match head.top {
-            TopLevel::Iq => Some(Self::Iq),
-            TopLevel::Message => Some(Self::Message),
-            TopLevel::Presence => Some(Self::Presence),
-            TopLevel::Handshake | TopLevel::StreamError | TopLevel::Other => None,
-        }
-    }
-
-    /// The element's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Iq => "iq",
-            Self::Message => "message",
-            Self::Presence => "presence",
-        }
-    }
-}
-
-impl fmt::Display for StanzaKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A stanza that the strict scan accepted whole. It borrows the input and nothing else, so the stream that
 /// gave it may be used while it is held. Only streams make stanzas.
@@ -84,10 +47,9 @@ impl<'b> Stanza<'b> {
         bytes: &'b [u8],
         head: &Head,
         header: &HeaderPrefixes,
-        rooms: &mut Rooms,
     ) -> Option<Result<Self, AddressFault>> {
         let kind = StanzaKind::of(head)?;
-        let addresses = addresses(bytes, head, rooms);
+        let addresses = addresses(bytes, head);
         Some(addresses.map(|addresses| Self::assemble(bytes, kind, head, header, addresses)))
     }
 
@@ -172,7 +134,7 @@ impl<'b> Stanza<'b> {
 
     /// Its `type`, where that is one of those that mean something.
     pub(crate) fn known_type(&self) -> Option<&'static str> {
-        known_type(self.bytes, &self.head)
+        self.head.known_type(self.bytes)
     }
 
     /// The same stanza with other addresses, as a gateway sends it on. Everything else stays as it was received:
@@ -197,11 +159,27 @@ impl<'b> Stanza<'b> {
     /// Appends the stanza as its receiver is to get it: as received where that can be handed on, with the
     /// parts written anew that can't. Allocates nothing but what `out` needs to grow.
     pub fn append_to(&self, out: &mut Vec<u8>) {
+        self.append_noting(out);
+    }
+
+    /// [`append_to`](Self::append_to), noting where the addresses are.
+    pub(crate) fn append_noting(&self, out: &mut Vec<u8>) -> Envelope {
+        let at = |value: Option<Value>| value.map_or(0, |value| value.span.start - 1);
+        let head = &self.head;
+        let mut envelope = Envelope {
+            kind: self.kind,
+            domain: self.from.as_ref().map_or(0, Jid::domain_start),
+            from: at(head.from),
+            to: at(head.to),
+            id: at(head.id),
+            stanza_type: at(head.type_),
+        };
         if self.is_as_received() {
             out.extend_from_slice(self.bytes);
         } else {
-            self.append_anew(out);
+            self.append_anew(out, &mut envelope);
         }
+        envelope
     }
 
     /// Is it handed on byte for byte, as nearly all are?
@@ -215,23 +193,21 @@ impl<'b> Stanza<'b> {
         !own && !head.odd.any() && keeps(head.to, &self.to) && keeps(head.from, &self.from)
     }
 
-    fn append_anew(&self, out: &mut Vec<u8>) {
-        let head = &self.head;
+    fn append_anew(&self, out: &mut Vec<u8>, envelope: &mut Envelope) {
+        let (head, start) = (&self.head, out.len());
         let name = head.name.local_span();
         out.push(b'<');
         out.extend_from_slice(name.of(self.bytes));
         self.declare_inherited(out);
-        if head.from.is_none()
-            && let Some(from) = &self.from
+        for (written, name, address, noted) in
+            [(head.from, "from", &self.from, &mut envelope.from), (head.to, "to", &self.to, &mut envelope.to)]
         {
-            push_attribute(out, "from", from.as_str());
+            if let (None, Some(address)) = (written, address) {
+                *noted = (out.len() - start + name.len() + 2) as u32;
+                push_attribute(out, name, address.as_str());
+            }
         }
-        if head.to.is_none()
-            && let Some(to) = &self.to
-        {
-            push_attribute(out, "to", to.as_str());
-        }
-        self.push_attributes(out);
+        self.push_attributes(out, start, envelope);
         let end = head.end as usize;
         let Some(content) = self.bytes.get(end..head.foot as usize) else { return };
         if head.foot as usize == self.bytes.len() {
@@ -255,44 +231,57 @@ impl<'b> Stanza<'b> {
         written
     }
 
-    /// Appends the start tag behind its name: everything but its own `xmlns`, the addresses canonical.
-    fn push_attributes(&self, out: &mut Vec<u8>) {
+    /// Appends the start tag behind its name: everything but its own `xmlns`, the addresses canonical. Notes where the
+    /// values are, from `start` on.
+    fn push_attributes(&self, out: &mut Vec<u8>, start: usize, envelope: &mut Envelope) {
         let head = &self.head;
-        fn changed<'a, 'b>(
-            value: Option<Value>,
-            address: Option<&'a Jid<'b>>,
-        ) -> Option<(Span, &'a Jid<'b>)> {
-            let address = address.filter(|address| !address.is_verbatim())?;
-            Some((value?.span, address))
+        fn anew<'a, 'b>(address: &'a Option<Jid<'b>>) -> Option<&'a Jid<'b>> {
+            address.as_ref().filter(|address| !address.is_verbatim())
         }
-        let mut edits = [
-            head.xmlns.map(|span| (span, None)),
-            changed(head.to, self.to.as_ref()).map(|(span, to)| (span, Some(to))),
-            changed(head.from, self.from.as_ref()).map(|(span, from)| (span, Some(from))),
+        let mut values = [
+            (head.to, anew(&self.to), &mut envelope.to),
+            (head.from, anew(&self.from), &mut envelope.from),
+            (head.id, None, &mut envelope.id),
+            (head.type_, None, &mut envelope.stanza_type),
         ];
-        edits.sort_unstable_by_key(|edit| edit.as_ref().map_or(u32::MAX, |(span, _)| span.start));
+        values.sort_unstable_by_key(|(value, ..)| value.map_or(u32::MAX, |value| value.span.start));
         let mut at = head.name.end();
-        for (span, address) in edits.iter().flatten() {
-            self.push_start_tag(out, at, span.start as usize);
-            at = span.end as usize;
+        for (value, address, noted) in values {
+            let Some(Value { span, .. }) = value else { break };
+            let (quote, end) = (span.start as usize - 1, span.end as usize + 1);
+            self.push_start_tag(out, at, quote);
+            *noted = (out.len() - start) as u32;
+            at = end;
             if let Some(address) = address {
-                // With its closing quote, so that the next piece begins between attributes.
-                let quote = self.bytes[at];
+                let quote = self.bytes[quote];
+                out.push(quote);
                 push_value(out, address.as_str(), quote);
                 out.push(quote);
-                at += 1;
+            } else {
+                self.push_piece(out, &self.bytes[quote..end], true);
             }
         }
         self.push_start_tag(out, at, head.end as usize);
     }
 
+    /// Appends a part of the start tag that begins behind a value, but for its own `xmlns`.
+    fn push_start_tag(&self, out: &mut Vec<u8>, from: usize, to: usize) {
+        match self.head.xmlns {
+            Some(Span { start, end }) if (from..to).contains(&(start as usize)) => {
+                self.push_declarations(out, from, start as usize);
+                self.push_declarations(out, end as usize, to);
+            }
+            _ => self.push_declarations(out, from, to),
+        }
+    }
+
     /// Appends this part of the start tag, its declarations made those of the receiver's stream.
-    fn push_start_tag(&self, out: &mut Vec<u8>, mut from: usize, to: usize) {
+    fn push_declarations(&self, out: &mut Vec<u8>, mut from: usize, to: usize) {
         if self.head.odd.has(Oddities::FOREIGN_PREFIX) {
             for uri in foreign_declarations(self.bytes, from, to) {
                 self.push_piece(out, &self.bytes[from..uri.start as usize], true);
                 out.extend_from_slice(ns::COMPONENT.as_bytes());
-                // With its closing quote, as above.
+                // With its closing quote, so that the next piece begins between attributes.
                 from = uri.end as usize + 1;
                 out.push(self.bytes[from - 1]);
             }
@@ -338,60 +327,22 @@ impl fmt::Debug for Stanza<'_> {
     }
 }
 
-/// Is it no iq, or one that RFC 6120 section 8.2.3 allows: with an id, one of the four types, and exactly one child in
-/// a request? Strict receivers end their stream over others.
-pub(crate) fn is_proper(bytes: &[u8], kind: StanzaKind, head: &Head) -> bool {
-    kind != StanzaKind::Iq
-        || (head.id.is_some()
-            && match known_type(bytes, head) {
-                Some("get" | "set") => head.children == 1,
-                Some("result" | "error") => true,
-                _ => false,
-            })
-}
-
-/// May an error answer an element of that name and type?
-pub(crate) fn expects_reply(name: &str, known_type: Option<&str>) -> bool {
-    match (name, known_type) {
-        (_, Some("error")) | ("iq", Some("result")) => false,
-        ("presence", kind) => matches!(kind, None | Some("subscribe" | "probe")),
-        _ => true,
-    }
-}
-
-/// The `type` of an element, empty where it is none that a rule here asks for.
-pub(crate) fn known_type(bytes: &[u8], head: &Head) -> Option<&'static str> {
-    let written = head.type_?.span.of(bytes);
-    let known = ["get", "set", "result", "error", "subscribe", "probe"];
-    Some(known.into_iter().find(|known| rewrite::same_value(written, known.as_bytes())).unwrap_or_default())
-}
-
-/// Where addresses of one stream are written that can't be handed on as received.
-#[derive(Debug, Default)]
-pub(crate) struct Rooms {
-    pub(crate) to: Room,
-    pub(crate) from: Room,
-}
-
 /// The `to` and the `from` of an element, where it has them.
 #[inline(always)]
 pub(crate) fn addresses<'b>(
     bytes: &'b [u8],
     head: &Head,
-    rooms: &mut Rooms,
 ) -> Result<(Option<Jid<'b>>, Option<Jid<'b>>), AddressFault> {
-    let to = head.to.map(|value| address(bytes, value, &mut rooms.to));
-    let to = to.transpose().map_err(AddressFault::To)?;
-    let from = head.from.map(|value| address(bytes, value, &mut rooms.from));
-    let from = from.transpose().map_err(AddressFault::From)?;
+    let to = head.to.map(|value| address(bytes, value)).transpose().map_err(AddressFault::To)?;
+    let from = head.from.map(|value| address(bytes, value)).transpose().map_err(AddressFault::From)?;
     Ok((to, from))
 }
 
-pub(crate) fn address<'b>(bytes: &'b [u8], value: Value, room: &mut Room) -> Result<Jid<'b>, JidError> {
+pub(crate) fn address(bytes: &[u8], value: Value) -> Result<Jid<'_>, JidError> {
     if value.plain {
-        Jid::parse_in(span_text(bytes, value.span), room)
+        Jid::parse(span_text(bytes, value.span))
     } else {
-        room.parse_unescaped(|text| rewrite::value_into(value.span.of(bytes), text))
+        Jid::parse(&rewrite::value(value.span.of(bytes))).map(Jid::into_owned)
     }
 }
 

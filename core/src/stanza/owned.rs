@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use super::borrowed::{Rooms, Stanza, StanzaKind, addresses};
+use super::borrowed::{Stanza, addresses};
+use super::kind::StanzaKind;
 use crate::jid::Jid;
 use crate::xml::scan::{Head, Value};
 use crate::xml::scope::HeaderPrefixes;
@@ -44,8 +45,8 @@ impl OwnedStanza {
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "what is copied was checked, and does not change")]
     pub fn as_stanza(&self) -> Stanza<'_> {
-        let (to, from) = addresses(&self.bytes, &self.head, &mut Rooms::default())
-            .expect("its addresses were valid when it was copied");
+        let (to, from) =
+            addresses(&self.bytes, &self.head).expect("its addresses were valid when it was copied");
         let (to, from) = (self.to.clone().or(to), self.from.clone().or(from));
         Stanza::assemble(&self.bytes, self.kind, &self.head, &self.prefixes, (to, from))
     }
@@ -70,9 +71,8 @@ mod tests {
         for bytes in ["<message from='a.example' to='b.example/r'/>", "<message to='b.example'/>"] {
             let mut scan = Scan::default();
             assert!(scan.advance(bytes.as_bytes(), &Limits::default(), &[]).is_ok());
-            let mut rooms = Rooms::default();
             let prefixes = HeaderPrefixes::Usual;
-            let stanza = Stanza::new(bytes.as_bytes(), scan.head(), &prefixes, &mut rooms).unwrap().unwrap();
+            let stanza = Stanza::new(bytes.as_bytes(), scan.head(), &prefixes).unwrap().unwrap();
             let [from, to] = ["c.example", "d.example/x"].map(|address| Jid::parse(address).unwrap());
             for stanza in [stanza.with_addresses(&from, &to), stanza] {
                 let copy = OwnedStanza::new(&stanza);

@@ -193,8 +193,7 @@ impl ClientStream {
         let event = match first {
             None => None,
             Some(First::Element(bytes)) => {
-                let (head, rooms, prefixes) = self.open.parts();
-                Some(match Stanza::new(bytes, head, prefixes, rooms) {
+                Some(match Stanza::new(bytes, self.open.head(), &self.open.prefixes) {
                     Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
                     Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
                 })

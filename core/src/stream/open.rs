@@ -10,7 +10,6 @@ use core::time::Duration;
 use super::header::{self, StreamHeader};
 use crate::error::{StreamError, StreamErrorCause, push_trailer};
 use crate::limits::Limits;
-use crate::stanza::Rooms;
 use crate::time::Instant;
 use crate::xml::XmlFault;
 use crate::xml::names::{decode, leading_blanks};
@@ -55,13 +54,6 @@ enum Clock {
     Stopped(Duration),
 }
 
-/// What reading stanzas takes, kept from one to the next.
-#[derive(Debug, Default)]
-struct Working {
-    scan: Scan,
-    rooms: Rooms,
-}
-
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) limits: Arc<Limits>,
@@ -70,7 +62,7 @@ pub(super) struct Open {
     root: Cow<'static, str>,
     phase: Phase,
     /// Made anew when there is something to scan, and dropped while the connection is idle.
-    working: Option<Box<Working>>,
+    scan: Option<Box<Scan>>,
     /// The length of the element given last, and whether it was put back.
     last: Option<usize>,
     put_back: bool,
@@ -87,7 +79,7 @@ impl Open {
             prefixes: HeaderPrefixes::default(),
             root: Cow::default(),
             phase: Phase::Header { at: 0 },
-            working: None,
+            scan: None,
             last: None,
             put_back: false,
             reading: true,
@@ -103,9 +95,9 @@ impl Open {
             Phase::Failed(error) => return Err((**error).clone()),
             _ => return Ok(None),
         };
-        let scan = &mut self.working.get_or_insert_default().scan;
+        let scan = self.scan.get_or_insert_default();
         let Some((end, mut header)) = header::read(input, at, scan, &self.limits)? else { return Ok(None) };
-        *scan = Scan::default();
+        **scan = Scan::default();
         let left = self.limits.negotiation.saturating_sub(end);
         self.phase = Phase::Early { left, is_closed: header.is_empty };
         self.prefixes = mem::take(&mut header.prefixes);
@@ -126,18 +118,12 @@ impl Open {
 
     /// What the element given last looks like.
     pub(super) fn head(&self) -> &Head {
-        self.working.as_ref().expect("an element was given, so there is a scan of it").scan.head()
-    }
-
-    /// [`head`](Self::head), with what a stanza is made of beside it.
-    pub(super) fn parts(&mut self) -> (&Head, &mut Rooms, &HeaderPrefixes) {
-        let working = self.working.as_mut().expect("an element was given, so there is a scan of it");
-        (working.scan.head(), &mut working.rooms, &self.prefixes)
+        self.scan.as_ref().expect("an element was given, so there is a scan of it").head()
     }
 
     /// Has an element begun?
     fn is_inside(&self) -> bool {
-        self.working.as_ref().is_some_and(|working| working.scan.is_inside())
+        self.scan.as_ref().is_some_and(|scan| scan.is_inside())
     }
 
     /// The next thing at the first level, with the bytes consumed up to its end. Before authentication that is a
@@ -165,7 +151,7 @@ impl Open {
     ) -> Result<(usize, Option<First<'b>>), StreamError> {
         let window = &input[..input.len().min(left)];
         let first = self.first(now, window, usize::MAX);
-        let head = self.working.as_ref().map(|working| working.scan.head());
+        let head = self.scan.as_ref().map(|scan| scan.head());
         // Behind its start tag nothing of another element counts, so that the cut does not.
         if head.is_some_and(|head| head.end > 0 && !is_early(head)) {
             return Err(StreamErrorCause::NoHandshake.into());
@@ -215,11 +201,7 @@ impl Open {
             });
         }
         let window = &element[..element.len().min(limit)];
-        match self.working.get_or_insert_default().scan.advance(
-            window,
-            &self.limits,
-            self.prefixes.as_slice(),
-        )? {
+        match self.scan.get_or_insert_default().advance(window, &self.limits, self.prefixes.as_slice())? {
             Progress::Whole(length) => {
                 self.stanza_clock = Clock::Idle;
                 self.last = Some(length);
@@ -326,7 +308,7 @@ impl Open {
 
     fn stop(&mut self, phase: Phase) {
         self.phase = phase;
-        self.working = None;
+        self.scan = None;
         self.last = None;
         self.put_back = false;
         self.stanza_clock = Clock::Idle;
@@ -376,13 +358,10 @@ impl Open {
     }
 
     pub(super) fn release(&mut self) {
-        match &mut self.working {
+        match &mut self.scan {
             // What was found of the element that has begun, or that may be put back, is still needed.
-            Some(working) if working.scan.is_inside() || self.last.is_some() => {
-                working.scan.release();
-                working.rooms = Rooms::default();
-            }
-            _ => self.working = None,
+            Some(scan) if scan.is_inside() || self.last.is_some() => scan.release(),
+            _ => self.scan = None,
         }
     }
 }

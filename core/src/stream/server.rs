@@ -1,5 +1,6 @@
 //! The server's side of an authenticated stream.
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -9,10 +10,8 @@ use super::step::Step;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::jid::{Domain, Jid};
 use crate::limits::Limits;
-use crate::stanza::{
-    AddressFault, Rooms, Stanza, StanzaKind, address, addresses, expects_reply, is_proper, known_type,
-};
-use crate::stanza_error::{Answer, ErrorText, ErrorType, RejectReason, StanzaCondition, StanzaError, Value};
+use crate::stanza::{AddressFault, Stanza, StanzaKind, address, addresses, expects_reply, is_proper};
+use crate::stanza_error::{Answer, ErrorType, RejectReason, StanzaCondition, StanzaError, Value};
 use crate::time::Instant;
 use crate::xml::scan::{Head, StreamElement};
 use crate::xml::scope::{HeaderPrefixes, Namespace};
@@ -128,15 +127,15 @@ impl ServerStream {
 
     #[inline(always)]
     fn element<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<u8>) -> ServerEvent<'b> {
-        let (head, rooms, prefixes) = self.open.parts();
-        match self.peer.checked(bytes, head, rooms) {
+        let (head, prefixes) = (self.open.head(), &self.open.prefixes);
+        match self.peer.checked(bytes, head) {
             Ok((kind, to, from)) => {
                 let addresses = (Some(to), Some(from));
                 ServerEvent::Stanza(Stanza::assemble(bytes, kind, head, prefixes, addresses))
             }
             Err(reason) => {
                 let element = Refusable { bytes, head, prefixes };
-                let answered = self.peer.refuse(&element, rooms, &reason, out);
+                let answered = self.peer.refuse(&element, &reason, out);
                 let address = match reason {
                     RejectReason::BadTo(_) => head.to,
                     RejectReason::BadFrom(_) | RejectReason::ForeignFrom => head.from,
@@ -170,7 +169,7 @@ impl ServerStream {
     /// it did. The answer goes to the stream that the stanza came from, whatever its `from` says: an error
     /// must not reach somebody who has asked for nothing.
     #[must_use = "a stanza that was not answered is to be counted"]
-    pub fn answer(&mut self, stanza: &Stanza<'_>, error: &StanzaError<'_>, out: &mut Vec<u8>) -> bool {
+    pub fn answer(&mut self, stanza: &Stanza<'_>, error: &StanzaError, out: &mut Vec<u8>) -> bool {
         let may = stanza.expects_reply() && !self.is_closed();
         if may {
             error.append_answer_to(stanza, out);
@@ -241,9 +240,8 @@ impl ServerStream {
     }
 }
 
-fn refused(reason: &RejectReason) -> StanzaError<'_> {
-    let text = ErrorText::Rejected(reason);
-    StanzaError { condition: StanzaCondition::BadRequest, error_type: ErrorType::Modify, text }
+fn refused(reason: &RejectReason) -> StanzaError {
+    StanzaError::new(StanzaCondition::BadRequest, ErrorType::Modify, reason.to_string())
 }
 
 /// An element that is refused.
@@ -260,10 +258,9 @@ impl Peer {
         &self,
         bytes: &'b [u8],
         head: &Head,
-        rooms: &mut Rooms,
     ) -> Result<(StanzaKind, Jid<'b>, Jid<'b>), RejectReason> {
         let kind = StanzaKind::of(head).ok_or(RejectReason::NoStanza)?;
-        let (to, from) = addresses(bytes, head, rooms).map_err(|fault| match fault {
+        let (to, from) = addresses(bytes, head).map_err(|fault| match fault {
             AddressFault::To(error) => RejectReason::BadTo(error),
             AddressFault::From(error) => RejectReason::BadFrom(error),
         })?;
@@ -274,10 +271,7 @@ impl Peer {
             }
             Some(from) => from,
             None if self.is_subdomain => return Err(RejectReason::NoFrom),
-            None => {
-                let own = Jid::parse(self.domain.as_str()).map_err(RejectReason::BadFrom)?;
-                own.into_room(&mut rooms.from)
-            }
+            None => Jid::of_domain(&self.domain),
         };
         if is_proper(bytes, kind, head) { Ok((kind, to, from)) } else { Err(RejectReason::ImproperIq) }
     }
@@ -292,20 +286,14 @@ impl Peer {
     }
 
     /// Answers an element with `bad-request`, or drops it where no error may answer it; says which.
-    fn refuse(
-        &self,
-        element: &Refusable<'_>,
-        rooms: &mut Rooms,
-        reason: &RejectReason,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    fn refuse(&self, element: &Refusable<'_>, reason: &RejectReason, out: &mut Vec<u8>) -> bool {
         let &Refusable { bytes, head, .. } = element;
         let name = core::str::from_utf8(head.name.local(bytes)).unwrap_or_default();
-        let answered = expects_reply(name, known_type(bytes, head));
+        let answered = expects_reply(name, head.known_type(bytes));
         if answered {
-            let to = head.to.and_then(|value| address(bytes, value, &mut rooms.to).ok());
+            let to = head.to.and_then(|value| address(bytes, value).ok());
             let from = head.from.filter(|_| *reason != RejectReason::ForeignFrom);
-            let from = from.and_then(|value| address(bytes, value, &mut rooms.from).ok());
+            let from = from.and_then(|value| address(bytes, value).ok());
             let namespace = head.namespace.filter(|_| *reason == RejectReason::NoStanza);
             Answer {
                 name,

@@ -73,7 +73,7 @@ impl SwitchShared {
     }
 
     /// An empty queue for a port.
-    pub(super) fn new_queue(&self) -> Queue {
+    pub(crate) fn new_queue(&self) -> Queue {
         Queue::new(Arc::clone(&self.pool), Arc::clone(&self.partial))
     }
 

@@ -3,30 +3,24 @@
 use super::metrics::Metric;
 use super::ports::Switch;
 use crate::error::StreamErrorCause;
-use crate::limits::Limits;
-use crate::queue::Offer;
-use crate::stanza::{Rooms, Stanza};
+use crate::queue::{Buffer, Offer};
+use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::Instant;
-use crate::xml::scan::{Progress, Scan};
-use crate::xml::scope::HeaderPrefixes;
 
-/// Answers stanzas that were put into a queue and never sent, to the port that holds their `from` now. Counts those that
-/// no error may answer, and those whose sender is gone or full. Returns how many there were.
-pub(crate) fn bounce_unsent<'b, S: Switch>(
+/// Answers the stanzas that were put into a queue and never sent, of its two halves, to the port that holds their `from`
+/// now. Counts those that no error may answer, and those whose sender is gone or full. Returns how many there were.
+pub(crate) fn bounce_unsent<S: Switch>(
     switch: &S,
     now: Instant,
     cause: Option<&StreamErrorCause>,
-    stanzas: impl Iterator<Item = &'b [u8]>,
+    halves: [&Buffer; 2],
 ) -> u64 {
-    // Made once for all of them.
-    let mut reader = Reader::default();
     let (mut bounced, mut dropped) = (0, 0);
-    for bytes in stanzas {
-        if return_to_sender(switch, now, &mut reader, bytes).is_some() {
-            bounced += 1;
-        } else {
-            dropped += 1;
+    for (stanza, envelope) in halves.into_iter().flat_map(Buffer::unsent) {
+        match envelope.and_then(|envelope| return_to_sender(switch, now, stanza, envelope)) {
+            Some(()) => bounced += 1,
+            None => dropped += 1,
         }
     }
     if matches!(cause, Some(StreamErrorCause::Replaced)) {
@@ -38,34 +32,20 @@ pub(crate) fn bounce_unsent<'b, S: Switch>(
     bounced + dropped
 }
 
-/// Reads stanzas that we wrote.
-#[derive(Default)]
-struct Reader {
-    scan: Scan,
-    rooms: Rooms,
-}
-
-fn return_to_sender<S: Switch>(switch: &S, now: Instant, reader: &mut Reader, bytes: &[u8]) -> Option<()> {
-    // We wrote it, so the scan accepts it with no prefix from outside; the limits that it was taken under do not matter
-    // any more.
-    let mut limits = Limits::default();
-    (limits.depth, limits.attributes, limits.namespaces) = (usize::MAX, usize::MAX, usize::MAX);
-    limits.name = usize::MAX;
-    let Reader { scan, rooms } = reader;
-    let Ok(Progress::Whole(_)) = scan.advance(bytes, &limits, &[]) else {
-        *scan = Scan::default();
-        return None;
-    };
-    let stanza = Stanza::new(bytes, scan.head(), &HeaderPrefixes::Usual, rooms)?.ok()?;
-    if !stanza.expects_reply() {
+fn return_to_sender<S: Switch>(switch: &S, now: Instant, stanza: &[u8], envelope: &Envelope) -> Option<()> {
+    if !envelope.expects_reply(stanza) {
         return None;
     }
-    let sender = stanza.from()?;
+    let sender = envelope.sender(stanza)?;
     let port = switch.read(|directory| {
-        let id = directory.router.owner(sender.domain())?;
+        let id = directory.router.owner(&sender)?;
         directory.ports.get(&id).cloned()
     })?;
-    let write = |out: &mut _| StanzaError::recipient_gone().append_answer_to(&stanza, out);
+    // Nothing answers an error.
+    let write = |out: &mut _| {
+        StanzaError::recipient_gone().append_answer_by(envelope, stanza, out);
+        None
+    };
     let offer = switch.queue(&port, |queue| queue.offer(now, &port.as_ref().listener, None, write));
     let wake = matches!(offer, Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. });
     if wake {

@@ -1,7 +1,6 @@
 //! The one writer of text and attribute values.
 
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
 
 /// Appends `text` as element content. CR is written as a reference, so that it survives the reader's
 /// line-end normalisation (XML 1.0, 2.11).
@@ -13,21 +12,6 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
         b'\r' => Some(b"&#13;"),
         _ => None,
     });
-}
-
-/// Appends what is shown as element content, piece by piece.
-pub(crate) fn push_shown(out: &mut Vec<u8>, shown: &dyn fmt::Display) {
-    struct Text<'a>(&'a mut Vec<u8>);
-
-    impl Write for Text<'_> {
-        fn write_str(&mut self, piece: &str) -> fmt::Result {
-            push_text(self.0, piece);
-            Ok(())
-        }
-    }
-
-    // Writing never fails; something that can't be shown is shown as far as it got.
-    let _ = write!(Text(out), "{shown}");
 }
 
 /// Appends `value` for an attribute between these quotes. White space but the blank is written as references,

@@ -92,19 +92,10 @@ fn push_reference(out: &mut Vec<u8>, written: &[u8], digits: usize, stands_for: 
 
 /// What an attribute value as written means (XML 1.0, 3.3.3).
 pub(crate) fn value(written: &[u8]) -> String {
-    let mut meant = String::new();
-    value_into(written, &mut meant);
-    meant
-}
-
-/// [`value`], written over what `meant` holds.
-pub(crate) fn value_into(written: &[u8], meant: &mut String) {
-    let mut bytes = core::mem::take(meant).into_bytes();
-    bytes.clear();
-    // What is meant is never longer: once, and not again and again as it grows.
-    bytes.reserve(written.len());
+    // What is meant is never longer.
+    let mut bytes = Vec::with_capacity(written.len());
     bytes.extend(value_bytes(written));
-    *meant = String::from_utf8(bytes).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 fn value_bytes(written: &[u8]) -> impl Iterator<Item = u8> {

@@ -16,7 +16,7 @@ use enjamb_server::access::{Clause, Condition, JidField, Matcher, Pattern, Rule,
 use enjamb_tests::local_server::domain;
 
 use crate::counting::allocations;
-use crate::paths::{BOUNDED, FREE, Goes, closed, handshake, header};
+use crate::paths::{BOUNDED, Goes, PATHS, closed, handshake, header};
 use crate::wire::{Clock, Far, Near};
 
 /// Stanzas of one batch.
@@ -149,18 +149,18 @@ impl World {
 }
 
 #[test]
-fn no_path_through_the_loop_allocates() {
+fn through_the_loop_a_stanza_allocates_only_what_is_written_anew() {
     let mut world = World::new();
-    for &(stanza, goes) in FREE {
+    for &(stanza, goes, most) in PATHS {
         let count = world.count(stanza.repeat(BATCH).as_bytes());
         world.assert_goes(stanza, goes, BATCH);
-        assert_eq!(count, 0, "{stanza}");
+        assert!(count <= most * BATCH * ROUNDS, "{stanza}: {count}");
     }
     assert_eq!(world.switch.bound(), 4, "nobody was closed over it");
 }
 
 #[test]
-fn no_path_through_the_loop_allocates_where_reads_end_inside_a_stanza() {
+fn reads_that_end_inside_a_stanza_allocate_no_more() {
     for cut in [1, 50, 1000] {
         let mut world = World::new();
         world.ends[0].cut.set(cut);
@@ -169,19 +169,21 @@ fn no_path_through_the_loop_allocates_where_reads_end_inside_a_stanza() {
                 world.drive();
             }
         };
-        for &(stanza, goes) in FREE {
+        for &(stanza, goes, most) in PATHS {
             let count = world.count_with(stanza.repeat(BATCH).as_bytes(), drive);
             world.assert_goes(stanza, goes, BATCH);
-            assert_eq!(count, 0, "{stanza}, {cut} bytes a read");
+            assert!(count <= most * BATCH * ROUNDS, "{stanza}, {cut} bytes a read: {count}");
         }
     }
 }
 
 #[test]
-fn all_paths_by_turns_allocate_nothing() {
+fn all_paths_by_turns_allocate_no_more() {
     let mut world = World::new();
-    let batch: String = FREE.iter().map(|(stanza, _)| *stanza).collect();
-    assert_eq!(world.count(batch.as_bytes()), 0);
+    let batch: String = PATHS.iter().map(|(stanza, ..)| *stanza).collect();
+    let most: usize = PATHS.iter().map(|(.., most)| most).sum();
+    let count = world.count(batch.as_bytes());
+    assert!(count <= most * ROUNDS, "{count}");
 }
 
 #[test]
@@ -242,8 +244,8 @@ fn what_is_long_or_odd_costs_a_few() {
     world.connect(&header("ruled.example"), listener(BindPolicy { access, ..BindPolicy::default() }));
     let (labels, long) = ("xn--bcher-kva.".repeat(9), "a".repeat(5000));
     for (stanza, goes, most) in [
-        (format!("<message to='{labels}example'/>"), Goes::Back("no component serves"), 8),
-        (format!("<message to='&amp;{long}'/>"), Goes::Back("the 'to' is no address"), 2),
+        (format!("<message to='{labels}example'/>"), Goes::Back("no component serves"), 16),
+        (format!("<message to='&amp;{long}'/>"), Goes::Back("the 'to' is no address"), 5),
         (
             format!("<message to='peer.example'><q:x xmlns:q='urn:&amp;{long}'/></message>"),
             Goes::There("from='comp.example'"),
@@ -258,19 +260,19 @@ fn what_is_long_or_odd_costs_a_few() {
 }
 
 #[test]
-fn a_prefix_that_does_not_speak_for_a_name_costs_nothing() {
+fn a_prefix_that_does_not_speak_for_a_name_costs_the_words_of_its_error() {
     let mut world = World::empty();
     let prefix = header("comp").replace("to=", "is_subdomain='true' to=");
     world.connect(&prefix, listener(BindPolicy::default()));
     world.connect(&header("peer.example"), listener(BindPolicy::default()));
-    for (stanza, goes) in [
-        ("<message from='comp.host.example' to='peer.example'/>", Goes::There("from='comp.host.example'")),
-        ("<message from='comp.other.example' to='peer.example'/>", Goes::Back("to='comp.host.example'")),
-        ("<message to='peer.example'/>", Goes::Back("must have a 'from'")),
+    for (stanza, goes, each) in [
+        ("<message from='comp.host.example' to='peer.example'/>", Goes::There("from='comp.host.example'"), 0),
+        ("<message from='comp.other.example' to='peer.example'/>", Goes::Back("to='comp.host.example'"), 1),
+        ("<message to='peer.example'/>", Goes::Back("must have a 'from'"), 1),
     ] {
         let count = world.count(stanza.repeat(BATCH).as_bytes());
         world.assert_goes(stanza, goes, BATCH);
-        assert_eq!(count, 0, "{stanza}");
+        assert_eq!(count, each * BATCH * ROUNDS, "{stanza}");
     }
 }
 
@@ -325,14 +327,14 @@ fn a_pool_that_is_used_up_costs_nothing() {
 }
 
 #[test]
-fn a_stanza_that_its_receiver_takes_for_too_long_costs_nothing() {
+fn a_stanza_that_its_receiver_takes_for_too_long_costs_the_words_of_its_error() {
     let mut world = World::new();
     let mut short = listener(BindPolicy::default());
     Arc::make_mut(&mut short.limits).stanza = 64;
     world.connect(&header("narrow.example"), short);
     let count = world.count(TO_NARROW.repeat(BATCH).as_bytes());
     world.assert_goes(TO_NARROW, Goes::Back("takes stanzas up to 64 bytes"), BATCH);
-    assert_eq!(count, 0);
+    assert_eq!(count, BATCH * ROUNDS);
 }
 
 /// Allocations of an end that finds so many stanzas unsent.
@@ -360,8 +362,9 @@ fn end_with_unsent(stanzas: usize) -> usize {
 }
 
 #[test]
-fn what_was_never_sent_comes_back_at_a_cost_that_does_not_grow_with_it() {
+fn what_was_never_sent_comes_back_for_the_text_of_its_addresses() {
     let (few, many) = (end_with_unsent(20), end_with_unsent(200));
-    // The outbox that takes ten times as many errors may double its bytes and its marks a few times.
-    assert!(many <= few + 8, "{few} for 20, {many} for 200");
+    // Beside three for each, the queue that takes ten times as many errors may double a few times.
+    let most = few + 3 * 180 + 8;
+    assert!(many <= most, "{few} for 20, {many} for 200");
 }

@@ -10,7 +10,7 @@ use enjamb_core::{Instant, Limits, Secret, StanzaError, StreamId};
 use enjamb_tests::local_server::domain;
 
 use crate::counting::allocations;
-use crate::paths::{BOUNDED, FREE, Goes, closed, handshake, header};
+use crate::paths::{BOUNDED, Goes, PATHS, closed, handshake, header};
 
 struct Server {
     stream: ServerStream,
@@ -97,21 +97,21 @@ impl Server {
 }
 
 #[test]
-fn no_path_through_a_stream_allocates() {
+fn a_stanza_allocates_only_what_is_written_anew() {
     let mut server = Server::new();
-    for &(stanza, goes) in FREE {
+    for &(stanza, goes, most) in PATHS {
         server.take(stanza.as_bytes());
         server.assert_goes(stanza, goes);
         let count = allocations(|| server.take(stanza.as_bytes()));
-        assert_eq!(count, 0, "{stanza}");
+        assert!(count <= most, "{stanza}: {count}");
         server.assert_goes(stanza, goes);
     }
 }
 
 #[test]
-fn no_path_allocates_however_a_stanza_is_cut() {
+fn a_stanza_allocates_no_more_however_it_is_cut() {
     let mut server = Server::new();
-    for &(stanza, goes) in FREE {
+    for &(stanza, goes, most) in PATHS {
         let mut drip = || {
             for end in 1..stanza.len() {
                 let step = server.stream.process(Instant::ORIGIN, &stanza.as_bytes()[..end], &mut server.out);
@@ -120,7 +120,8 @@ fn no_path_allocates_however_a_stanza_is_cut() {
             server.take(stanza.as_bytes());
         };
         drip();
-        assert_eq!(allocations(drip), 0, "{stanza}");
+        let count = allocations(drip);
+        assert!(count <= most, "{stanza}: {count}");
         server.assert_goes(stanza, goes);
     }
 }

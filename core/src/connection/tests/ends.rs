@@ -9,8 +9,12 @@ use super::{NOW, blocked, bound, connected, listener, need_input, send, switch, 
 use crate::connection::{CloseReason, ConnectionEvent, Transmit};
 use crate::error::StreamErrorCause;
 use crate::limits::Limits;
+use crate::queue::{Buffer, Offer};
 use crate::router::{BindPolicy, ConflictBehaviour};
+use crate::stanza::Stanza;
 use crate::switch::{LocalSwitch, Metric, Switch, SwitchConfig, bounce_unsent};
+use crate::xml::scan::Scan;
+use crate::xml::scope::HeaderPrefixes;
 
 const MESSAGE: &str = "<message to='b.example' id='1'/>";
 
@@ -53,11 +57,25 @@ fn stanza_longer_than_its_receiver_takes_bounces() {
     assert_eq!(written(&switch, &mut receiver), "");
 }
 
+/// A queue that was closed with this stanza in it.
+fn queued(switch: &LocalSwitch, stanza: &str) -> Buffer {
+    let (mut scan, mut queue) = (Scan::default(), switch.shared().new_queue());
+    assert!(scan.advance(stanza.as_bytes(), &Limits::default(), &[]).is_ok());
+    let stanza = Stanza::new(stanza.as_bytes(), scan.head(), &HeaderPrefixes::Usual).unwrap().unwrap();
+    queue.set_open(true);
+    let offer = queue.offer(NOW.monotonic, &listener(), None, |bytes| Some(stanza.append_noting(bytes)));
+    assert!(matches!(offer, Offer::Taken { .. }));
+    queue.close()
+}
+
 #[test]
 fn unsent_stanza_returns_to_its_sender_or_is_counted() {
     let switch = switch();
-    let message = &b"<message from='a.example' to='b.example' id='1'/>"[..];
-    let unsent = |stanza| bounce_unsent(&switch, NOW.monotonic, None, [stanza].into_iter());
+    let message = "<message from='a.example' to='b.example' id='1'/>";
+    let bounce = |stanza, cause| {
+        bounce_unsent(&switch, NOW.monotonic, cause, [&queued(&switch, stanza), &Buffer::default()])
+    };
+    let unsent = |stanza| bounce(stanza, None);
     let counted = || counts(&switch, [Metric::UnsentBounced, Metric::UnsentDropped]);
     let mut full = listener();
     full.queue_mark = 1;
@@ -82,17 +100,16 @@ fn unsent_stanza_returns_to_its_sender_or_is_counted() {
     assert_eq!(counted(), [2, 2]);
     // Nobody is there, or nothing may answer, or there is nobody to answer.
     for dropped in [
-        &b"<message from='c.example' to='b.example'/>"[..],
-        b"<message from='a.example' to='b.example' type='error'/>",
-        b"<presence from='a.example' to='b.example' type='unavailable'/>",
-        b"<message to='b.example'/>",
-        b"<message from='a.example' to='b.example'",
+        "<message from='c.example' to='b.example'/>",
+        "<message from='a.example' to='b.example' type='error'/>",
+        "<message from='a.example' to='b.example' type='&#101;rror'/>",
+        "<presence from='a.example' to='b.example' type='unavailable'/>",
+        "<message to='b.example'/>",
     ] {
         assert_eq!(unsent(dropped), 1);
     }
     assert_eq!(counted(), [2, 7]);
-    let replaced =
-        bounce_unsent(&switch, NOW.monotonic, Some(&StreamErrorCause::Replaced), [message].into_iter());
+    let replaced = bounce(message, Some(&StreamErrorCause::Replaced));
     assert_eq!((replaced, counted()), (1, [2, 7]));
     assert_eq!(counts(&switch, [Metric::UnsentReplaced]), [1]);
 }

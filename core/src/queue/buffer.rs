@@ -1,0 +1,223 @@
+//! What is to be written, in order.
+
+use alloc::vec::Vec;
+
+use crate::stanza::Envelope;
+
+/// What is to be written to one port, back to back, with what each piece is.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    pub(super) bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Bytes that are out.
+    written: u32,
+    /// Entries that are out whole.
+    out: u32,
+    /// Stanzas among the others.
+    stanzas: u32,
+    /// Bytes of our own making that are not out yet, at most.
+    own: u32,
+}
+
+/// A piece of what is to be written: from the end of the one before to its own.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    end: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// What the stream says itself.
+    Own,
+    /// A stanza of somebody else, with its envelope if it may have to be answered.
+    Stanza(Option<Envelope>),
+}
+
+/// What a buffer holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    /// Bytes to be written.
+    pub(super) bytes: usize,
+    /// Stanzas that are not out whole.
+    pub(super) stanzas: usize,
+    /// Bytes kept: all of them until the last is written.
+    pub(super) memory: usize,
+}
+
+impl Buffer {
+    /// What is to be written.
+    pub(crate) fn pending(&self) -> &[u8] {
+        &self.bytes[self.written as usize..]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn load(&self) -> Load {
+        let (memory, stanzas) = (self.bytes.len(), self.stanzas as usize);
+        Load { bytes: memory - self.written as usize, stanzas, memory }
+    }
+
+    /// Bytes of our own making that are not out yet, at most.
+    pub(crate) fn own(&self) -> usize {
+        self.own as usize
+    }
+
+    /// Lets the stream append what it says itself.
+    pub(crate) fn append<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let result = write(&mut self.bytes);
+        self.note_own();
+        result
+    }
+
+    fn end(&self) -> u32 {
+        self.entries.last().map_or(0, |last| last.end)
+    }
+
+    /// What stands behind the last entry is our own.
+    fn note_own(&mut self) {
+        let (before, end) = (self.end(), self.bytes.len() as u32);
+        if before == end {
+            return;
+        }
+        self.own += end - before;
+        match self.entries.last_mut() {
+            Some(last) if matches!(last.kind, Kind::Own) => last.end = end,
+            _ => self.entries.push(Entry { end, kind: Kind::Own }),
+        }
+    }
+
+    /// What stands behind the last entry is a stanza, or several that nobody will answer.
+    pub(super) fn note_stanza(&mut self, envelope: Option<Envelope>) {
+        self.entries.push(Entry { end: self.bytes.len() as u32, kind: Kind::Stanza(envelope) });
+        self.stanzas += 1;
+    }
+
+    /// Takes whole stanzas from whoever hears of the end by itself. Nothing may be in here.
+    pub(crate) fn take(&mut self, stanzas: &mut Vec<u8>) {
+        core::mem::swap(&mut self.bytes, stanzas);
+        self.note_stanza(None);
+    }
+
+    /// So many bytes are out.
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.written += n as u32;
+        if self.written as usize == self.bytes.len() {
+            self.bytes.clear();
+            self.entries.clear();
+            (self.written, self.out, self.stanzas, self.own) = (0, 0, 0, 0);
+            return;
+        }
+        while let Some(entry) = self.entries.get(self.out as usize)
+            && entry.end <= self.written
+        {
+            self.out += 1;
+            self.stanzas -= u32::from(matches!(entry.kind, Kind::Stanza(_)));
+        }
+    }
+
+    /// Puts what others left behind all that is to be written.
+    pub(crate) fn join(&mut self, other: &Self) {
+        // An access rule that panicked may have broken off what wrote it.
+        self.note_own();
+        let before = self.end();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.entries.extend(other.entries.iter().map(|entry| Entry { end: before + entry.end, ..*entry }));
+        self.stanzas += other.stanzas;
+    }
+
+    /// What is not out whole, with where it begins.
+    fn rest(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        let (out, rest) = self.entries.split_at(self.out as usize);
+        let mut start = out.last().map_or(0, |last| last.end);
+        rest.iter().map(move |entry| (core::mem::replace(&mut start, entry.end), entry))
+    }
+
+    /// The stanzas of which nothing is written, with their envelopes.
+    pub(crate) fn unsent(&self) -> impl Iterator<Item = (&[u8], Option<&Envelope>)> {
+        self.rest().filter_map(|(start, entry)| match &entry.kind {
+            Kind::Stanza(envelope) if start >= self.written => {
+                Some((&self.bytes[start as usize..entry.end as usize], envelope.as_ref()))
+            }
+            Kind::Stanza(_) | Kind::Own => None,
+        })
+    }
+
+    /// Takes away the stanzas of which nothing is written. What is left is to be written whole.
+    pub(crate) fn cut(&mut self) {
+        let mut left = Self::default();
+        for (start, entry) in self.rest() {
+            if start < self.written || matches!(entry.kind, Kind::Own) {
+                let piece = &self.bytes[start.max(self.written) as usize..entry.end as usize];
+                left.append(|out| out.extend_from_slice(piece));
+            }
+        }
+        *self = left;
+    }
+
+    /// Gives memory back while there is nothing in here.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer(stanzas: &[&str]) -> Buffer {
+        let mut buffer = Buffer::default();
+        for stanza in stanzas {
+            buffer.bytes.extend_from_slice(stanza.as_bytes());
+            buffer.note_stanza(None);
+        }
+        buffer
+    }
+
+    #[test]
+    fn a_cut_keeps_the_stanza_being_written_and_the_streams_own_words() {
+        for (written, left, unsent) in [
+            (0, "<own/>", 3),
+            (1, "a/><own/>", 2),
+            (4, "<own/>", 2),
+            (5, "b/><own/>", 1),
+            (8, "<own/>", 1),
+            (11, "><own/>", 0),
+            (14, "wn/>", 0),
+        ] {
+            let mut buffer = buffer(&["<a/>", "<b/>", "<c/>"]);
+            buffer.append(|out| out.extend_from_slice(b"<own/>"));
+            buffer.advance(written);
+            assert_eq!(buffer.unsent().count(), unsent, "after {written} bytes");
+            buffer.cut();
+            assert_eq!(buffer.pending(), left.as_bytes(), "after {written} bytes");
+            assert_eq!((buffer.unsent().count(), buffer.load().stanzas), (0, 0));
+        }
+    }
+
+    #[test]
+    fn joined_stanzas_count_without_the_streams_own_words() {
+        let mut joined = buffer(&["<a/>"]);
+        joined.append(|out| out.extend_from_slice(b"<own/>"));
+        joined.join(&buffer(&["<b/>", "<c/>"]));
+        joined.append(|out| out.extend_from_slice(b"<end/>"));
+        let mut written = 0;
+        for (to, unsent, waiting) in
+            [(0, 3, 3), (1, 2, 3), (4, 2, 2), (5, 2, 2), (10, 2, 2), (11, 1, 2), (14, 1, 1), (15, 0, 1)]
+        {
+            joined.advance(to - written);
+            written = to;
+            let counted = (joined.unsent().count(), joined.load().stanzas);
+            assert_eq!(counted, (unsent, waiting), "after {to} bytes");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Entry>(), 24);
+    }
+}
