@@ -168,8 +168,9 @@ fn write(figures: &Figures, page: &Path, bar: &ProgressBar) -> io::Result<()> {
         fs::write(images.join(format!("{name}.svg")), svg)?;
         drawn.push((format!("img/{name}.svg"), title));
     }
-    fs::create_dir_all("target")?;
-    fs::write("target/performance.json", format!("{:#}\n", figures.json()))?;
+    let target = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target"));
+    fs::create_dir_all(target)?;
+    fs::write(target.join("performance.json"), format!("{:#}\n", figures.json()))?;
     let text = report::write(figures, &drawn);
     fs::write(page, &text)?;
     bar.println(format!("written: {}", page.display()));
