@@ -73,8 +73,8 @@ fn fault_13_a_field_has_one_spelling_and_lines_of_connections_name_the_listener(
     server.wait_for_log("connection ended: closed by the other side");
     let log = server.wait_for_log("domain=not.listed");
     for line in log.lines().filter(|line| line.contains(" conn=")) {
-        assert!(line.contains("domain=\"") || !line.contains("=\""), "a value in quotes: {line}");
-        assert!(!line.contains("domain=\"") && !line.contains("name="), "another spelling: {line}");
+        assert!(!line.contains("=\""), "a value in quotes: {line}");
+        assert!(!line.contains(" name="), "another spelling: {line}");
         assert!(line.contains(&format!("listener={}", server.addr(0))), "no listener: {line}");
     }
     let listening = log.lines().find(|line| line.contains("listening for components")).expect("a line");
