@@ -80,8 +80,8 @@ fn the_end_of_tcp_without_a_closing_tag_is_a_close_like_any_other() {
     comp.wire.finish();
     assert!(comp.wire.text().ends_with("<handshake/></stream:stream>"), "{}", comp.wire.text());
     other.stanza("last");
-    let log = server.wait_for_log("domain=c.example");
-    assert!(log.contains("closed by the other side"), "{log}");
+    let log = server.wait_for_log("connection ended: closed by the other side");
+    assert!(log.contains("domain=c.example"), "{log}");
 }
 
 #[test]
