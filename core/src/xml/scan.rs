@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::names::is_space;
+use super::names::{is_space, leading_blanks};
 use super::rescope::{is_content_namespace, is_foreign};
 use super::scope::{
     Declared, Namespace, Prefix, check_namespace, header_key, namespace_key, resolve, unportable_at,
@@ -208,32 +208,40 @@ impl Scan {
         let end = if input[start + 2..].starts_with(wanted) && input.get(behind) == Some(&b'>') {
             behind + 1
         } else {
-            let reached = self.tag_end.reached(input, start);
-            if reached == Ok(false) {
-                return Ok(Step::Last(Progress::Partial));
+            match self.odd_end_tag(input, wanted)? {
+                Some(end) => end,
+                None => return Ok(Step::Last(Progress::Partial)),
             }
-            // What comes before a '<' that ends it counts first.
-            let there = &input[..reached.map_or_else(|error| error.at, |_| input.len())];
-            if !wanted.starts_with(&there[start + 2..there.len().min(behind)]) {
-                return Err(
-                    XmlFault::NotWellFormed("an end tag that does not match its start tag").at(start + 2)
-                );
-            }
-            let blanks = there.get(behind..).unwrap_or_default();
-            let blanks = &blanks[..blanks.iter().take_while(|&&byte| is_space(byte)).count()];
-            if blanks.contains(&b'\r') {
-                self.head.odd |= Oddities::CARRIAGE_RETURN;
-            }
-            let behind = behind + blanks.len();
-            if there.get(behind).is_some_and(|&byte| byte != b'>') {
-                return Err(XmlFault::NotWellFormed("an end tag that holds more than a name").at(behind));
-            }
-            reached?;
-            behind + 1
         };
         self.tag_end = TagEnd::default();
         self.at = end;
         self.close_element(start)
+    }
+
+    /// Gives the offset behind an end tag that is cut, has blanks, or is wrong; `None` where it is cut.
+    #[cold]
+    fn odd_end_tag(&mut self, input: &[u8], wanted: &[u8]) -> Result<Option<usize>, XmlError> {
+        let name = self.at + 2;
+        let reached = self.tag_end.reached(input, self.at);
+        if reached == Ok(false) {
+            return Ok(None);
+        }
+        // What comes before a '<' that ends it counts first.
+        let there = &input[..reached.map_or_else(|error| error.at, |_| input.len())];
+        let behind = name + wanted.len();
+        if !wanted.starts_with(&there[name..there.len().min(behind)]) {
+            return Err(XmlFault::NotWellFormed("an end tag that does not match its start tag").at(name));
+        }
+        let rest = there.get(behind..).unwrap_or_default();
+        let blanks = leading_blanks(rest);
+        if rest[..blanks].contains(&b'\r') {
+            self.head.odd |= Oddities::CARRIAGE_RETURN;
+        }
+        let end = behind + blanks;
+        if there.get(end).is_some_and(|&byte| byte != b'>') {
+            return Err(XmlFault::NotWellFormed("an end tag that holds more than a name").at(end));
+        }
+        reached.map(|_| Some(end + 1))
     }
 
     fn close_element(&mut self, foot: usize) -> Result<Step, XmlError> {
@@ -292,6 +300,7 @@ impl Scan {
     }
 
     /// Is the start tag there up to its end? A `<` in it is a fault, unless one comes before.
+    #[cold]
     fn start_tag_ends(&mut self, input: &[u8], limits: &Limits) -> Result<bool, XmlError> {
         self.tag_end.reached(input, self.at).map_err(|error| {
             let before = &input[..error.at];
