@@ -1,15 +1,15 @@
 //! What becomes of one stanza: where it goes, and what its sender is told.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::routes::RouteCache;
 use crate::host;
 use crate::queue::Offer;
 use crate::stanza::Stanza;
 use crate::stanza_error::StanzaError;
 use crate::stream::{Rejected, ServerStream};
-use crate::switch::{HostView, Metric, Metrics, PortInfo, Route, Switch};
+use crate::switch::{Directory, HostView, Metric, Metrics, PortInfo, Route, Switch};
 use crate::time::{Instant, Now};
 
 /// What became of a stanza.
@@ -80,8 +80,11 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
         let mut retries = 8;
         let error = loop {
-            find(routes, context, stream, from.domain(), domain);
-            break match routes.last() {
+            let epoch = switch.shared().epoch();
+            let look_up = |directory: &Directory<P>| {
+                directory.route(source, stream.is_subdomain(), from.domain(), domain)
+            };
+            break match routes.find(epoch, from.domain(), domain, || switch.read(look_up)) {
                 Route::Host => {
                     if host::answer(stanza, switch.shared().info(), &HostView { switch, now }, out) {
                         batch.tally.answered += 1;
@@ -114,7 +117,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                             return Outcome::Done;
                         }
                         Offer::Full { until } => return Outcome::Blocked { until },
-                        Offer::Closed if retries > 0 && routes.epoch() != switch.shared().epoch() => {
+                        Offer::Closed if retries > 0 && epoch != switch.shared().epoch() => {
                             retries -= 1;
                             continue;
                         }
@@ -157,21 +160,61 @@ impl Tally {
     }
 }
 
-/// Makes the route between two domains the last one of the cache, from the directory if it is not remembered.
-fn find<S: Switch>(
-    routes: &mut RouteCache<S::Port>,
-    context: &DeliveryContext<'_, S>,
-    stream: &ServerStream,
-    from: &str,
-    to: &str,
-) {
-    let &DeliveryContext { switch, source, .. } = context;
-    let shared = switch.shared();
-    if !routes.knows(shared.epoch(), from, to) {
-        switch.read(|directory| {
-            routes.learn(shared.epoch(), from, to, |last| {
-                directory.route(source, stream.is_subdomain(), last, from, to)
-            });
+/// How many routes a connection remembers. They are compared one by one, and a name may take 1,023 bytes, so few.
+pub(super) const CAPACITY: usize = 8;
+
+/// The routes of the last few stanzas, so that one like them takes no look-up. All were found in one epoch of the switch
+/// and are forgotten with it, so that from the next stanza on none keeps a port that has ended.
+struct RouteCache<P> {
+    epoch: u64,
+    routes: [CachedRoute<P>; CAPACITY],
+    /// The one that the last stanza took.
+    last: usize,
+    /// The next one to be replaced: each in turn.
+    next: usize,
+}
+
+/// A forgotten route has empty names, which no stanza's are, and keeps their memory.
+struct CachedRoute<P> {
+    from: String,
+    to: String,
+    route: Route<P>,
+}
+
+impl<P> Default for RouteCache<P> {
+    fn default() -> Self {
+        let empty = || CachedRoute { from: String::new(), to: String::new(), route: Route::Unknown };
+        Self { epoch: 0, routes: core::array::from_fn(|_| empty()), last: 0, next: 0 }
+    }
+}
+
+impl<P> RouteCache<P> {
+    /// The route from one domain to the other. One that is not remembered is looked up, in place of the oldest.
+    fn find(&mut self, epoch: u64, from: &str, to: &str, look_up: impl FnOnce() -> Route<P>) -> &Route<P> {
+        if epoch != self.epoch {
+            self.routes.iter_mut().for_each(|known| known.set("", "", Route::Unknown));
+            (self.epoch, self.next) = (epoch, 0);
+        }
+        // From the last one on: a stanza follows its like, or the next receiver of a round. Most senders have one `from`
+        // for all: what differs comes first.
+        let is_it = |known: &CachedRoute<P>| known.to == to && known.from == from;
+        let known = (0..CAPACITY).map(|i| (self.last + i) % CAPACITY).find(|at| is_it(&self.routes[*at]));
+        self.last = known.unwrap_or_else(|| {
+            let oldest = self.next;
+            self.next = (oldest + 1) % CAPACITY;
+            self.routes[oldest].set(from, to, look_up());
+            oldest
         });
+        &self.routes[self.last].route
+    }
+}
+
+impl<P> CachedRoute<P> {
+    fn set(&mut self, from: &str, to: &str, route: Route<P>) {
+        for (text, name) in [(&mut self.from, from), (&mut self.to, to)] {
+            text.clear();
+            text.push_str(name);
+        }
+        self.route = route;
     }
 }

@@ -7,8 +7,7 @@
 //! | `session` | the connection on its switch, without its input and output |
 //! | `negotiate` | from the first byte to the bound component |
 //! | `phase` | how far a connection is |
-//! | `deliver` | what becomes of one stanza |
-//! | `routes` | the routes of the last few stanzas |
+//! | `deliver` | what becomes of one stanza, and the routes of the last few |
 //! | `ending` | the end: the last bytes are written, our side is shut, the rest is read |
 //! | `event` | [`ConnectionEvent`], [`CloseReason`] |
 //! | `progress` | [`Progress`], [`Transmit`], [`Budget`]: how far the input is dealt with, what to write, how much to do at once |
@@ -22,17 +21,18 @@ mod event;
 mod negotiate;
 mod phase;
 mod progress;
-mod routes;
 mod session;
 #[cfg(test)]
 mod tests;
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
 pub use client::{ClientConnection, ClientConnectionEvent};
+use deliver::{DeliveryContext, Outcome};
 use ending::Ending;
 pub use event::{CloseReason, ConnectionEvent};
 use phase::Phase;
@@ -48,7 +48,8 @@ use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
 use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
-use crate::switch::{ListenerConfig, PortInfo, Switch, bounce_unsent};
+use crate::stream::{ServerEvent, ServerStream, Step};
+use crate::switch::{ListenerConfig, Metric, PortInfo, Switch, bounce_unsent};
 use crate::time::{Instant, Now};
 
 /// One component's connection to a server.
@@ -407,5 +408,71 @@ impl<S: Switch> Connection<S> {
 impl<S: Switch> AsRef<PortInfo> for Connection<S> {
     fn as_ref(&self) -> &PortInfo {
         self.session.port.as_ref()
+    }
+}
+
+impl<S: Switch> Session<S> {
+    /// Takes at most one event from `input`.
+    fn step(&mut self, switch: &S, now: Now, input: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
+        match mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Open(mut stream) => {
+                let taken = self.open_step(switch, now, &mut stream, input, out);
+                if self.closed.is_none() {
+                    self.phase = Phase::Open(stream);
+                }
+                taken
+            }
+            Phase::Ended => (input.len(), Next::Input),
+            negotiating => self.negotiate(switch, now, negotiating, input, out),
+        }
+    }
+
+    fn open_step(
+        &mut self,
+        switch: &S,
+        now: Now,
+        stream: &mut ServerStream,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> (usize, Next) {
+        // Looked at where it is: a stanza is too large to be moved about for each that passes.
+        let consumed = match &stream.process(now.monotonic, input, out) {
+            Ok(Step { consumed, event: None }) => return (*consumed, Next::Input),
+            Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
+                let context = DeliveryContext { switch, now, source: self.port.as_ref() };
+                let delivery = self.delivery.get_or_insert_default();
+                match delivery.deliver(&context, stream, stanza, out) {
+                    Outcome::Done => self.retry_at = None,
+                    Outcome::Rejected(refused) => {
+                        self.retry_at = None;
+                        self.refused(switch, refused);
+                    }
+                    Outcome::Blocked { until } => {
+                        self.retry_at = Some(until);
+                        return (consumed - stream.put_back(), Next::Room);
+                    }
+                }
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(ServerEvent::Rejected(refused)) }) => {
+                self.refused(switch, refused.clone());
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(ServerEvent::Closed) }) => {
+                self.close(switch, now, CloseReason::ByPeer);
+                *consumed
+            }
+            Err(error) => {
+                self.close(switch, now, CloseReason::Error(error.clone()));
+                return (input.len(), Next::Input);
+            }
+        };
+        (consumed, Next::More)
+    }
+
+    fn refused(&mut self, switch: &S, refused: Rejected) {
+        let metric = if refused.answered { Metric::Rejected } else { Metric::DroppedRejected };
+        switch.metrics().add(metric, 1);
+        self.events.get_or_insert_default().push_refused(refused);
     }
 }

@@ -3,17 +3,14 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
 
-use super::deliver::{Delivery, DeliveryContext, Outcome};
+use super::deliver::Delivery;
 use super::ending::Ending;
 use super::event::{CloseReason, Events};
 use super::phase::Phase;
-use super::progress::Next;
 use crate::jid::Domain;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
-use crate::stream::{Rejected, ServerEvent, ServerStream, Step};
 use crate::switch::{ListenerConfig, Metric, Switch, unbind};
 use crate::time::{Instant, Now};
 
@@ -58,70 +55,6 @@ impl<S: Switch> Session<S> {
 
     pub(super) fn listener(&self) -> &Arc<ListenerConfig> {
         &self.port.as_ref().listener
-    }
-
-    /// Takes at most one event from `input`.
-    pub(super) fn step(&mut self, switch: &S, now: Now, input: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
-        match mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Open(mut stream) => {
-                let taken = self.open_step(switch, now, &mut stream, input, out);
-                if self.closed.is_none() {
-                    self.phase = Phase::Open(stream);
-                }
-                taken
-            }
-            Phase::Ended => (input.len(), Next::Input),
-            negotiating => self.negotiate(switch, now, negotiating, input, out),
-        }
-    }
-
-    fn open_step(
-        &mut self,
-        switch: &S,
-        now: Now,
-        stream: &mut ServerStream,
-        input: &[u8],
-        out: &mut Vec<u8>,
-    ) -> (usize, Next) {
-        // Looked at where it is: a stanza is too large to be moved about for each that passes.
-        let consumed = match &stream.process(now.monotonic, input, out) {
-            Ok(Step { consumed, event: None }) => return (*consumed, Next::Input),
-            Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
-                let context = DeliveryContext { switch, now, source: self.port.as_ref() };
-                let delivery = self.delivery.get_or_insert_default();
-                match delivery.deliver(&context, stream, stanza, out) {
-                    Outcome::Done => self.retry_at = None,
-                    Outcome::Rejected(refused) => {
-                        self.retry_at = None;
-                        self.refused(switch, refused);
-                    }
-                    Outcome::Blocked { until } => {
-                        self.retry_at = Some(until);
-                        return (consumed - stream.put_back(), Next::Room);
-                    }
-                }
-                *consumed
-            }
-            Ok(Step { consumed, event: Some(ServerEvent::Rejected(refused)) }) => {
-                self.refused(switch, refused.clone());
-                *consumed
-            }
-            Ok(Step { consumed, event: Some(ServerEvent::Closed) }) => {
-                self.close(switch, now, CloseReason::ByPeer);
-                *consumed
-            }
-            Err(error) => {
-                self.close(switch, now, CloseReason::Error(error.clone()));
-                return (input.len(), Next::Input);
-            }
-        };
-        (consumed, Next::More)
-    }
-
-    fn refused(&mut self, switch: &S, refused: Rejected) {
-        let metric = if refused.answered { Metric::Rejected } else { Metric::DroppedRejected };
-        switch.metrics().add(metric, 1);
-        self.events.get_or_insert_default().push_refused(refused);
     }
 
     /// The stream is over; what is left of the output is still to be written.

@@ -31,7 +31,7 @@ pub(crate) use lifetime::{connect, unbind};
 pub use local::{LocalPort, LocalSwitch};
 pub use metrics::{Metric, Metrics};
 pub use ports::{Bind, Switch};
-pub(crate) use route::{LastSender, Route};
+pub(crate) use route::Route;
 pub use shared::{PortInfo, SwitchShared};
 pub(crate) use unsent::bounce_unsent;
 
