@@ -163,6 +163,7 @@ impl<'b> Stanza<'b> {
     }
 
     /// [`append_to`](Self::append_to), noting where the addresses are.
+    #[inline]
     pub(crate) fn append_noting(&self, out: &mut Vec<u8>) -> Envelope {
         let at = |value: Option<Value>| value.map_or(0, |value| value.span.start - 1);
         let head = &self.head;
@@ -238,6 +239,24 @@ impl<'b> Stanza<'b> {
         fn anew<'a, 'b>(address: &'a Option<Jid<'b>>) -> Option<&'a Jid<'b>> {
             address.as_ref().filter(|address| !address.is_verbatim())
         }
+        let mut at = head.name.end();
+        let (before, whole) = (out.len(), head.end as usize - at);
+        let edits = anew(&self.to).is_some() || anew(&self.from).is_some() || head.xmlns.is_some();
+        if !edits && !head.odd.has(Oddities::FOREIGN_PREFIX) {
+            self.push_piece(out, &self.bytes[at..head.end as usize], true);
+            // Rewriting makes it shorter or leaves every byte in its place.
+            if out.len() - before == whole {
+                let shift = |written: Option<Value>, noted: &mut u32| {
+                    *noted = written.map_or(*noted, |_| (*noted + (before - start) as u32) - at as u32);
+                };
+                shift(head.to, &mut envelope.to);
+                shift(head.from, &mut envelope.from);
+                shift(head.id, &mut envelope.id);
+                shift(head.type_, &mut envelope.stanza_type);
+                return;
+            }
+            out.truncate(before);
+        }
         let mut values = [
             (head.to, anew(&self.to), &mut envelope.to),
             (head.from, anew(&self.from), &mut envelope.from),
@@ -245,7 +264,6 @@ impl<'b> Stanza<'b> {
             (head.type_, None, &mut envelope.stanza_type),
         ];
         values.sort_unstable_by_key(|(value, ..)| value.map_or(u32::MAX, |value| value.span.start));
-        let mut at = head.name.end();
         for (value, address, noted) in values {
             let Some(Value { span, .. }) = value else { break };
             let (quote, end) = (span.start as usize - 1, span.end as usize + 1);
