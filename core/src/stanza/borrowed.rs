@@ -165,22 +165,26 @@ impl<'b> Stanza<'b> {
     /// [`append_to`](Self::append_to), noting where the addresses are.
     #[inline]
     pub(crate) fn append_noting(&self, out: &mut Vec<u8>) -> Envelope {
-        let at = |value: Option<Value>| value.map_or(0, |value| value.span.start - 1);
-        let head = &self.head;
-        let mut envelope = Envelope {
-            kind: self.kind,
-            domain: self.from.as_ref().map_or(0, Jid::domain_start),
-            from: at(head.from),
-            to: at(head.to),
-            id: at(head.id),
-            stanza_type: at(head.type_),
-        };
         if self.is_as_received() {
             out.extend_from_slice(self.bytes);
+            self.envelope()
         } else {
-            self.append_anew(out, &mut envelope);
+            self.append_anew(out)
         }
-        envelope
+    }
+
+    /// Where the addresses are in what was received.
+    #[inline]
+    fn envelope(&self) -> Envelope {
+        let at = |value: Option<Value>| value.map_or(0, |value| value.span.start - 1);
+        Envelope {
+            kind: self.kind,
+            domain: self.from.as_ref().map_or(0, Jid::domain_start),
+            from: at(self.head.from),
+            to: at(self.head.to),
+            id: at(self.head.id),
+            stanza_type: at(self.head.type_),
+        }
     }
 
     /// Is it handed on byte for byte, as nearly all are?
@@ -194,8 +198,8 @@ impl<'b> Stanza<'b> {
         !own && !head.odd.any() && keeps(head.to, &self.to) && keeps(head.from, &self.from)
     }
 
-    fn append_anew(&self, out: &mut Vec<u8>, envelope: &mut Envelope) {
-        let (head, start) = (&self.head, out.len());
+    fn append_anew(&self, out: &mut Vec<u8>) -> Envelope {
+        let (head, start, mut envelope) = (&self.head, out.len(), self.envelope());
         let name = head.name.local_span();
         out.push(b'<');
         out.extend_from_slice(name.of(self.bytes));
@@ -208,11 +212,11 @@ impl<'b> Stanza<'b> {
                 push_attribute(out, name, address.as_str());
             }
         }
-        self.push_attributes(out, start, envelope);
+        self.push_attributes(out, start, &mut envelope);
         let end = head.end as usize;
-        let Some(content) = self.bytes.get(end..head.foot as usize) else { return };
+        let Some(content) = self.bytes.get(end..head.foot as usize) else { return envelope };
         if head.foot as usize == self.bytes.len() {
-            return;
+            return envelope;
         }
         self.push_piece(out, content, false);
         if head.name.has_prefix() {
@@ -222,6 +226,7 @@ impl<'b> Stanza<'b> {
         } else {
             self.push_piece(out, &self.bytes[head.foot as usize..], false);
         }
+        envelope
     }
 
     /// What [`append_to`](Self::append_to) writes, by itself.
