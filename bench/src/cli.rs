@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +47,13 @@ pub(crate) enum Command {
         case: String,
         /// Rounds.
         rounds: u64,
+    },
+    /// A program that is killed when the parent of this one ends.
+    #[command(hide = true)]
+    EndingWithParent {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
     },
     /// A server that cuts stanzas, looks up 'to', copies, and checks nothing; prints its port.
     NullRoute {

@@ -44,6 +44,7 @@ pub fn run() -> ExitCode {
         Command::Compare(options) => compare::run(&options),
         Command::Instructions { budget } => instructions::check(&budget),
         Command::Exercise { case, rounds } => instructions::exercise(&case, rounds),
+        Command::EndingWithParent { words } => process::end_with_parent(&words),
         Command::NullRoute { any } => {
             null::run(null::Null::Route(if any { cut::element_end } else { cut::message_end }))
         }

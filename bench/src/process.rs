@@ -1,11 +1,14 @@
 //! What a process costs, as Linux counts it.
 
+use std::ffi::OsString;
 use std::ops::Range;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
-use std::{fs, io};
+use std::{env, fs, io};
 
-use rustix::process::{Pid, Resource, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Seconds that a process has computed with all its threads, in user mode and in the kernel, to 10 ms.
@@ -22,6 +25,20 @@ pub(crate) fn rss_kib(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().map_err(|_| io::Error::other("no VmRSS"))
+}
+
+/// A command for a program that is killed when the thread that spawned it ends, however that ends.
+pub(crate) fn ending_with_us(program: &Path) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("ending-with-parent").arg(program);
+    Ok(command)
+}
+
+/// Becomes a program that is killed when its parent ends. Returns only if that fails.
+pub(crate) fn end_with_parent(words: &[OsString]) -> io::Result<()> {
+    let (program, arguments) = words.split_first().ok_or_else(|| io::Error::other("no program"))?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    Err(Command::new(program).args(arguments).exec())
 }
 
 /// What a program writes to standard output, trimmed; empty if it does not start.

@@ -9,9 +9,10 @@ use std::thread::sleep;
 use std::time::Duration;
 use std::{env, fs};
 
-use enjamb_foreign::{Kind, Server, Settings, ending_with_us};
+use enjamb_foreign::{Kind, Server, Settings};
 
 use crate::load::Target;
+use crate::process::ending_with_us;
 
 const SECRET: &str = "0loopbackIsAllThereIs";
 const DOMAIN: &str = "localhost";
@@ -133,7 +134,7 @@ fn place() -> io::Result<(SocketAddr, PathBuf)> {
 }
 
 fn null(arguments: &[&str]) -> io::Result<Running> {
-    let mut child = ending_with_us(&env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn()?;
+    let mut child = ending_with_us(&env::current_exe()?)?.args(arguments).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take();
     let mut running =
         Running { process: Process::Ours(child), address: ([127, 0, 0, 1], 0).into(), directory: None };
@@ -158,7 +159,7 @@ fn enjamb(binary: &Path) -> io::Result<Running> {
         let text = format!("{} is not there: cargo build --release -p enjamb", binary.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
-    let mut command = ending_with_us(binary);
+    let mut command = ending_with_us(binary)?;
     command.args(["--log", "warn", "--config"]).arg(&config).stdout(Stdio::null());
     let child = command.spawn()?;
     let mut running = Running { process: Process::Ours(child), address, directory: Some(directory) };

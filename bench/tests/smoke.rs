@@ -9,7 +9,10 @@ use enjamb_tests::server::{Config, SECRET, binary};
 use serde_json::Value;
 
 fn bench(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_enjamb-bench")).args(arguments).output().unwrap()
+    // It writes below target/.
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_enjamb-bench"));
+    bench.args(arguments).current_dir(repository).output().unwrap()
 }
 
 fn data() -> String {

@@ -111,8 +111,7 @@ impl Drop for Server {
 }
 
 /// A command for a program that is killed when the thread that spawned it ends, however that ends.
-#[must_use]
-pub fn ending_with_us(program: &Path) -> Command {
+fn ending_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
