@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::config::DEFAULT_PORT;
 use crate::log::{LogFilter, LogFormat};
 use crate::probe::ProbeOptions;
 
@@ -67,6 +68,9 @@ pub struct ServeOptions {
     /// The configuration file, in MongooseIM's TOML; '[[listen.service]]' sections work unchanged.
     #[arg(short, long, value_name = "FILE", env = "ENJAMB_CONFIG")]
     pub config: Option<PathBuf>,
+    /// The port to listen on without a configuration file; 0 for a free one.
+    #[arg(short, long, default_value_t = DEFAULT_PORT, conflicts_with = "config")]
+    pub port: u16,
     /// What to log: off, error, warn, info, debug or trace, or directives such as 'enjamb_server::listen=debug', which
     /// add to 'info' unless a level is among them. Errors that keep the server from starting are always printed.
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "ENJAMB_LOG")]

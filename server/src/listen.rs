@@ -297,7 +297,8 @@ mod tests {
     /// a task is a multiple of 128 bytes: with 400 it is 512, with one more 640.
     #[tokio::test]
     async fn the_future_of_a_plain_connection_fits_a_task_of_512_bytes() {
-        let mut settings = config::Config::embedded_default("secret".into()).listeners.remove(0);
+        let mut settings =
+            config::Config::embedded_default("secret".into(), config::DEFAULT_PORT).listeners.remove(0);
         settings.address = ([127, 0, 0, 1], 0).into();
         let socket = open(&settings).unwrap();
         let (stream, peer) =

@@ -60,7 +60,7 @@ async fn start(options: &ServeOptions) -> ExitCode {
 fn configure(options: &ServeOptions) -> Option<(Config, Option<RunningFile>)> {
     let Some(path) = &options.config else {
         return match secret::generate() {
-            Ok(secret) => Some((Config::embedded_default(secret), None)),
+            Ok(secret) => Some((Config::embedded_default(secret, options.port), None)),
             Err(error) => {
                 log::fatal(format_args!("the operating system gives no random numbers: {error}"));
                 None
@@ -97,7 +97,12 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     let connections = TaskTracker::new();
     let stop = CancellationToken::new();
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
-    let Some(sockets) = open_all(&config.listeners) else { return ExitCode::FAILURE };
+    let Some(sockets) = open_all(&config.listeners) else {
+        if file.is_none() {
+            log::fatal("--port chooses another port, 0 a free one");
+        }
+        return ExitCode::FAILURE;
+    };
     let mut first = None;
     let mut admissions = Vec::new();
     let Some(host) = config.hosts.first() else {

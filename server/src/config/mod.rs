@@ -40,7 +40,7 @@ use shaper::Shapers;
 
 use crate::modes;
 
-/// The port of the listener that there is without a configuration file.
+/// The port of the listener without a configuration file, unless `--port` gives another.
 pub const DEFAULT_PORT: u16 = 8888;
 
 /// All settings of a server.
@@ -57,14 +57,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings of a server without a configuration file: host `localhost`, one listener on loopback.
+    /// The settings of a server without a configuration file: host `localhost`, one listener on this port of loopback.
     ///
     /// # Panics
     ///
     /// Never: `localhost` is a domain.
     #[must_use]
-    pub fn embedded_default(password: String) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
+    pub fn embedded_default(password: String, port: u16) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             hosts: vec![Domain::parse("localhost").expect("`localhost` is a domain")],
             listeners: vec![Listener::new(address, Password::new(password))],

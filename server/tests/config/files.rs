@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use enjamb_core::jid::Jid;
 use enjamb_core::router::ConflictBehaviour;
 use enjamb_server::check::{run, summary};
-use enjamb_server::config::{Config, Severity, load_file};
+use enjamb_server::config::{Config, DEFAULT_PORT, Severity, load_file};
 
 use crate::{SECRET, file_with, load_text};
 
@@ -155,7 +155,7 @@ a = [{usr = \"x\"}]
 
 #[test]
 fn without_a_file_there_is_one_listener_on_loopback() {
-    let config = Config::embedded_default(SECRET.to_owned());
+    let config = Config::embedded_default(SECRET.to_owned(), DEFAULT_PORT);
     assert_eq!(config.hosts[0].as_str(), "localhost");
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:8888");

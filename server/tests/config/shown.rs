@@ -1,6 +1,6 @@
 //! What an operator sees.
 
-use enjamb_server::config::{Config, load};
+use enjamb_server::config::{Config, DEFAULT_PORT, load};
 
 use crate::{SECRET, file_with, load_text};
 
@@ -81,7 +81,7 @@ warning: `password` is shorter than 16 characters: it can be guessed
             assert!(!format!("{loaded:?}").contains("hunter2"), "{loaded:?}");
         }
     }
-    let config = Config::embedded_default("hunter2".to_owned());
+    let config = Config::embedded_default("hunter2".to_owned(), DEFAULT_PORT);
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
