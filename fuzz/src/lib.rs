@@ -22,7 +22,8 @@ mod config;
 mod connection;
 #[path = "../../tests/src/differences.rs"]
 pub mod differences;
-mod expat;
+#[path = "../../tests/src/expat.rs"]
+pub mod expat;
 mod expected;
 mod forward;
 mod header;

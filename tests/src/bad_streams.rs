@@ -1,11 +1,11 @@
-//! Where the hostile streams of `enjamb-probe` are played: the server that they ask for, and expat as their judge.
+//! Where the hostile streams of `enjamb-probe` are played: the server that they ask for, and our judges.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use enjamb_probe::{Judge, Names, Patience, Stage};
 
-use crate::expat::Expat;
+use crate::judge;
 use crate::server::{Config, SECRET};
 
 /// The server that "Test setting" in the README of the cases asks for, with one listener.
@@ -27,14 +27,13 @@ pub fn names() -> Names {
     Names::standard(SECRET)
 }
 
-/// A stage on such a server, whose deliveries expat judges: the parser that most receivers have.
+/// A stage on such a server, whose deliveries our judges see.
 ///
 /// # Panics
 /// The receiver can't log in.
 #[must_use]
 pub fn stage(addr: SocketAddr) -> Stage {
-    let expat = Expat::start();
-    let judge = Judge::new(move |stream| expat.check(stream));
+    let judge = Judge::new(judge::check);
     // An answer that comes is waited for, however busy the machine is.
     let patience = Patience { answer: Duration::from_secs(20), ..Patience::default() };
     Stage::new(addr, names(), patience, judge).expect("the server has the test setting")

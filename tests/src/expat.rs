@@ -1,140 +1,133 @@
-//! expat as the judge of XML: the parser that most receivers of our streams have.
+//! libexpat, which most receivers of our streams read them with: a document, or its beginning, to a tree.
 //!
-//! One long-lived Python process (`clients/python/expat_check.py`, standard library only) answers for one [`Expat`].
+//! The fuzz targets are built with this file, too.
+#![allow(unsafe_code, reason = "libexpat is C; these few calls are all of it")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{LazyLock, Mutex};
+use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
+use std::slice;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use crate::tree::{Read, Tree};
 
-use crate::env;
+/// Stands between namespace and local part. No XML document can hold it.
+const SEPARATOR: u8 = 0x0c;
 
-/// The header of a component's stream, as the server writes it: what delivered stanzas inherit their namespaces from.
-pub const STREAM: &str =
-    "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>";
+#[repr(C)]
+struct Raw {
+    _private: [u8; 0],
+}
 
-/// The judge that the tests of one process share.
-///
-/// # Panics
-/// As [`Expat::start`].
+type Start = unsafe extern "C" fn(*mut c_void, *const c_char, *const *const c_char);
+type End = unsafe extern "C" fn(*mut c_void, *const c_char);
+type Text = unsafe extern "C" fn(*mut c_void, *const c_char, c_int);
+type Instruction = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char);
+type Comment = unsafe extern "C" fn(*mut c_void, *const c_char);
+
+#[link(name = "expat")]
+unsafe extern "C" {
+    fn XML_ParserCreateNS(encoding: *const c_char, separator: c_char) -> *mut Raw;
+    fn XML_ParserFree(parser: *mut Raw);
+    fn XML_SetUserData(parser: *mut Raw, data: *mut c_void);
+    fn XML_SetElementHandler(parser: *mut Raw, start: Option<Start>, end: Option<End>);
+    fn XML_SetCharacterDataHandler(parser: *mut Raw, text: Option<Text>);
+    fn XML_SetProcessingInstructionHandler(parser: *mut Raw, instruction: Option<Instruction>);
+    fn XML_SetCommentHandler(parser: *mut Raw, comment: Option<Comment>);
+    fn XML_Parse(parser: *mut Raw, bytes: *const c_char, length: c_int, last: c_uchar) -> c_int;
+    fn XML_GetErrorCode(parser: *mut Raw) -> c_int;
+    fn XML_ErrorString(code: c_int) -> *const c_char;
+}
+
+/// What the handlers collect.
+#[derive(Default)]
+struct Reading {
+    read: Read,
+    restricted: Option<&'static str>,
+}
+
+/// Reads a document that is complete, or with `last` false the beginning of one. Gives what it holds as far as it was
+/// read, and why it was refused, be it by expat or, for a comment or a processing instruction, by RFC 6120 section 11.1.
 #[must_use]
-pub fn judge() -> &'static Expat {
-    static JUDGE: LazyLock<Expat> = LazyLock::new(Expat::start);
-    &JUDGE
+pub fn read(document: &[u8], last: bool) -> (Read, Option<String>) {
+    let mut reading = Box::new(Reading::default());
+    let data: *mut Reading = &mut *reading;
+    // SAFETY: the parser is used between its creation and its end here, by one thread; the user data outlives it,
+    // and is touched by the handlers only while XML_Parse runs. Lengths are those of `document`.
+    let error = unsafe {
+        let parser = XML_ParserCreateNS(c"UTF-8".as_ptr(), SEPARATOR as c_char);
+        assert!(!parser.is_null(), "expat has no memory");
+        XML_SetUserData(parser, data.cast());
+        XML_SetElementHandler(parser, Some(on_start), Some(on_end));
+        XML_SetCharacterDataHandler(parser, Some(on_text));
+        XML_SetProcessingInstructionHandler(parser, Some(on_instruction));
+        XML_SetCommentHandler(parser, Some(on_comment));
+        let length = c_int::try_from(document.len()).expect("documents here are short");
+        let status = XML_Parse(parser, document.as_ptr().cast(), length, c_uchar::from(last));
+        let code = XML_GetErrorCode(parser);
+        XML_ParserFree(parser);
+        (status == 0).then(|| CStr::from_ptr(XML_ErrorString(code)).to_string_lossy().into_owned())
+    };
+    let error = error.or_else(|| reading.restricted.map(Into::into));
+    (reading.read, error)
 }
 
-/// A running judge. Threads may share it; they take turns.
-#[derive(Debug)]
-pub struct Expat {
-    process: Mutex<Process>,
+/// What expat makes of a whole document.
+///
+/// # Errors
+/// Why it refuses it.
+pub fn tree(document: &[u8]) -> Result<Tree, String> {
+    let (read, error) = read(document, true);
+    error.map_or(Ok(read.tree), Err)
 }
 
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Expat {
-    /// Starts the judge.
-    ///
-    /// # Panics
-    /// When there is no Python; the message says how to install it.
-    #[must_use]
-    pub fn start() -> Self {
-        let mut child = Command::new(env::python())
-            .arg(env::sources().join("python/expat_check.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 runs");
-        let stdin = child.stdin.take().expect("stdin was asked for");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout was asked for"));
-        Self { process: Mutex::new(Process { child, stdin, stdout }) }
+/// A name as expat gives it, in two.
+fn name(written: &str) -> (String, String) {
+    match written.split_once(char::from(SEPARATOR)) {
+        Some((namespace, local)) => (namespace.into(), local.into()),
+        None => (String::new(), written.into()),
     }
+}
 
-    /// Is this the beginning of a namespace-well-formed document? It need not be all of one.
-    ///
-    /// # Errors
-    /// What expat says of it.
-    pub fn check(&self, xml: &[u8]) -> Result<(), String> {
-        self.ask("check", xml).map(|_| ())
-    }
+/// # Safety
+/// `text` is a string of expat's.
+unsafe fn owned(text: *const c_char) -> String {
+    // SAFETY: as above.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().expect("expat gives UTF-8").into()
+}
 
-    /// The events of the beginning of a document, for comparison: `["start", "{ns}name", [[attribute, value], …]]` with
-    /// the attributes sorted, `["end", "{ns}name"]`, and `["text", …]` with what is adjacent in one.
-    ///
-    /// # Panics
-    /// When expat refuses it.
-    #[must_use]
-    pub fn events(&self, xml: &[u8]) -> Value {
-        match self.ask("events", xml) {
-            Ok(mut answer) => answer["events"].take(),
-            Err(fault) => panic!("expat: {fault}: {}", String::from_utf8_lossy(xml)),
+unsafe extern "C" fn on_start(data: *mut c_void, element: *const c_char, attributes: *const *const c_char) {
+    // SAFETY: `read` set the user data; expat ends the list of names and values by a null.
+    let (reading, written, attributes) = unsafe {
+        let mut found = Vec::new();
+        let mut at = attributes;
+        while !(*at).is_null() {
+            found.push((name(&owned(*at)), owned(*at.add(1))));
+            at = at.add(2);
         }
-    }
-
-    /// The events of one stanza, read as a child of a component's stream; the stream's own start is left out.
-    ///
-    /// # Panics
-    /// When expat refuses it.
-    #[must_use]
-    pub fn stanza(&self, xml: &str) -> Value {
-        let Value::Array(mut events) = self.events(format!("{STREAM}{xml}").as_bytes()) else {
-            unreachable!("events are a list");
-        };
-        events.remove(0);
-        Value::Array(events)
-    }
-
-    fn ask(&self, action: &str, xml: &[u8]) -> Result<Value, String> {
-        let mut process = self.process.lock().expect("no judge panics while it holds the lock");
-        writeln!(process.stdin, "{action} {}", STANDARD.encode(xml)).expect("the judge reads");
-        let mut line = String::new();
-        process.stdout.read_line(&mut line).expect("the judge writes");
-        let mut answer: Value = serde_json::from_str(&line).expect("the judge answers in JSON");
-        match answer["error"].take() {
-            Value::String(fault) => Err(fault),
-            _ => Ok(answer),
-        }
-    }
+        (&mut *data.cast::<Reading>(), owned(element), found)
+    };
+    reading.read.start(name(&written), attributes);
 }
 
-impl Drop for Expat {
-    fn drop(&mut self) {
-        if let Ok(process) = self.process.get_mut() {
-            // It may have ended by itself; either way there is nothing to report.
-            let _ = process.child.kill();
-            let _ = process.child.wait();
-        }
-    }
+unsafe extern "C" fn on_end(data: *mut c_void, _element: *const c_char) {
+    // SAFETY: `read` set the user data.
+    unsafe { &mut *data.cast::<Reading>() }.read.end();
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
+unsafe extern "C" fn on_text(data: *mut c_void, text: *const c_char, length: c_int) {
+    // SAFETY: `read` set the user data; the text is that long.
+    let (reading, text) = unsafe {
+        let bytes = slice::from_raw_parts(text.cast::<u8>(), length as usize);
+        (&mut *data.cast::<Reading>(), bytes)
+    };
+    reading.read.tree.text(str::from_utf8(text).expect("expat gives UTF-8"));
+}
 
-    #[test]
-    fn well_formed_beginnings_pass_and_others_do_not() {
-        let expat = Expat::start();
-        assert_eq!(expat.check(b"<a><b/>"), Ok(()));
-        assert!(expat.check(b"<a><b></c>").unwrap_err().contains("mismatched tag"));
-        assert!(expat.check(b"<a><p:b/>").unwrap_err().contains("unbound prefix"));
-    }
+unsafe extern "C" fn on_instruction(data: *mut c_void, _target: *const c_char, _text: *const c_char) {
+    // SAFETY: `read` set the user data.
+    unsafe { &mut *data.cast::<Reading>() }.restricted = Some("a processing instruction");
+}
 
-    #[test]
-    fn equal_trees_have_equal_events() {
-        let expat = Expat::start();
-        let one = expat.stanza("<message to='a' id='1'><body>x&lt;<![CDATA[y]]></body></message>");
-        let two = expat.stanza(
-            "<c:message xmlns:c='jabber:component:accept' id='1' to='a'><c:body>x&#60;y</c:body></c:message>",
-        );
-        assert_eq!(one, two);
-        assert_eq!(one[2], json!(["text", "x<y"]));
-        assert_ne!(one, expat.stanza("<message xmlns='' to='a' id='1'><body>x&lt;y</body></message>"));
-    }
+unsafe extern "C" fn on_comment(data: *mut c_void, _text: *const c_char) {
+    // SAFETY: `read` set the user data.
+    unsafe { &mut *data.cast::<Reading>() }.restricted = Some("a comment");
 }

@@ -4,12 +4,13 @@
 #![allow(clippy::missing_panics_doc, reason = "a step that fails is a test that fails")]
 
 pub mod bad_streams;
-pub mod component;
 pub mod corpus;
 pub mod differences;
 pub mod env;
+#[cfg(feature = "interop")]
 pub mod expat;
 pub mod foreign;
+pub mod judge;
 pub mod local_server;
 pub mod mutants;
 pub mod peer;

@@ -1,27 +1,26 @@
-//! A component made of bytes: logged in over a [`Wire`], stanza by stanza, with expat as the judge of all it gets.
+//! A component made of bytes: logged in over a [`Wire`], stanza by stanza. The [`judge`] sees all that it gets.
 
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::expat::{STREAM, judge};
+use crate::judge;
+use crate::tree::{Event, Tree};
 use crate::wire::{Wire, digest, handshake_end, header};
 
 /// How long something that must come may take.
 const WAIT: Duration = Duration::from_secs(10);
 
-const STREAM_ERRORS: &str = "{urn:ietf:params:xml:ns:xmpp-streams}";
-const STANZA_ERRORS: &str = "{urn:ietf:params:xml:ns:xmpp-stanzas}";
+const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
 /// A first-level element that came over the wire.
 #[derive(Debug, Clone)]
 pub struct Element {
     /// As it was written.
     pub xml: String,
-    /// What expat makes of it, as [`crate::expat::Expat::stanza`] gives it.
-    pub events: Value,
+    /// What the judges make of it.
+    pub tree: Tree,
 }
 
 /// A condition with the type of the error, empty for a stream error, and its text.
@@ -39,30 +38,28 @@ impl Element {
     /// Reads an element of a component's stream.
     ///
     /// # Panics
-    /// When expat refuses it.
+    /// When a judge refuses it.
     #[must_use]
     pub fn new(xml: &str) -> Self {
-        Self { xml: xml.to_owned(), events: judge().stanza(xml) }
+        Self { xml: xml.to_owned(), tree: judge::stanza(xml) }
     }
 
     /// Its name without the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
-        let name = self.events[0][1].as_str().unwrap_or_default();
-        name.rsplit_once('}').map_or(name, |(_, local)| local)
+        self.tree.starts().next().map_or("", |start| &*start.name.1)
     }
 
     /// An attribute of the element itself.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        let pairs = self.events[0][2].as_array()?;
-        pairs.iter().find(|pair| pair[0] == name).and_then(|pair| pair[1].as_str())
+        self.tree.attribute(name)
     }
 
     /// The error in it.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        fault_in(&self.events)
+        fault_in(&self.tree)
     }
 
     /// The condition of the error in it, empty if there is none.
@@ -72,24 +69,25 @@ impl Element {
     }
 }
 
-/// The first error among events.
-fn fault_in(events: &Value) -> Option<Fault> {
-    let events = events.as_array()?;
-    let starts = events.iter().enumerate().filter(|(_, event)| event[0] == "start");
-    let names = starts.filter_map(|(at, event)| {
-        let name = event[1].as_str()?;
-        Some((at, name.strip_prefix(STREAM_ERRORS).or_else(|| name.strip_prefix(STANZA_ERRORS))?))
-    });
-    let (at, condition) = names.clone().find(|(_, name)| *name != "text")?;
-    let text = names.clone().find(|(_, name)| *name == "text").map(|(at, _)| &events[at + 1]);
-    let kind = events[..at].iter().rev().find(|event| event[0] == "start").and_then(|error| {
-        let pairs = error[2].as_array()?;
-        pairs.iter().find(|pair| pair[0] == "type")?[1].as_str()
-    });
+/// The first error in an element.
+fn fault_in(tree: &Tree) -> Option<Fault> {
+    let (mut kind, mut condition, mut text) = (None, None, None);
+    for (at, event) in tree.0.iter().enumerate() {
+        let Event::Start(start) = event else { continue };
+        if !matches!(&*start.name.0, STREAM_ERRORS | STANZA_ERRORS) {
+            if condition.is_none() {
+                kind = start.attribute("type");
+            }
+        } else if start.name.1 != "text" {
+            condition.get_or_insert_with(|| start.name.1.clone());
+        } else if let Some(Event::Text(words)) = tree.0.get(at + 1) {
+            text.get_or_insert_with(|| words.clone());
+        }
+    }
     Some(Fault {
-        condition: condition.to_owned(),
+        condition: condition?,
         kind: kind.unwrap_or_default().to_owned(),
-        text: text.filter(|event| event[0] == "text").and_then(|e| e[1].as_str()).unwrap_or_default().into(),
+        text: text.unwrap_or_default(),
     })
 }
 
@@ -133,13 +131,13 @@ pub fn first_element(bytes: &[u8]) -> Option<usize> {
 pub fn elements(mut bytes: &[u8]) -> Vec<&str> {
     let mut found = Vec::new();
     while let Some(end) = first_element(bytes) {
-        found.push(std::str::from_utf8(&bytes[..end]).expect("expat has seen it").trim_start());
+        found.push(std::str::from_utf8(&bytes[..end]).expect("a judge has seen it").trim_start());
         bytes = &bytes[end..];
     }
     found
 }
 
-/// A component that is logged in. When it is dropped, all that it received is shown to expat.
+/// A component that is logged in. When it is dropped, the judges see all that it received.
 #[derive(Debug)]
 pub struct Peer {
     /// Its connection.
@@ -308,7 +306,7 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         if !thread::panicking() {
-            assert_eq!(judge().check(self.wire.received()), Ok(()), "{} got {}", self.domain, self.tail());
+            assert_eq!(judge::check(self.wire.received()), Ok(()), "{} got {}", self.domain, self.tail());
         }
     }
 }
@@ -316,14 +314,14 @@ impl Drop for Peer {
 /// The error with which the server ended this connection: after its header, before its closing tag, and closed.
 ///
 /// # Panics
-/// When expat refuses what came.
+/// When a judge refuses what came.
 #[must_use]
 pub fn stream_fault(wire: &Wire) -> Option<Fault> {
     let received = wire.received();
     if !wire.closed() || !received.ends_with(b"</stream:error></stream:stream>") {
         return None;
     }
-    assert_eq!(judge().check(received), Ok(()), "{}", wire.text());
+    assert_eq!(judge::check(received), Ok(()), "{}", wire.text());
     let start = received.windows(13).rposition(|bytes| bytes == b"<stream:error")?;
     let end = received.len() - "</stream:stream>".len();
     Element::new(std::str::from_utf8(&received[start..end]).ok()?).fault()
@@ -342,35 +340,6 @@ pub fn refused(addr: SocketAddr, header: &str) -> Fault {
     stream_fault(&wire).unwrap_or_else(|| panic!("not refused: {}", wire.text()))
 }
 
-/// What expat makes of elements that follow each other on a component's stream, one list of events each.
-///
-/// # Panics
-/// When expat refuses them.
-#[must_use]
-pub fn trees(elements: &[u8]) -> Vec<Vec<Value>> {
-    let Value::Array(events) = judge().events(&[STREAM.as_bytes(), elements].concat()) else {
-        unreachable!("events are a list")
-    };
-    let (mut trees, mut depth) = (Vec::new(), 0_usize);
-    for event in events.into_iter().skip(1) {
-        let kind = event[0].as_str().unwrap_or_default().to_owned();
-        match (kind.as_str(), depth) {
-            ("start", 0) => trees.push(Vec::new()),
-            // Blanks between stanzas.
-            ("text", 0) => continue,
-            _ => {}
-        }
-        match kind.as_str() {
-            "start" => depth += 1,
-            "end" if depth == 0 => break,
-            "end" => depth -= 1,
-            _ => {}
-        }
-        trees.last_mut().unwrap_or_else(|| panic!("{event} outside an element")).push(event);
-    }
-    trees
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,7 +351,7 @@ mod tests {
             elements(stream),
             ["<a k='>'><b/>x</a>", "<c/>", "<d><![CDATA[</d>]]></d>", "</stream:stream>"]
         );
-        assert_eq!(trees(&stream[..stream.len() - 2]).len(), 3);
+        assert_eq!(judge::trees(&stream[..stream.len() - 2]).len(), 3);
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Config {
     fn command(&self, path: &Path) -> Command {
         let mut command = match self.files {
             Some(limit) => {
-                let mut shell = Command::new("sh");
+                let mut shell = Command::new("/bin/sh");
                 shell.args(["-c", "ulimit -S -n \"$0\" && ulimit -H -n \"$0\" && exec \"$@\""]);
                 shell.arg(limit.to_string()).arg(binary());
                 shell
@@ -334,7 +334,52 @@ fn keep(pipe: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     });
 }
 
-/// Builds `enjamb` as the tests were built, once a process, and says where it is.
+/// The server without a configuration file, on a free port. Dropping it stops it.
+#[derive(Debug)]
+pub struct Unconfigured {
+    /// What it printed on its standard output until it was ready.
+    pub shown: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    process: Process,
+    _port: Port,
+}
+
+impl Unconfigured {
+    /// Starts it; back when it accepts and has said so.
+    ///
+    /// # Panics
+    /// When it can't be built or doesn't start; the message holds what it said.
+    #[must_use]
+    pub fn start() -> Self {
+        let port = Port::claim();
+        let mut command = Command::new(binary());
+        command.arg("--port").arg(port.number.to_string()).env_remove("ENJAMB_CONFIG");
+        let process = Process::start(command, std::slice::from_ref(&port), false);
+        let deadline = Instant::now() + START;
+        let shown = loop {
+            let said = process.log();
+            if said.contains("Ctrl-C stops") {
+                break said;
+            }
+            assert!(Instant::now() < deadline, "it does not say that it is ready: {said}");
+            thread::sleep(Duration::from_millis(5));
+        };
+        Self { shown, addr: port.addr(), process, _port: port }
+    }
+
+    /// Sends what Ctrl-C sends, and waits for the end.
+    ///
+    /// # Panics
+    /// When it doesn't end in time.
+    #[must_use]
+    pub fn interrupt(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.process.child), Signal::INT).expect("the server runs");
+        self.process.ended_within(STOP).expect("it ends in time")
+    }
+}
+
+/// Builds `enjamb` as `cargo test --workspace` does, once a process, and says where it is.
 ///
 /// # Panics
 /// When it doesn't build; the message holds what cargo said.
@@ -348,15 +393,10 @@ pub fn binary() -> &'static Path {
             Some(name) => name,
         };
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--package=enjamb",
-            "--bin=enjamb",
-            "--profile",
-            profile,
-            "--target-dir",
-        ]);
+        // With the server's own tests cargo builds it, and with the whole workspace it has the same features of its
+        // dependencies: after `cargo test --workspace` there is nothing left to do.
+        cargo.args(["test", "--quiet", "--workspace", "--no-run", "--test", "config", "--profile", profile]);
+        cargo.arg("--target-dir");
         cargo.arg(dir.parent().expect("the profile lies in the target directory"));
         cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
         let out = cargo.output().expect("cargo built this test, so it runs");

@@ -2,8 +2,6 @@
 //!
 //! The fuzz targets are built with this file, too.
 
-use std::borrow::Cow;
-
 use enjamb_core::StanzaKind;
 use roxmltree::{Document, Node};
 use rxml::error::EndOrError;
@@ -32,6 +30,83 @@ pub struct Element {
     pub name: (String, String),
     /// Its attributes but the namespace declarations, sorted.
     pub attributes: Vec<((String, String), String)>,
+}
+
+/// What a parser makes of a document, or of its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// The start tag of the root, once it has come.
+    pub root: Option<Element>,
+    /// What stands inside the root.
+    pub tree: Tree,
+    /// The number of elements that are open at the end.
+    pub depth: usize,
+}
+
+impl Read {
+    /// What rxml makes of a document that is whole, or of its beginning.
+    ///
+    /// # Errors
+    /// Why it refuses it.
+    pub fn by_rxml(document: &[u8], is_whole: bool) -> Result<Self, String> {
+        // Longer tokens than rxml's default are in order.
+        let options = Options { max_token_length: document.len().max(8192), ..Options::default() };
+        let mut parser = Parser::with_options(options);
+        let (mut rest, mut read) = (document, Self::default());
+        loop {
+            match parser.parse(&mut rest, is_whole) {
+                Ok(Some(rxml::Event::XmlDeclaration(..))) => {}
+                Ok(Some(rxml::Event::StartElement(_, (namespace, local), attributes))) => {
+                    let name = (namespace.as_str().to_owned(), local.as_str().to_owned());
+                    let attributes = attributes.into_iter().map(|((namespace, local), value)| {
+                        ((namespace.as_str().to_owned(), local.as_str().to_owned()), value)
+                    });
+                    read.start(name, attributes.collect());
+                }
+                Ok(Some(rxml::Event::EndElement(_))) => read.end(),
+                Ok(Some(rxml::Event::Text(_, text))) => read.tree.text(&text),
+                Ok(None) => return Ok(read),
+                Err(EndOrError::NeedMoreData) if is_whole => return Err("it ends early".into()),
+                Err(EndOrError::NeedMoreData) => return Ok(read),
+                Err(EndOrError::Error(error)) => return Err(format!("{error:?}")),
+            }
+        }
+    }
+
+    /// A start tag came.
+    pub(crate) fn start(&mut self, name: (String, String), mut attributes: Vec<((String, String), String)>) {
+        if self.depth == 0 {
+            attributes.sort();
+            self.root = Some(Element { name, attributes });
+        } else {
+            self.tree.start(name, attributes);
+        }
+        self.depth += 1;
+    }
+
+    /// An end tag came.
+    pub(crate) fn end(&mut self) {
+        self.depth -= 1;
+        if self.depth > 0 {
+            self.tree.0.push(Event::End);
+        }
+    }
+}
+
+impl Element {
+    /// The value of an attribute without a namespace.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let found =
+            self.attributes.iter().find(|((namespace, local), _)| namespace.is_empty() && local == name);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// Whether this is its name.
+    #[must_use]
+    pub fn is(&self, namespace: &str, local: &str) -> bool {
+        self.name.0 == namespace && self.name.1 == local
+    }
 }
 
 impl Tree {
@@ -84,35 +159,7 @@ impl Tree {
     /// # Errors
     /// Why it refuses it.
     pub fn by_rxml(document: &[u8]) -> Result<Self, String> {
-        // Longer tokens than rxml's default are in order.
-        let options = Options { max_token_length: document.len().max(8192), ..Options::default() };
-        let mut parser = Parser::with_options(options);
-        let mut rest = document;
-        let (mut tree, mut depth) = (Self::default(), 0);
-        loop {
-            match parser.parse(&mut rest, true) {
-                Ok(Some(rxml::Event::XmlDeclaration(..))) => {}
-                Ok(Some(rxml::Event::StartElement(_, (namespace, local), attributes))) => {
-                    depth += 1;
-                    if depth > 1 {
-                        let attributes = attributes.into_iter().map(|((namespace, local), value)| {
-                            ((namespace.as_str().to_owned(), local.as_str().to_owned()), value)
-                        });
-                        tree.start((namespace.as_str().into(), local.as_str().into()), attributes.collect());
-                    }
-                }
-                Ok(Some(rxml::Event::EndElement(_))) => {
-                    depth -= 1;
-                    if depth > 0 {
-                        tree.0.push(Event::End);
-                    }
-                }
-                Ok(Some(rxml::Event::Text(_, text))) => tree.text(&text),
-                Ok(None) => return Ok(tree),
-                Err(EndOrError::NeedMoreData) => return Err("it ends early".into()),
-                Err(EndOrError::Error(error)) => return Err(format!("{error:?}")),
-            }
-        }
+        Ok(Read::by_rxml(document, true)?.tree)
     }
 
     /// The first-level elements, each with what it holds.
@@ -138,10 +185,15 @@ impl Tree {
     /// The value of an attribute without a namespace, of the first element.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        let Some(Event::Start(element)) = self.0.first() else { return None };
-        let found =
-            element.attributes.iter().find(|((namespace, local), _)| namespace.is_empty() && local == name);
-        found.map(|(_, value)| &**value)
+        self.starts().next()?.attribute(name)
+    }
+
+    /// All start tags, in order.
+    pub fn starts(&self) -> impl Iterator<Item = &Element> {
+        self.0.iter().filter_map(|event| match event {
+            Event::Start(element) => Some(element),
+            Event::Text(_) | Event::End => None,
+        })
     }
 
     /// The same stanza as it is to be delivered: with these addresses, at the top in the component's namespace,
@@ -170,29 +222,5 @@ impl Tree {
             element.attributes.sort();
         }
         self
-    }
-
-    /// The same, as the script for Python's expat writes it.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut fields: Vec<Cow<'_, str>> = Vec::new();
-        for event in &self.0 {
-            match event {
-                Event::Start(element) => {
-                    fields.extend(["S".into(), (&*element.name.0).into(), (&*element.name.1).into()]);
-                    for ((namespace, local), value) in &element.attributes {
-                        fields.extend([
-                            "A".into(),
-                            (&**namespace).into(),
-                            (&**local).into(),
-                            (&**value).into(),
-                        ]);
-                    }
-                }
-                Event::Text(text) => fields.extend(["T".into(), (&**text).into()]),
-                Event::End => fields.push("E".into()),
-            }
-        }
-        fields.join("\0").into_bytes()
     }
 }

@@ -12,8 +12,8 @@ use enjamb_tests::bad_streams::{setting, stage};
 /// Cases whose answer may lie outside their `expect`, each with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
-/// Servers, each with a thread that plays cases against it.
-const SERVERS: usize = 4;
+/// Servers, each with a thread that plays cases against it; most of the time they wait for what must not come.
+const SERVERS: usize = 8;
 
 /// The least share of cases, in percent, that get the best outcome and not merely an accepted one.
 const BEST_PERCENT: usize = 95;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use enjamb_probe::STREAM;
 use enjamb_tests::env;
-use enjamb_tests::peer::{Peer, first_element, trees};
+use enjamb_tests::judge::{self, trees};
+use enjamb_tests::peer::{Peer, first_element};
 use enjamb_tests::server::Config;
+use enjamb_tests::tree::{Element, Event, Tree};
 use enjamb_tests::wire::{Wire, digest, handshake_end};
-use serde_json::{Value, json};
 
 const HOST: &str = "localhost";
+const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
 /// A captured session, from `data/client-streams/INDEX.tsv`.
 struct Session {
@@ -50,10 +53,6 @@ fn sessions() -> Vec<Session> {
     sessions
 }
 
-fn attribute<'t>(tree: &'t [Value], name: &str) -> Option<&'t str> {
-    tree[0][2].as_array()?.iter().find(|pair| pair[0] == name)?[1].as_str()
-}
-
 fn domain_of(jid: &str) -> &str {
     let bare = jid.split('/').next().unwrap_or_default();
     bare.rsplit('@').next().unwrap_or_default()
@@ -67,7 +66,7 @@ fn stanzas_at(session: &Session) -> usize {
 }
 
 /// The stanzas of a session as they have to be delivered.
-fn sent_stanzas(session: &Session) -> Vec<Vec<Value>> {
+fn sent_stanzas(session: &Session) -> Vec<Tree> {
     // What inherits its namespace from the top moves with it into the component's.
     let text = std::str::from_utf8(&session.bytes[stanzas_at(session)..]).expect("all are UTF-8");
     let (mut stanzas, mut rest) = (String::new(), text);
@@ -83,10 +82,10 @@ fn sent_stanzas(session: &Session) -> Vec<Vec<Value>> {
     }
     let mut trees = trees(stanzas.as_bytes());
     for tree in &mut trees {
-        if attribute(tree, "from").is_none() {
-            let pairs = tree[0][2].as_array_mut().expect("attributes are a list");
-            pairs.push(json!(["from", session.domain]));
-            pairs.sort_by_key(ToString::to_string);
+        if tree.attribute("from").is_none() {
+            let Some(Event::Start(start)) = tree.0.first_mut() else { panic!("{tree:?}") };
+            start.attributes.push(((String::new(), "from".into()), session.domain.clone()));
+            start.attributes.sort();
         }
     }
     trees
@@ -131,12 +130,12 @@ fn assert_served(session: &Session, mut cuts: impl Iterator<Item = usize>) {
     assert!(wire.received().ends_with(b"</stream:stream>"), "{name}: {}", wire.text());
     assert!(!wire.text().contains("<stream:error"), "{name}: {}", wire.text());
     let sent = sent_stanzas(session);
-    let to = |tree: &Vec<Value>| domain_of(attribute(tree, "to").expect("all have one")).to_owned();
+    let to = |tree: &Tree| domain_of(tree.attribute("to").expect("all have one")).to_owned();
 
     let delivered: Vec<_> = sent.iter().filter(|tree| to(tree) == other).collect();
     let got: Vec<_> = delivered.iter().map(|_| peer.element()).collect();
     for (got, sent) in got.iter().zip(&delivered) {
-        assert_eq!(got.events, Value::Array(sent.to_vec()), "{name}");
+        assert_eq!(got.tree, **sent, "{name}");
     }
     // One library was captured logging in and out, and nothing else.
     assert_eq!(delivered.is_empty(), name == "xmppjs.short.c2s.xml", "{name}");
@@ -148,14 +147,14 @@ fn assert_served(session: &Session, mut cuts: impl Iterator<Item = usize>) {
     let others: Vec<_> = sent.iter().filter(|tree| to(tree) != other).collect();
     assert_eq!(answers.len(), others.len(), "{name}: {answers:?}");
     for (answer, sent) in answers.iter().zip(others) {
-        let (from, type_) = (attribute(answer, "from"), attribute(answer, "type"));
-        assert_eq!((from, type_), (attribute(sent, "to"), Some("error")), "{name}");
-        assert_eq!(attribute(answer, "id"), attribute(sent, "id"), "{name}");
-        let condition = "{urn:ietf:params:xml:ns:xmpp-stanzas}remote-server-not-found";
-        assert!(answer.iter().any(|event| event[1] == condition), "{name}: {answer:?}");
+        let (from, type_) = (answer.attribute("from"), answer.attribute("type"));
+        assert_eq!((from, type_), (sent.attribute("to"), Some("error")), "{name}");
+        assert_eq!(answer.attribute("id"), sent.attribute("id"), "{name}");
+        let is_condition = |start: &Element| start.is(STANZA_ERRORS, "remote-server-not-found");
+        assert!(answer.starts().any(is_condition), "{name}: {answer:?}");
     }
-    let whole = [enjamb_tests::expat::STREAM.as_bytes(), &wire.received()[after..]].concat();
-    assert_eq!(enjamb_tests::expat::judge().check(&whole), Ok(()), "{name}");
+    let whole = [STREAM.as_bytes(), &wire.received()[after..]].concat();
+    assert_eq!(judge::check(&whole), Ok(()), "{name}");
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use enjamb_tests::env;
 use enjamb_tests::peer::Element;
-use enjamb_tests::server::binary;
+use enjamb_tests::server::{Unconfigured, binary};
 use enjamb_tests::wire::{Wire, digest_of, has_handshake, header};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -152,7 +152,7 @@ fn the_demo_shows_each_step_and_ends_with_0() {
             rest.find(step).unwrap_or_else(|| panic!("{step:?} is not, or not in its place, in\n{shown}"));
         rest = &rest[at + step.len()..];
     }
-    // What it shows as received is what expat takes.
+    // What it shows as received is XML.
     let received = shown.lines().filter_map(|line| line.split_once("<--  <"));
     let names: Vec<_> = received.map(|(_, xml)| Element::new(&format!("<{xml}")).name().to_owned()).collect();
     assert_eq!(names, ["iq", "message", "message", "message", "message"], "{shown}");
@@ -176,7 +176,8 @@ fn whoever_stops_reading_what_it_says_stops_nothing() {
     let mut child = start(&["--config", path(&file)]);
     let log = BufReader::new(child.stderr.take().expect("stderr was asked for"));
     let mut lines = log.lines().map(|line| line.expect("it writes UTF-8"));
-    let address = lines.find_map(|line| Some(line.split_once("listener=")?.1.split(' ').next()?.to_owned()));
+    let listening = lines.find(|line| line.contains("listening")).expect("it says that it listens");
+    let address = listening.split_once("listener=").and_then(|(_, rest)| rest.split(' ').next());
     let addr: SocketAddr = address.expect("it says where it listens").parse().expect("an address");
     drop((child.stdout.take(), lines));
     for _ in 0..2 {
@@ -191,93 +192,31 @@ fn whoever_stops_reading_what_it_says_stops_nothing() {
     fs::remove_file(file).expect("it is ours");
 }
 
-/// Programs that a printed line is pasted into; they end with 0 once they are logged in. The one for slixmpp loses its first
-/// connection, and has to come back (report 14).
-const SLIXMPP: &str = "
-import asyncio, os, slixmpp
-
-class ComponentXMPP(slixmpp.ComponentXMPP):
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.sessions = 0
-        self.add_event_handler('session_start', self.started)
-
-    def started(self, _):
-        self.sessions += 1
-        if self.sessions == 2:
-            os._exit(0)
-        self.transport.abort()
-
-async def main():
-    LINE
-    await asyncio.sleep(30)
-    os._exit(1)
-
-asyncio.run(main())
-";
-const XMPP_JS: &str = "
-const library = require('@xmpp/component');
-function component(options) {
-  const made = library.component(options);
-  made.on('online', () => process.exit(0));
-  return made;
-}
-LINE
-setTimeout(() => process.exit(1), 30000);
-";
-
 #[test]
-fn without_any_file_it_listens_on_8888_and_prints_lines_that_work_as_they_are() {
-    let addr = SocketAddr::from(([127, 0, 0, 1], 8888));
-    // Others on this machine may be testing the same: they take turns.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while TcpListener::bind(addr).is_err() {
-        assert!(
-            Instant::now() < deadline,
-            "port 8888 is in use: this test needs it, stop what listens there"
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let mut child = Command::new(binary())
-        .env_remove("ENJAMB_CONFIG")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary runs");
-    let out = BufReader::new(child.stdout.take().expect("stdout was asked for"));
-    let mut shown = String::new();
-    for line in out.lines() {
-        shown += &line.expect("it writes UTF-8");
-        shown.push('\n');
-        if shown.contains("Ctrl-C stops") {
-            break;
-        }
-    }
-    let secret = shown
-        .lines()
-        .find_map(|line| line.split_once("secret of this run:"))
-        .map(|(_, secret)| secret.trim());
-    let secret = secret.unwrap_or_else(|| panic!("no secret in {shown:?}: is port 8888 in use?"));
+fn without_a_file_it_makes_a_secret_and_prints_it() {
+    let server = Unconfigured::start();
+    let secret = server.shown.lines().find_map(|line| line.split_once("secret of this run:"));
+    let secret = secret.map(|(_, secret)| secret.trim()).expect("a secret is shown");
     assert!(secret.len() >= 16 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{secret}");
-    let mut wire = Wire::connect(addr);
+    let mut wire = Wire::connect(server.addr);
     let id = wire.open(header("echo.localhost").as_bytes()).expect("a header");
     wire.send(format!("<handshake>{}</handshake>", digest_of(&id, secret)).as_bytes(), None);
     assert!(wire.wait(Duration::from_secs(5), has_handshake), "{}", wire.text());
     wire.finish();
-    let line = |library: &str| {
-        let line = shown.lines().find_map(|line| line.trim().strip_prefix(library)).map(str::trim);
-        line.unwrap_or_else(|| panic!("no line for {library} in {shown:?}"))
-    };
-    let python = SLIXMPP.replace("LINE", line("slixmpp"));
-    let javascript = XMPP_JS.replace("LINE", line("xmpp.js"));
-    let mut slixmpp = Command::new(env::slixmpp_python());
-    slixmpp.args(["-c", &python]);
-    let mut xmpp_js = Command::new("node");
-    xmpp_js.args(["-e", &javascript]).env("NODE_PATH", env::node_modules());
-    for mut pasted in [slixmpp, xmpp_js] {
-        let out = pasted.output().expect("the interpreter runs");
-        assert!(out.status.success(), "{pasted:?}: {}", stderr(&out));
-    }
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
-    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+    assert_eq!(server.interrupt().code(), Some(0));
+}
+
+#[test]
+fn a_taken_port_without_a_file_is_named_with_the_option() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let out = enjamb(&["--port", &port]);
+    assert_eq!(out.status.code(), Some(1));
+    let said = stderr(&out);
+    assert!(
+        said.contains(&format!("127.0.0.1:{port} can't be listened on")) && said.contains("--port"),
+        "{said}"
+    );
+    let help = stdout(&enjamb(&["serve", "--help"]));
+    assert!(help.contains("--port") && help.contains("[default: 8888]"), "{help}");
 }

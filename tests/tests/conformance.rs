@@ -77,12 +77,24 @@ fn missing(proof: &str) -> Result<(), String> {
         return read(&root().join("tests/transcripts").join(proof)).map(drop);
     }
     let (file, name) = proof.split_once("::").ok_or(format!("what is {proof}?"))?;
-    let file =
-        if file.contains('/') { root().join(file) } else { root().join(format!("tests/tests/{file}.rs")) };
+    let file = if file.contains('/') { root().join(file) } else { of_the_tests(file)? };
     let source = read(&file)?;
     let test = format!(r"#\[test\]\n\s*(?:#\[should_panic[^\]]*\]\n\s*)?fn {name}\(\)").replace(r"\s", "[ ]");
     let test = Regex::new(&test).map_err(|error| error.to_string())?;
     test.is_match(&source).then_some(()).ok_or(format!("no test {name} in {}", file.display()))
+}
+
+/// A file of the tests that cargo alone runs, or else a module of those that `cargo xtask interop` runs.
+fn of_the_tests(name: &str) -> Result<PathBuf, String> {
+    let file = root().join(format!("tests/tests/{name}.rs"));
+    if file.exists() {
+        return Ok(file);
+    }
+    let modules = read(&root().join("tests/interop/main.rs"))?;
+    let is_run = modules.lines().any(|line| line == format!("mod {name};"));
+    is_run
+        .then(|| root().join(format!("tests/interop/{name}.rs")))
+        .ok_or(format!("no tests are called {name}"))
 }
 
 #[test]

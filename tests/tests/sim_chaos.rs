@@ -10,6 +10,9 @@ use enjamb_core::router::{BindPolicy, ConflictBehaviour};
 use enjamb_core::switch::{Metric, Switch};
 use enjamb_tests::sim::{Link, Random, Stream, Wire, World, handshake, header};
 
+/// How many worlds; the environment variable ENJAMB_SEEDS asks for another number.
+const SEEDS: u64 = 120;
+
 const NAMES: [&str; 4] = ["a.example", "b.example", "p.one.example", "p.two.example"];
 
 /// What has to have happened often, or nothing was tested.
@@ -154,8 +157,9 @@ fn play(seed: u64) -> [u64; PROVED.len()] {
 
 #[test]
 fn no_stanza_comes_twice_or_overtakes_and_everything_ends_whatever_happens() {
+    let seeds = std::env::var("ENJAMB_SEEDS").map_or(SEEDS, |number| number.parse().expect("it is a number"));
     let mut sums = [0; PROVED.len()];
-    for seed in 0..120 {
+    for seed in 0..seeds {
         for (sum, n) in sums.iter_mut().zip(play(seed)) {
             *sum += n;
         }

@@ -27,7 +27,9 @@ fn tests_below(directory: &Path, found: &mut HashSet<String>) {
 
 fn all_tests() -> HashSet<String> {
     let mut found = HashSet::new();
-    for directory in ["core/src", "runtime/src", "server/src", "server/tests", "tests/tests", "fuzz/src"] {
+    for directory in
+        ["core/src", "runtime/src", "server/src", "server/tests", "tests/tests", "tests/interop", "fuzz/src"]
+    {
         tests_below(&root().join(directory), &mut found);
     }
     found

@@ -1,10 +1,12 @@
-//! `cargo xtask`: the fuzz targets, what is covered, and every order of threads; one command each.
+//! `cargo xtask`: what takes more than `cargo test`, one command each.
 
 #![forbid(unsafe_code)]
 
 mod corpus;
 mod coverage;
 mod fuzz;
+mod interop;
+mod proof;
 mod reached;
 mod report;
 mod workspace;
@@ -25,6 +27,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// The tests that need other people's programs, or thousands of open files
+    Interop {
+        /// Install nothing; fail if something is missing
+        #[arg(long)]
+        no_install: bool,
+        /// Only these groups
+        groups: Vec<interop::Group>,
+    },
+    /// The long forms: hours of fuzzing, chaos and mutants, and the comparison with other servers
+    Proof {
+        /// Only these parts
+        parts: Vec<proof::Part>,
+    },
     /// The fuzz targets, and what they cover
     #[command(subcommand)]
     Fuzz(Fuzz),
@@ -88,6 +103,8 @@ fn loom(preemptions: usize) -> Result<()> {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Interop { no_install, groups } => interop::run(&groups, !no_install),
+        Task::Proof { parts } => proof::run(&parts),
         Task::Fuzz(Fuzz::Smoke { seconds, targets }) => fuzz::smoke(Duration::from_secs(seconds), &targets),
         Task::Fuzz(Fuzz::Long { minutes, targets }) => {
             fuzz::long(Duration::from_secs(minutes * 60), &targets)

@@ -2,7 +2,7 @@
 
 use roxmltree::{Document, Node};
 
-use crate::expat;
+use crate::judge;
 
 const STREAMS: &str = "http://etherx.jabber.org/streams";
 const COMPONENT: &str = "jabber:component:accept";
@@ -56,9 +56,8 @@ impl Stream {
             Ok(document) => document,
             Err(error) => panic!("not well-formed: {error}: ...{tail}"),
         };
-        // The parser that most receivers run has the last word.
-        if let Err(error) = expat::judge().check(whole.as_bytes()) {
-            panic!("expat refuses it: {error}: ...{tail}");
+        if let Err(error) = judge::check(whole.as_bytes()) {
+            panic!("{error}: ...{tail}");
         }
         let root = document.root_element();
         assert!(root.has_tag_name((STREAMS, "stream")), "no stream: {text}");

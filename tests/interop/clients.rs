@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use enjamb_tests::component::{Component, Library, Options};
-use enjamb_tests::expat::Expat;
+use enjamb_tests::judge;
 use enjamb_tests::server::Config;
 use enjamb_tests::tls::{Authority, NAME, NO_PEERS};
+use enjamb_tests::tree::Event;
 use serde_json::{Value, json};
+
+use crate::component::{Component, Library, Options};
 
 const HOST: &str = "host.example";
 const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
@@ -33,23 +35,19 @@ fn xml_of(stanza: &Value) -> &str {
 }
 
 /// The values of an attribute of all elements of this name in a stanza, sorted.
-fn attributes(expat: &Expat, stanza: &Value, element: &str, attribute: &str) -> Vec<String> {
-    let events = expat.stanza(xml_of(stanza));
-    let starts =
-        events.as_array().expect("events are a list").iter().filter(|e| e[0] == "start" && e[1] == element);
-    let pairs = starts.flat_map(|e| e[2].as_array().expect("attributes are a list"));
-    let mut values: Vec<String> = pairs
-        .filter(|p| p[0] == attribute)
-        .map(|p| p[1].as_str().expect("values are text").to_owned())
-        .collect();
+fn attributes(stanza: &Value, (namespace, name): (&str, &str), attribute: &str) -> Vec<String> {
+    let tree = judge::stanza(xml_of(stanza));
+    let starts = tree.starts().filter(|start| start.is(namespace, name));
+    let mut values: Vec<String> =
+        starts.filter_map(|start| start.attribute(attribute)).map(ToOwned::to_owned).collect();
     values.sort();
     values
 }
 
-fn items(expat: &Expat, asker: &mut Component, host: &str) -> Vec<String> {
+fn items(asker: &mut Component, host: &str) -> Vec<String> {
     let answer = asker.ask(json!({"do": "disco_items", "to": host}));
     assert_eq!(answer["type"], "result", "{answer}");
-    attributes(expat, &answer, &format!("{{{DISCO_ITEMS}}}item"), "jid")
+    attributes(&answer, (DISCO_ITEMS, "item"), "jid")
 }
 
 fn escaped(text: &str) -> String {
@@ -106,7 +104,6 @@ fn messages_pass_between_the_libraries_unchanged() {
     let children = "<a xmlns='urn:one' k='&lt;&quot;&amp;'><b xmlns='urn:two'><c xmlns='urn:one'/>text</b></a>\
         <empty xmlns='urn:three'/>";
     let server = one_host().start();
-    let expat = Expat::start();
     for library in Library::ALL {
         let mut sender = online(library, server.addr(0), "comp.example");
         let mut receiver = online(library.other(), server.addr(0), "peer.example");
@@ -120,7 +117,7 @@ fn messages_pass_between_the_libraries_unchanged() {
                 "<message from='al@comp.example' to='bob@peer.example/\u{e9}' id='{id}'><body>{}</body>{children}</message>",
                 escaped(body)
             );
-            assert_eq!(expat.stanza(xml_of(&got)), expat.stanza(&sent));
+            assert_eq!(judge::stanza(xml_of(&got)), judge::stanza(&sent));
         }
     }
 }
@@ -135,14 +132,13 @@ fn unusual_but_right_xml_arrives_as_the_same_tree() {
         "<message from='comp.example' to='peer.example' id='x4'><x xmlns=''><y xmlns='urn:y'/></x></message>",
     ];
     let server = one_host().start();
-    let expat = Expat::start();
     for library in Library::ALL {
         let mut sender = online(library, server.addr(0), "comp.example");
         let mut receiver = Component::slixmpp(server.addr(0), "peer.example");
         for (n, xml) in stanzas.iter().enumerate() {
             sender.send(&json!({"do": "raw", "xml": xml}));
             let got = receiver.wait_for_stanza("message", &format!("x{n}"));
-            assert_eq!(expat.stanza(xml_of(&got)), expat.stanza(xml));
+            assert_eq!(judge::stanza(xml_of(&got)), judge::stanza(xml));
         }
     }
 }
@@ -162,10 +158,10 @@ fn an_iq_gets_its_result_and_its_error() {
             (&json!("result"), &json!("peer.example")),
             "{result}"
         );
-        let expat = Expat::start();
-        let events = expat.stanza(xml_of(&result));
-        assert_eq!(events[1][1], "{urn:enjamb:test}echo");
-        assert_eq!((&events[2][1], &events[3]), (&json!("{urn:x}deep"), &json!(["text", "\u{1F98A}"])));
+        let tree = judge::stanza(xml_of(&result));
+        let starts: Vec<_> = tree.starts().collect();
+        assert!(starts[1].is("urn:enjamb:test", "echo") && starts[2].is("urn:x", "deep"), "{tree:?}");
+        assert_eq!(tree.0[3], Event::Text("\u{1F98A}".into()));
 
         let error = asker.ask(ask("<refuse xmlns='urn:enjamb:test'/>"));
         assert_eq!(error["type"], "error");
@@ -265,7 +261,6 @@ fn a_taken_domain_goes_to_the_newcomer_under_kick_old() {
 fn a_subdomain_component_serves_its_prefix_on_every_host() {
     let hosts = ["host1.example", "host2.example"];
     let server = Config::new(&hosts).listener("").start();
-    let expat = Expat::start();
     for library in Library::ALL {
         let mut muc = Options::new(library, server.addr(0), "muc").subdomain().online();
         let mut peer = online(library.other(), server.addr(0), "peer.example");
@@ -278,7 +273,7 @@ fn a_subdomain_component_serves_its_prefix_on_every_host() {
                 &json!({"do": "message", "from": room, "to": "peer.example", "id": id, "body": "hello"}),
             );
             assert_eq!(peer.wait_for_stanza("message", &id)["from"], *room);
-            let listed = items(&expat, &mut peer, host);
+            let listed = items(&mut peer, host);
             assert_eq!(listed, [format!("muc.{host}"), "peer.example".to_owned()]);
         }
         // The bare prefix is no name of its own.
@@ -290,13 +285,12 @@ fn a_subdomain_component_serves_its_prefix_on_every_host() {
 #[test]
 fn disco_items_lists_components_unless_their_listener_hides_them() {
     let server = one_host().listener("hidden_components = true").start();
-    let expat = Expat::start();
     for library in Library::ALL {
         let mut shown = online(library, server.addr(0), "shown.example");
         let _peer = online(library.other(), server.addr(0), "peer.example");
         let mut hidden = online(library, server.addr(1), "hidden.example");
         for asker in [&mut shown, &mut hidden] {
-            assert_eq!(items(&expat, asker, HOST), ["peer.example", "shown.example"]);
+            assert_eq!(items(asker, HOST), ["peer.example", "shown.example"]);
         }
         shown.message("hidden.example", "to-hidden", "hidden is not unreachable");
         hidden.wait_for_stanza("message", "to-hidden");
@@ -309,34 +303,36 @@ fn disco_items_lists_hidden_components_where_the_operator_says_so() {
         .listener("hidden_components = true")
         .more("[modules.mod_disco]\nusers_can_see_hidden_services = true\n")
         .start();
-    let expat = Expat::start();
     let mut shown = Component::slixmpp(server.addr(0), "shown.example");
     let _hidden = Component::xmppjs(server.addr(1), "hidden.example");
-    assert_eq!(items(&expat, &mut shown, HOST), ["hidden.example", "shown.example"]);
+    assert_eq!(items(&mut shown, HOST), ["hidden.example", "shown.example"]);
 }
 
 #[test]
 fn the_host_answers_ping_version_and_disco() {
     let server = one_host().start();
-    let expat = Expat::start();
     for library in Library::ALL {
         let mut component = online(library, server.addr(0), "comp.example");
         assert_pings(&mut component, HOST);
 
         let version = component.ask(json!({"do": "version", "to": HOST}));
         assert_eq!(version["type"], "result");
-        let events = expat.stanza(xml_of(&version));
-        let at = |name: &str| {
-            let start = events.as_array().unwrap().iter().position(|e| e[0] == "start" && e[1] == name);
-            events[start.unwrap() + 1][1].as_str().unwrap().to_owned()
+        let tree = judge::stanza(xml_of(&version));
+        let text_of = |name: &str| {
+            let is_start =
+                |event: &Event| matches!(event, Event::Start(start) if start.is("jabber:iq:version", name));
+            match tree.0.iter().position(is_start).map(|at| &tree.0[at + 1]) {
+                Some(Event::Text(text)) => text.clone(),
+                other => panic!("{name}: {other:?} in {tree:?}"),
+            }
         };
-        assert_eq!(at("{jabber:iq:version}name").to_lowercase(), "enjamb");
-        assert!(at("{jabber:iq:version}version").starts_with(|c: char| c.is_ascii_digit()));
+        assert_eq!(text_of("name").to_lowercase(), "enjamb");
+        assert!(text_of("version").starts_with(|c: char| c.is_ascii_digit()));
 
         let info = component.ask(json!({"do": "disco_info", "to": HOST}));
         assert_eq!(info["type"], "result");
-        assert_eq!(attributes(&expat, &info, &format!("{{{DISCO_INFO}}}identity"), "category"), ["server"]);
-        let features = attributes(&expat, &info, &format!("{{{DISCO_INFO}}}feature"), "var");
+        assert_eq!(attributes(&info, (DISCO_INFO, "identity"), "category"), ["server"]);
+        let features = attributes(&info, (DISCO_INFO, "feature"), "var");
         for feature in [DISCO_INFO, DISCO_ITEMS, "urn:xmpp:ping", "jabber:iq:version", "urn:xmpp:time"] {
             assert!(features.iter().any(|f| f == feature), "{feature} is not in {features:?}");
         }

@@ -1,7 +1,5 @@
 //! Our component on other people's servers: Prosody and ejabberd let it in, carry its stanzas, and refuse it clearly.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
-
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -10,17 +10,17 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enjamb_tests::server::SECRET;
 use serde_json::{Value, json};
 
-use crate::env;
-use crate::server::SECRET;
+use crate::programs::{node_modules, python, sources};
 
 /// How long a test waits for an event before it fails.
 const WAIT: Duration = Duration::from_secs(20);
 
 /// The library that a component is built on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Library {
+pub(crate) enum Library {
     /// slixmpp, Python.
     Slixmpp,
     /// `@xmpp/component`, JavaScript.
@@ -29,11 +29,10 @@ pub enum Library {
 
 impl Library {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Slixmpp, Self::XmppJs];
+    pub(crate) const ALL: [Self; 2] = [Self::Slixmpp, Self::XmppJs];
 
     /// The other library, for tests of a mixed pair.
-    #[must_use]
-    pub fn other(self) -> Self {
+    pub(crate) fn other(self) -> Self {
         match self {
             Self::Slixmpp => Self::XmppJs,
             Self::XmppJs => Self::Slixmpp,
@@ -43,13 +42,13 @@ impl Library {
     fn command(self) -> Command {
         match self {
             Self::Slixmpp => {
-                let mut command = Command::new(env::slixmpp_python());
-                command.arg(env::sources().join("python/component.py"));
+                let mut command = Command::new(python());
+                command.arg(sources().join("python/component.py"));
                 command
             }
             Self::XmppJs => {
                 let mut command = Command::new("node");
-                command.arg(env::sources().join("node/component.js")).env("NODE_PATH", env::node_modules());
+                command.arg(sources().join("node/component.js")).env("NODE_PATH", node_modules());
                 command
             }
         }
@@ -58,7 +57,7 @@ impl Library {
 
 /// What a component is to do on connecting.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     library: Library,
     addr: SocketAddr,
     jid: String,
@@ -70,8 +69,7 @@ pub struct Options {
 
 impl Options {
     /// A component of this domain on this listener, with the right secret, that doesn't reconnect.
-    #[must_use]
-    pub fn new(library: Library, addr: SocketAddr, jid: &str) -> Self {
+    pub(crate) fn new(library: Library, addr: SocketAddr, jid: &str) -> Self {
         Self {
             library,
             addr,
@@ -84,39 +82,31 @@ impl Options {
     }
 
     /// Another secret than the listener's.
-    #[must_use]
-    pub fn secret(mut self, secret: &str) -> Self {
+    pub(crate) fn secret(mut self, secret: &str) -> Self {
         secret.clone_into(&mut self.secret);
         self
     }
 
     /// `is_subdomain='true'`: the JID is a prefix of every host.
-    #[must_use]
-    pub fn subdomain(mut self) -> Self {
+    pub(crate) fn subdomain(mut self) -> Self {
         self.subdomain = true;
         self
     }
 
     /// Connect again after every end of the connection.
-    #[must_use]
-    pub fn reconnect(mut self) -> Self {
+    pub(crate) fn reconnect(mut self) -> Self {
         self.reconnect = true;
         self
     }
 
     /// Over TLS, if the server's certificate is signed by the authority in this file. slixmpp alone can do that.
-    #[must_use]
-    pub fn tls(mut self, ca: PathBuf) -> Self {
+    pub(crate) fn tls(mut self, ca: PathBuf) -> Self {
         self.ca = Some(ca);
         self
     }
 
     /// Starts the program; it connects at once.
-    ///
-    /// # Panics
-    /// When the library can't be set up; the message says what is missing.
-    #[must_use]
-    pub fn start(&self) -> Component {
+    pub(crate) fn start(&self) -> Component {
         let mut child = self
             .library
             .command()
@@ -163,11 +153,7 @@ impl Options {
     }
 
     /// Starts the program and waits until it is logged in.
-    ///
-    /// # Panics
-    /// When it doesn't get that far.
-    #[must_use]
-    pub fn online(&self) -> Component {
+    pub(crate) fn online(&self) -> Component {
         let mut component = self.start();
         component.wait_for("online");
         component
@@ -176,7 +162,7 @@ impl Options {
 
 /// A running component program. Dropping it kills it, which drops its connection.
 #[derive(Debug)]
-pub struct Component {
+pub(crate) struct Component {
     name: String,
     child: Child,
     stdin: ChildStdin,
@@ -186,37 +172,29 @@ pub struct Component {
 
 impl Component {
     /// slixmpp as the component `jid`, logged in.
-    #[must_use]
-    pub fn slixmpp(addr: SocketAddr, jid: &str) -> Self {
+    pub(crate) fn slixmpp(addr: SocketAddr, jid: &str) -> Self {
         Options::new(Library::Slixmpp, addr, jid).online()
     }
 
     /// xmpp.js as the component `jid`, logged in.
-    #[must_use]
-    pub fn xmppjs(addr: SocketAddr, jid: &str) -> Self {
+    pub(crate) fn xmppjs(addr: SocketAddr, jid: &str) -> Self {
         Options::new(Library::XmppJs, addr, jid).online()
     }
 
     /// Sends a command of `clients/README.md`.
-    ///
-    /// # Panics
-    /// When the program has ended.
-    pub fn send(&mut self, command: &Value) {
+    pub(crate) fn send(&mut self, command: &Value) {
         if let Err(fault) = writeln!(self.stdin, "{command}") {
             panic!("{fault}\n{}", self.history());
         }
     }
 
     /// Sends a chat line by the library's own means.
-    pub fn message(&mut self, to: &str, id: &str, body: &str) {
+    pub(crate) fn message(&mut self, to: &str, id: &str, body: &str) {
         self.send(&json!({"do": "message", "to": to, "id": id, "body": body}));
     }
 
     /// Waits for the next event that fits, and takes it: an event is never returned twice.
-    ///
-    /// # Panics
-    /// When none comes in time, or the program reports a fault of the test; the message holds all events so far.
-    pub fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         match self.seen.take(fits, WAIT) {
             Some(event) => event,
             None => panic!("no {what} within {WAIT:?}\n{}", self.history()),
@@ -224,35 +202,23 @@ impl Component {
     }
 
     /// Waits for the next event of this name.
-    ///
-    /// # Panics
-    /// As [`Self::wait`].
-    pub fn wait_for(&mut self, event: &str) -> Value {
+    pub(crate) fn wait_for(&mut self, event: &str) -> Value {
         self.wait(event, |e| e["event"] == event)
     }
 
     /// Waits for a stream error and gives its condition.
-    ///
-    /// # Panics
-    /// As [`Self::wait`].
-    pub fn wait_for_stream_error(&mut self) -> String {
+    pub(crate) fn wait_for_stream_error(&mut self) -> String {
         let error = self.wait("stream error", |e| e["event"] == "error" && e["condition"].is_string());
         error["condition"].as_str().expect("just looked at").to_owned()
     }
 
     /// Waits for the stanza of this name and id.
-    ///
-    /// # Panics
-    /// As [`Self::wait`].
-    pub fn wait_for_stanza(&mut self, name: &str, id: &str) -> Value {
+    pub(crate) fn wait_for_stanza(&mut self, name: &str, id: &str) -> Value {
         self.wait(&format!("{name} {id}"), |e| e["event"] == "stanza" && e["name"] == name && e["id"] == id)
     }
 
     /// Sends `command` with a fresh tag and waits for the answer, be it a result or an error.
-    ///
-    /// # Panics
-    /// As [`Self::wait`].
-    pub fn ask(&mut self, mut command: Value) -> Value {
+    pub(crate) fn ask(&mut self, mut command: Value) -> Value {
         self.next_tag += 1;
         let tag = self.next_tag.to_string();
         command["tag"] = tag.clone().into();
@@ -261,8 +227,7 @@ impl Component {
     }
 
     /// All events so far, those taken by `wait` too.
-    #[must_use]
-    pub fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         self.seen.all()
     }
 
