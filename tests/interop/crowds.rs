@@ -56,8 +56,8 @@ fn bytes_that_nobody_takes_for_a_minute_end_the_connection() {
     for n in 0..2500 {
         sender.message("stuck.example", &n.to_string(), &body);
     }
-    let end =
-        || server.log().lines().find(|line| line.contains("domain=\"stuck.example\"")).map(str::to_owned);
+    let is_end = |line: &&str| line.contains("connection ended") && line.contains("domain=stuck.example");
+    let end = || server.log().lines().find(is_end).map(str::to_owned);
     while end().is_none() {
         assert!(begun.elapsed() < Duration::from_secs(200), "it holds its domain for {:?}", begun.elapsed());
         thread::sleep(Duration::from_millis(500));
