@@ -126,7 +126,7 @@ pub(crate) fn finding_exponent(figures: &Figures) -> Option<f64> {
 /// The table.
 pub(crate) fn write(figures: &Figures) -> String {
     let mut text = String::from(
-        "\n## Goals\n\nRatios are of two figures of the same repetition; given is the middle one, and between what they lie.\n\n| figure | goal | is | |\n|---|---|---|---|\n",
+        "\n## Goals\n\nA ratio is of two figures of the same repetition. The table has the median, with min and max.\n\n| figure | goal | is | |\n|---|---|---|---|\n",
     );
     for goal in goals(figures) {
         // Writing to a string can't fail.

@@ -64,7 +64,7 @@ pub(crate) fn write(figures: &Figures, drawn: &[(String, String)]) -> String {
     page += &goals::write(figures);
     let _ = write!(
         page,
-        "\n## Latency\n\nMicroseconds from composing a stanza to the read that returned it, once through the server; by timetable, from\nwhen it was to be composed: {RATE} stanzas a second of 8 pairs, generator and server on cores of their own, so that\na standstill is seen by all who would have met it.\n\n"
+        "\n## Latency\n\nMicroseconds from composing a stanza to the read that returns it, once through the server. By\ntimetable, the time starts at the planned moment: 8 pairs send {RATE} stanzas a second, and generator\nand server have cores of their own. A standstill is therefore counted for every stanza that it\ndelays.\n\n"
     );
     page += &table(figures, &LATENCIES);
     page += &charts(drawn, "echo");
@@ -72,7 +72,7 @@ pub(crate) fn write(figures: &Figures, drawn: &[(String, String)]) -> String {
     let (rate, window) = FLOOD;
     let _ = write!(
         page,
-        "\n## Fairness\n\nOne pair sends {rate} stanzas a second by timetable, alone and then beside a pair that keeps {window} stanzas outstanding. The\nserver has one core and the generator the other. The middle one of {ROUNDS} rounds counts each time.\n\n"
+        "\n## Fairness\n\nOne pair sends {rate} stanzas a second by timetable, first alone, then beside a pair that keeps {window}\nstanzas outstanding. The server has one core, the generator the other. The median of {ROUNDS} rounds\ncounts.\n\n"
     );
     page += &table(figures, &FAIRNESS);
     page += &scale(figures);
@@ -106,13 +106,16 @@ fn head(figures: &Figures) -> String {
          Made by `cargo build --release && cargo run --release -p enjamb-bench -- {arguments}` at commit {commit}, on {cores} cores of\n\
          {model}, {kernel}, {rustc}, loopback; load average {before} before, {after} after.\n\
          {}\n\n\
-         Each measurement is made on every server in turn, then the next, and all of it {repetitions} times; the order changes each time, and\n\
-         each server is fresh, without shaper, and logs warnings alone. Given are medians, with the least and the most. Under load it is\n\
-         measured for {seconds} s after a fifth of that; N={count} connections storm and idle. A CPU-second is one of the server's process, with all its\n\
-         threads, as Linux counts it. `W` stanzas are outstanding for each flow; a stanza is a `<message>` of 108 bytes and `S` bytes of body.\n\
-         `relay` splices bytes unread, `route` cuts stanzas, looks up `to`, copies, and checks nothing: the ceilings of any server.\n\
-         `prosody-tuned` is Prosody without Nagle's algorithm and with the generational garbage collector. A ratio means more than a\n\
-         figure: the host is shared.\n",
+         Each measurement is made on every server in turn, then the next one follows. All of this is repeated\n\
+         {repetitions} times, in a different order each time. Each server is fresh, without shaper, and logs only\n\
+         warnings. The figures are medians, with min and max. Under load, a measurement takes {seconds} s, after a\n\
+         fifth of that to warm up. N={count} connections are used for connect storms and idle herds. A\n\
+         CPU-second is one of the server's process with all its threads, as Linux counts it. `W` stanzas are\n\
+         outstanding for each flow. A stanza is a `<message>` of 108 bytes and `S` bytes of body.\n\n\
+         Two null servers show the ceiling for any server: `relay` splices bytes without reading them;\n\
+         `route` cuts stanzas, looks up `to` and copies, and checks nothing. `prosody-tuned` is Prosody\n\
+         without Nagle's algorithm and with the generational garbage collector. A ratio means more than a\n\
+         single figure, because the host is shared.\n",
         if versions.is_empty() {
             "No other people's servers.".into()
         } else {
@@ -157,7 +160,7 @@ fn charts(drawn: &[(String, String)], part: &str) -> String {
 
 fn scale(figures: &Figures) -> String {
     let mut text = String::from(
-        "\n## Many connections\n\nFive pairs talk (W=64, S=100) while all other connections are idle. An exponent of 0 means that the cost does not grow\nwith the number of connections, 1 that it grows as they do (least squares of the logarithms).\n\n",
+        "\n## Many connections\n\nFive pairs talk (W=64, S=100) while all other connections are idle. An exponent of 0 means that the\ncost does not grow with the number of connections; 1 means that it grows in proportion (least\nsquares of the logarithms).\n\n",
     );
     text += &header(figures);
     let rows = [
@@ -189,7 +192,7 @@ fn scale(figures: &Figures) -> String {
     for (what, fit) in [
         ("A look-up in the router, from 10 to 100,000 domains", goals::route_exponent(figures)),
         (
-            "Finding a receiver that is not remembered, of 10 to 10,000 that are written to in turn",
+            "Finding a receiver without a cached route, of 10 to 10,000 that are written to in turn",
             goals::finding_exponent(figures),
         ),
     ] {
@@ -202,7 +205,7 @@ fn scale(figures: &Figures) -> String {
 
 fn in_turn(figures: &Figures) -> String {
     let mut text = format!(
-        "\nOne writes to all others, to each in turn, and {IN_TURN_OUTSTANDING} stanzas (S=100) are outstanding. The more receivers, the fewer stanzas share a\nwrite and a wake-up, for us as for `route`, which finds each in one table without a lock.\n\n{}",
+        "\nOne connection writes to each of the others in turn, with {IN_TURN_OUTSTANDING} stanzas (S=100) outstanding. With\nmore receivers, fewer stanzas share a write and a wake-up. This applies to Enjamb and to `route`,\nwhich finds each receiver in one table without a lock.\n\n{}",
         header(figures)
     );
     for (key, receivers) in IN_TURN {
@@ -229,7 +232,7 @@ fn instructions(figures: &Figures) -> String {
         return "\n## Instructions\n\nNot counted in this run: they need valgrind (`apt-get install valgrind`), and are a key of `--only`.\n".into();
     };
     let mut text = String::from(
-        "\n## Instructions\n\nOf the core alone, by callgrind, for one round.\n\n| case | a round | instructions |\n|---|---|---|\n",
+        "\n## Instructions\n\nOf the core alone, counted by callgrind for one round.\n\n| case | a round | instructions |\n|---|---|---|\n",
     );
     for case in micro::ours().chain(micro::OTHERS) {
         if let Some(count) = counts.get(case) {
@@ -256,7 +259,7 @@ fn time(figures: &Figures) -> String {
     }
     let names: Vec<_> = loads.iter().map(|(name, _)| **name).collect();
     let mut text = format!(
-        "\n## Where the time goes\n\nOf our server's CPU time, in percent, by perf. In the kernel a sample counts to the system call that it is in, elsewhere to the\ninnermost function, so that what the compiler puts into a caller counts to that.\n\n| | {} |\n|---|{}\n",
+        "\n## Where the time goes\n\nPercent of our server's CPU time, by perf. In the kernel, a sample counts for its system call;\nelsewhere, for the innermost function. A function that the compiler inlines counts for its caller.\n\n| | {} |\n|---|{}\n",
         names.join(" | "),
         "---|".repeat(names.len())
     );

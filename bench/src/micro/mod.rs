@@ -70,19 +70,19 @@ pub fn says(case: &str) -> &'static str {
         "bounce-324" => "the message of 324 bytes, answered with an error",
         "iq" => "scan, look-up and copy of a disco#info request of 162 bytes",
         "presence" => "scan, look-up and copy of a presence of 249 bytes",
-        "stamped" => "likewise of a message without `from`, which it gets",
-        "normalised" => "likewise of one with addresses in another spelling, written anew",
-        "inherited" => "likewise of one with a prefix that the stream header declared, written anew",
-        "cdata" => "likewise of one with a CDATA section, written anew",
+        "stamped" => "the same for a message without `from`, which is added",
+        "normalised" => "the same for one with addresses in another spelling, which are rewritten",
+        "inherited" => "the same for one with a prefix that the stream header declared, which is rewritten",
+        "cdata" => "the same for one with a CDATA section, which is rewritten",
         "scan-324" => "of rich-324: the scan and its addresses",
         "append-324" => "of rich-324: the copy",
         "connect" => "header, handshake and binding of a connection",
         _ if case.starts_with("same-") => {
             "a message of some 200 bytes through the whole drive loop, from one socket to the same other of so many"
         }
-        _ if case.starts_with("turns-") => "the same to each of so many in turn",
-        _ if case.starts_with("route-") => "a look-up alone, among so many domains",
-        _ if OTHERS.contains(&case) => "our scan's bytes into events, which go nowhere",
+        _ if case.starts_with("turns-") => "the same, to each of this many receivers in turn",
+        _ if case.starts_with("route-") => "a look-up alone, among this many domains",
+        _ if OTHERS.contains(&case) => "the bytes of our scan, parsed into events that are dropped",
         _ => "",
     }
 }
