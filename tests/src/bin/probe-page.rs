@@ -95,17 +95,20 @@ fn text(columns: &[Column], published: &BTreeMap<String, String>) -> String {
     let date = columns[0].outcome["time"].as_str().unwrap().split('T').next().unwrap();
     let mut out = format!(
         "# What servers answer\n\n\
-         Made by `cargo run -p enjamb-tests --bin probe-page` on {date}: `enjamb probe` against each server on loopback, in the\n\
-         setting that [the cases](../probe/data/README.md) ask for, with each server's own defaults else.\n\n"
+         Made by `cargo run -p enjamb-tests --bin probe-page` on {date}. `enjamb probe` ran against each\n\
+         server on loopback, with the settings that [the cases](../probe/data/README.md) need, and otherwise\n\
+         with each server's own defaults.\n\n"
     );
     for column in columns {
         writeln!(out, "* {} {}", column.name, column.version).unwrap();
     }
     out += &format!(
-        "\nA case is played as it is written, and the answer is one that its rule allows, or not; of those allowed, one is the best.\n\
-         The rules and what is best are this project's reading of RFC 6120, XEP-0114 and XML, and its own server was written to\n\
-         them: of all {} cases it answers {} within the rules, {} of them the best. That it keeps its word is all that says.\n\n\
-         Counted below, as `best`/`within`, are the cases that all three answer alike, or differently without harm to anybody.\n\n",
+        "\nThe rule of a case allows one or more answers, and one of these is the best. The rules, and the\n\
+         choice of the best answer, are this project's reading of RFC 6120, XEP-0114 and XML, and Enjamb was\n\
+         written to them. Of {} cases, Enjamb answers {} within the rules, and {} with the best answer.\n\
+         This shows only that Enjamb follows its own rules.\n\n\
+         The table counts, as `best`/`within`, the cases that all three servers answer alike, and those whose\n\
+         different answers do no harm.\n\n",
         columns[0].outcome["summary"]["played"],
         columns[0].outcome["summary"]["played"].as_u64().unwrap()
             - columns[0].outcome["summary"]["outside"].as_u64().unwrap(),
@@ -113,10 +116,11 @@ fn text(columns: &[Column], published: &BTreeMap<String, String>) -> String {
     );
     out += &sums(columns, published);
     out += "\n## Different, and harmless\n\n\
-            What a server does that differs from the best answer and concerns nobody's safety: another condition, more or less\n\
-            patience with odd input. Other differences are not shown here. An empty field is the best answer, **bold** one that the\n\
-            rule does not allow. A plain condition is a stream error, `stanza:` one of a stanza; \"open\" says that nothing came back\n\
-            and the stream works, \"header\" that the server's header came.\n\n";
+            These answers differ from the best one, and affect nobody's safety: another condition, or more or\n\
+            less tolerance for odd input. Other differences are not shown here. An empty field means the best\n\
+            answer, and **bold** an answer that the rule does not allow. A plain condition is a stream error;\n\
+            `stanza:` marks a stanza error. \"open\" means that no answer came and the stream works; \"header\"\n\
+            means that the server's header came.\n\n";
     out += &differences(columns, published);
     out
 }
