@@ -2,12 +2,12 @@
 //!
 //! | program | content |
 //! | --- | --- |
-//! | `echo-tokio`, `echo-smol`, `echo-async-std` | a component that sends each message back |
-//! | `echo-threads` | the same on a blocking socket of `std::net`, without async |
-//! | `typed-tokio` | a component with the types of `xmpp-parsers`: asks and answers service discovery |
-//! | `listener-tokio`, `listener-smol`, `listener-async-std` | a listener for components inside a program |
-//! | `echo-tls-tokio`, `echo-tls-smol` | an echo over TLS: the TCP stream is wrapped |
-//! | `listener-tls-tokio`, `listener-tls-smol` | a listener over TLS, in the same way |
+//! | `echo` | a component that sends each message back, on tokio |
+//! | `listener` | a listener for components inside a program, on tokio |
+//! | `echo-tls`, `listener-tls` | the same over TLS: the TCP stream is wrapped |
+//! | `other-runtimes` | all four on smol, the first two on async-std |
+//! | `typed` | a component with the types of `xmpp-parsers`: asks and answers service discovery |
+//! | `echo-threads` | an echo on a blocking socket of `std::net`, without async |
 //! | `listener-poll` | a listener without a runtime, on a poll loop with mio |
 //! | `one-thread` | a listener and two components in one thread, without a runtime |
 //!

@@ -39,38 +39,44 @@ impl Drop for Program {
     }
 }
 
-const ECHOES: [(&str, &str); 4] = [
-    ("tokio", env!("CARGO_BIN_EXE_echo-tokio")),
-    ("smol", env!("CARGO_BIN_EXE_echo-smol")),
-    ("async-std", env!("CARGO_BIN_EXE_echo-async-std")),
-    ("threads", env!("CARGO_BIN_EXE_echo-threads")),
+const OTHER: &str = env!("CARGO_BIN_EXE_other-runtimes");
+
+/// A program, the arguments before those that all have, and a name for it.
+type Echo = (&'static str, &'static str, &'static [&'static str]);
+
+const ECHOES: [Echo; 4] = [
+    ("tokio", env!("CARGO_BIN_EXE_echo"), &[]),
+    ("smol", OTHER, &["smol", "echo"]),
+    ("async-std", OTHER, &["async-std", "echo"]),
+    ("threads", env!("CARGO_BIN_EXE_echo-threads"), &[]),
 ];
 
-const TLS_ECHOES: [(&str, &str); 2] =
-    [("tokio", env!("CARGO_BIN_EXE_echo-tls-tokio")), ("smol", env!("CARGO_BIN_EXE_echo-tls-smol"))];
+const TLS_ECHOES: [Echo; 2] =
+    [("tokio", env!("CARGO_BIN_EXE_echo-tls"), &[]), ("smol", OTHER, &["smol", "echo-tls"])];
 
-fn every_echo_meets(listener: &str) {
-    let mut listener = Program::start(listener, &["127.0.0.1:0", SECRET]);
+fn every_echo_meets(listener: &str, first: &[&str]) {
+    let mut listener = Program::start(listener, &[first, &["127.0.0.1:0", SECRET]].concat());
     let address = listener.address();
     all_meet(&ECHOES, &[], address, Peer::online(address, "peer.localhost"));
 }
 
-fn every_echo_meets_over_tls(listener: &str) {
+fn every_echo_meets_over_tls(listener: &str, first: &[&str]) {
     let authority = Authority::new();
     let (certificate, key) = authority.files("server", &authority.issue(&[NAME]));
     let [certificate, key, ca] = [certificate, key, authority.ca()].map(|path| path.display().to_string());
-    let mut listener = Program::start(listener, &["127.0.0.1:0", SECRET, &certificate, &key]);
+    let mut listener =
+        Program::start(listener, &[first, &["127.0.0.1:0", SECRET, &certificate, &key]].concat());
     let address = listener.address();
     let tunnel = Tunnel::to(address, authority.client(VERSIONS[0], None), b"");
     all_meet(&TLS_ECHOES, &[&ca, NAME], address, Peer::online(tunnel.addr(), "peer.localhost"));
 }
 
 /// Each echo answers the peer, and is gone when its program is.
-fn all_meet(echoes: &[(&str, &str)], more: &[&str], address: SocketAddr, mut peer: Peer) {
-    for (name, path) in echoes {
+fn all_meet(echoes: &[Echo], more: &[&str], address: SocketAddr, mut peer: Peer) {
+    for (name, path, first) in echoes {
         let domain = format!("{name}.localhost");
         let address = address.to_string();
-        let mut echo = Program::start(path, &[&[&*address, &*domain, SECRET], more].concat());
+        let mut echo = Program::start(path, &[first, &[&*address, &*domain, SECRET][..], more].concat());
         // It is there once something comes back from it and not from the host.
         let came_up_by = Instant::now() + Duration::from_secs(20);
         for attempt in 0.. {
@@ -117,40 +123,41 @@ fn all_meet(echoes: &[(&str, &str)], more: &[&str], address: SocketAddr, mut pee
 
 #[test]
 fn on_tokio() {
-    every_echo_meets(env!("CARGO_BIN_EXE_listener-tokio"));
+    every_echo_meets(env!("CARGO_BIN_EXE_listener"), &[]);
 }
 
 #[test]
 fn on_smol() {
-    every_echo_meets(env!("CARGO_BIN_EXE_listener-smol"));
+    every_echo_meets(OTHER, &["smol", "listener"]);
 }
 
 #[test]
 fn on_async_std() {
-    every_echo_meets(env!("CARGO_BIN_EXE_listener-async-std"));
+    every_echo_meets(OTHER, &["async-std", "listener"]);
 }
 
 #[test]
 fn on_a_poll_loop() {
-    every_echo_meets(env!("CARGO_BIN_EXE_listener-poll"));
+    every_echo_meets(env!("CARGO_BIN_EXE_listener-poll"), &[]);
 }
 
 #[test]
 fn on_tokio_over_tls() {
-    every_echo_meets_over_tls(env!("CARGO_BIN_EXE_listener-tls-tokio"));
+    every_echo_meets_over_tls(env!("CARGO_BIN_EXE_listener-tls"), &[]);
 }
 
 #[test]
 fn on_smol_over_tls() {
-    every_echo_meets_over_tls(env!("CARGO_BIN_EXE_listener-tls-smol"));
+    every_echo_meets_over_tls(OTHER, &["smol", "listener-tls"]);
 }
 
 #[test]
 fn a_wrong_secret_ends_an_echo_with_the_reason() {
-    let mut listener = Program::start(env!("CARGO_BIN_EXE_listener-tokio"), &["127.0.0.1:0", SECRET]);
+    let mut listener = Program::start(env!("CARGO_BIN_EXE_listener"), &["127.0.0.1:0", SECRET]);
     let address = listener.address().to_string();
-    for (name, path) in ECHOES {
-        let out = Command::new(path).args([&address, "echo.localhost", "wrong"]).output().expect("it runs");
+    for (name, path, first) in ECHOES {
+        let wrong = [&*address, "echo.localhost", "wrong"];
+        let out = Command::new(path).args(first).args(wrong).output().expect("it runs");
         let said = String::from_utf8_lossy(&out.stderr);
         assert!(!out.status.success() && said.contains("not the SHA-1 of the stream id"), "{name}: {said}");
     }
@@ -159,11 +166,11 @@ fn a_wrong_secret_ends_an_echo_with_the_reason() {
 /// With the types of `xmpp-parsers`: what it asks, what it answers, and what it refuses.
 #[test]
 fn a_typed_component_asks_and_answers() {
-    let mut listener = Program::start(env!("CARGO_BIN_EXE_listener-tokio"), &["127.0.0.1:0", SECRET]);
+    let mut listener = Program::start(env!("CARGO_BIN_EXE_listener"), &["127.0.0.1:0", SECRET]);
     let address = listener.address();
     let mut peer = Peer::online(address, "peer.localhost");
     let args = [&address.to_string(), "typed.localhost", SECRET, "localhost"];
-    let mut typed = Program::start(env!("CARGO_BIN_EXE_typed-tokio"), &args);
+    let mut typed = Program::start(env!("CARGO_BIN_EXE_typed"), &args);
     let mut line = String::new();
     BufReader::new(typed.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says what");
     assert_eq!(line, "localhost is a server/im\n");

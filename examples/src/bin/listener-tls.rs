@@ -1,4 +1,4 @@
-//! A listener for components over TLS, embedded in a program on tokio: `listener-tls-tokio ADDRESS SECRET CERTIFICATE
+//! A listener for components over TLS, embedded in a program on tokio: `listener-tls ADDRESS SECRET CERTIFICATE
 //! KEY`, the last two PEM files.
 
 use std::sync::Arc;

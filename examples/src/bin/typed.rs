@@ -1,4 +1,4 @@
-//! A component with the types of `xmpp-parsers`: `typed-tokio ADDRESS DOMAIN SECRET HOST`. It asks the host what it is,
+//! A component with the types of `xmpp-parsers`: `typed ADDRESS DOMAIN SECRET HOST`. It asks the host what it is,
 //! and answers those who ask what it is itself, or whether it is there.
 
 use enjamb_core::jid::Jid;

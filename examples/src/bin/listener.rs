@@ -1,4 +1,4 @@
-//! A listener for components, embedded in a program on tokio: `listener-tokio ADDRESS SECRET`.
+//! A listener for components, embedded in a program on tokio: `listener ADDRESS SECRET`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! An echo component on tokio, over TLS: `echo-tls-tokio ADDRESS DOMAIN SECRET CA NAME`, where CA is the PEM file of
+//! An echo component on tokio, over TLS: `echo-tls ADDRESS DOMAIN SECRET CA NAME`, where CA is the PEM file of
 //! the authority that has signed the server's certificate, and NAME is the name in that.
 
 use std::sync::Arc;

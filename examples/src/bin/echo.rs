@@ -1,8 +1,8 @@
-//! An echo component on async-std: `echo-async-std ADDRESS DOMAIN SECRET`.
+//! An echo component on tokio: `echo ADDRESS DOMAIN SECRET`.
 
-use enjamb_async_std::{Domain, Secret, on_async_std::connect};
+use enjamb_tokio::{Domain, Secret, connect};
 
-#[async_std::main]
+#[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [address, domain, secret] = std::array::from_fn(|n| std::env::args().nth(n + 1).unwrap_or_default());
     let echo = connect(address, Domain::parse(&domain)?, Secret::new(secret)).await?;
