@@ -75,7 +75,7 @@ fn answers(name: &str, source: &str, dependencies: &[&str]) {
 fn on_each_runtime() {
     answers(
         "echo-on-tokio",
-        include_str!("../src/bin/echo-tokio.rs"),
+        include_str!("../src/bin/echo.rs"),
         &[
             "enjamb-tokio = { path = 'REPOSITORY/runtime-tokio' }",
             "tokio = { version = '1', features = ['macros', 'rt-multi-thread'] }",
@@ -83,12 +83,12 @@ fn on_each_runtime() {
     );
     answers(
         "echo-on-smol",
-        include_str!("../src/bin/echo-smol.rs"),
+        include_str!("new_user/echo-on-smol.rs"),
         &["enjamb-async-std = { path = 'REPOSITORY/runtime-async-std', features = ['smol'] }", "smol = '2'"],
     );
     answers(
         "echo-on-async-std",
-        include_str!("../src/bin/echo-async-std.rs"),
+        include_str!("new_user/echo-on-async-std.rs"),
         &[
             "enjamb-async-std = { path = 'REPOSITORY/runtime-async-std', features = ['async-std'] }",
             "async-std = { version = '1', features = ['attributes'] }",
