@@ -34,18 +34,34 @@ const NPM: Package = Package("npm", Some(&["npm", "--version"]));
 const EXPAT: Package = Package("libexpat1-dev", None);
 
 /// The tests whose judges see the most; with the feature `interop` expat judges with them.
-const JUDGED: [&str; 12] = [
+const JUDGED: [&str; 28] = [
     "bad_streams",
     "bad_streams_core",
     "chunking",
     "client_streams",
+    "command_line",
+    "faults",
+    "faults_core",
     "identity",
+    "logs",
     "mongooseim_floor",
+    "neighbours",
     "rows_conflict",
     "rows_habits",
     "rows_limits",
     "rows_options",
+    "rules",
     "scan_vs_rxml",
+    "sim_backpressure",
+    "sim_chaos",
+    "sim_client",
+    "sim_delivery",
+    "sim_ends",
+    "sim_leaving",
+    "sim_time",
+    "sources",
+    "storms",
+    "tls",
     "xep_stanzas",
 ];
 
