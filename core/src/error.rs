@@ -85,7 +85,7 @@ conditions! {
         PolicyViolation = "policy-violation",
         /// Another server could not be reached.
         RemoteConnectionFailed = "remote-connection-failed",
-        /// The stream must be opened anew.
+        /// The stream must be opened again.
         Reset = "reset",
         /// The server has too little of something.
         ResourceConstraint = "resource-constraint",
@@ -251,7 +251,7 @@ pub enum StreamErrorCause {
         "this looks like TLS, and the port takes plain XML: switch TLS off in the component, or use the TLS port"
     )]
     LooksLikeTls,
-    /// Whoever runs the server lets nobody in for now, for a reason in words; `policy-violation`.
+    /// The driver lets nobody in for now, for a reason in words; `policy-violation`.
     #[error("{0}")]
     TurnedAway(String),
     /// A reason in words, where none of the others fits; `undefined-condition`.

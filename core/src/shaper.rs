@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_the_timeout_gets_the_whole_rate() {
+    fn waiting_for_each_timeout_gives_the_whole_rate() {
         for rate in [1, 2, 19, 20, 21, 999, 50_000, u64::from(u32::MAX)] {
             let mut shaper = shaper(rate);
             let mut now = Instant::ORIGIN;

@@ -1,4 +1,4 @@
-//! A network in memory, a clock that is set, and whoever polls: all of a server in one thread, the same for the same
+//! A network in memory, a clock that is set, and an executor: all of a server in one thread, the same for the same
 //! input.
 
 use std::cell::{Cell, RefCell};
@@ -86,7 +86,7 @@ impl Wire {
         self
     }
 
-    /// Bytes read from this end, for whoever looks on.
+    /// Bytes read from this end, for a look from outside.
     pub(crate) fn reads(&self) -> Rc<Cell<usize>> {
         Rc::clone(&self.read)
     }

@@ -114,7 +114,7 @@ fn check_delivery(parser: &str, read: Reader, wanted: &Tree, delivery: &Delivery
 /// What was delivered would be delivered again as it is.
 fn our_scan_agrees(delivery: &Delivery) {
     let mut wide = limits().handed_on();
-    // What is written anew may be longer; whoever delivers it asks whether it is too long for its receiver.
+    // A rewritten stanza may be longer; delivery asks whether it is too long for its receiver.
     wide.stanza *= 4;
     let mut receiver = Connection::established(wide, false);
     receiver.feed(&delivery.bytes);

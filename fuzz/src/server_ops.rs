@@ -383,7 +383,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen that has a cause, and whoever is shaped catch up.
+    /// Lets everything happen that has a cause, and shaped components catch up.
     fn settle(&mut self) {
         self.tasks.run();
         let waits = |peers: &[Peer]| {
@@ -411,7 +411,7 @@ impl World {
 
     /// Compares all that came with what the model wanted.
     fn check(&mut self) {
-        // Whoever is over gets its last words, and its end.
+        // A connection that is over gets its last bytes, and its end.
         let end = self.tasks.clock.now() + Duration::from_secs(10);
         for peer in self.peers.iter().filter(|peer| peer.over) {
             peer.wire.shut();

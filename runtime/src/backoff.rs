@@ -67,7 +67,7 @@ impl Backoff {
     }
 
     /// How long to wait after this end; `None` where there was no stream at all. `random` are uniformly random
-    /// bits, anew for each call: the delay is between a half and the whole of the longest, after a refusal
+    /// bits, fresh for each call: the delay is between a half and the whole of the longest, after a refusal
     /// between once and one and a half times [`refused`](Self::refused).
     pub fn next_delay(&mut self, end: Option<&CloseReason>, random: u32) -> Duration {
         let longest = self.first.saturating_mul(1_u32 << self.failures.min(20)).min(self.most);
@@ -113,7 +113,7 @@ impl<C: Timer> Reconnect<C> {
     /// Waits as long as the end of the last connection, or the last failure, asks for; then polls `connect`, which
     /// looks the name up and connects, to its end, or drops it after [`Backoff::attempt`]. The last connection is
     /// closed if it lives. It is held until then, so that dropping one's own handle to it does not close it. `random`
-    /// are uniformly random bits, anew for each call.
+    /// are uniformly random bits, fresh for each call.
     ///
     /// # Errors
     /// What `connect` says, or that it took too long. The next call waits before it tries again, so a loop may go on

@@ -138,7 +138,7 @@ pub struct SourceLimiter {
     failed: Remembered<Name, Failures>,
     /// Names that have proved their secrets.
     proved: Remembered<Name, ()>,
-    /// Names are kept as hashes: their length is up to whoever connects.
+    /// Names are kept as hashes: a peer chooses their length.
     hasher: RandomState,
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn refused(listener: SocketAddr, peer: SocketAddr, refusal: &Refusal)
     }
 }
 
-/// The certificates of a listener were read anew.
+/// The certificates of a listener were read again.
 pub(crate) fn reloaded(listener: SocketAddr, faults: &[Fault]) {
     for fault in faults {
         let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is said to whoever sits at the terminal. He may have gone, as in `enjamb demo | head`: a server does not stop
+//! Output to the terminal. Its reader may have gone, as in `enjamb demo | head`: a server does not stop
 //! over that, so nothing here fails (`println!` would panic).
 
 use std::fmt::Display;

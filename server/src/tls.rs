@@ -237,7 +237,7 @@ impl Settings {
     }
 }
 
-/// A listener's TLS, which may be loaded anew while it is in use.
+/// A listener's TLS, which may be reloaded while it is in use.
 #[derive(Debug)]
 pub struct Tls {
     settings: Settings,
@@ -263,7 +263,7 @@ impl Tls {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads all files anew, and says what is wrong with them. With a fatal fault all stays as it was. Connections
+    /// Reads all files again, and says what is wrong with them. With a fatal fault all stays as it was. Connections
     /// that are there already keep what they began with.
     pub fn reload(&self, now: SystemTime) -> Vec<Fault> {
         let (config, faults) = self.settings.load(now);

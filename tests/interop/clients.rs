@@ -413,7 +413,7 @@ fn a_dropped_connection_leaves_its_domain_free() {
         let again = Options::new(library, server.addr(0), "comp.example").reconnect();
         let mut component = again.online();
         assert_pings(&mut component, HOST);
-        // The connection is reset under a living program, whose library then connects anew.
+        // The connection is reset under a living program, whose library then connects again.
         component.send(&json!({"do": "kill"}));
         component.wait_for("offline");
         component.wait_for("online");

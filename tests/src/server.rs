@@ -161,7 +161,7 @@ impl Server {
         self.ports[listener].addr()
     }
 
-    /// Stops the server in good order and starts it anew with the same file, on the same ports.
+    /// Stops the server in good order and starts it again with the same file, on the same ports.
     ///
     /// # Panics
     /// When it doesn't stop or start.

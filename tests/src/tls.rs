@@ -251,7 +251,7 @@ pub fn rest(client: &mut Client) -> (String, io::Result<()>) {
     (String::from_utf8_lossy(&received).into_owned(), end)
 }
 
-/// Takes plain connections and carries their bytes to a server over TLS, so that whoever can't speak it, can.
+/// Takes plain connections and carries their bytes to a server over TLS, for peers that can't speak it.
 pub struct Tunnel {
     addr: SocketAddr,
     _runtime: tokio::runtime::Runtime,

@@ -160,7 +160,7 @@ fn the_demo_shows_each_step_and_ends_with_0() {
 }
 
 #[test]
-fn whoever_stops_reading_what_it_says_stops_nothing() {
+fn closed_standard_output_stops_nothing() {
     let start = |args: &[&str]| {
         let mut command = Command::new(binary());
         command.args(args).env_remove("ENJAMB_CONFIG").stdout(Stdio::piped()).stderr(Stdio::piped());

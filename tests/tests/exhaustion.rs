@@ -92,7 +92,7 @@ fn a_receiver_that_does_not_read_costs_one_outbox_and_bounces_after_five_seconds
     let mut returned = returned.into_inner().expect("nobody panicked with it");
     assert!(!returned.is_empty(), "nothing was bounced");
 
-    // Whoever wakes up gets all that did not come back, in each sender's order, and is written to again.
+    // A receiver that wakes up gets all that did not come back, in each sender's order, and is written to again.
     let expected = SENDERS * EACH - returned.len();
     stuck.wire.wait(Duration::from_millis(500), |_| false);
     let got = ids(stuck.wire.received());

@@ -181,7 +181,7 @@ fn a_from_of_another_domain_is_a_bad_request_and_the_stream_lives() {
     }
     comp.assert_quiet();
     other.assert_quiet();
-    // Only the domain is written anew, in the form in which it is compared.
+    // Only the domain is rewritten, in the form in which it is compared.
     comp.send("<message from='A@COMP.example/R' to='other.example' id='own'/>");
     assert_eq!(other.stanza("own").attribute("from"), Some("A@comp.example/R"));
 }

@@ -69,7 +69,7 @@ fn a_conflict_shows_only_to_one_who_has_the_secret() {
         let mut holder = Peer::online(server.addr(0), "comp.example");
         for domain in ["comp.example", HOST, "free.example"] {
             let mut wire = Wire::connect(server.addr(0));
-            wire.open(header(domain).as_bytes()).expect("a header, whoever holds the domain");
+            wire.open(header(domain).as_bytes()).expect("a header, even if another holds the domain");
             wire.send(format!("<handshake>{}</handshake>", "0".repeat(40)).as_bytes(), None);
             wire.wait(Duration::from_secs(5), |_| false);
             let fault = enjamb_tests::peer::stream_fault(&wire).expect("an error");

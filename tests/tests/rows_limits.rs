@@ -165,7 +165,7 @@ fn an_answer_is_hardly_longer_than_what_it_answers() {
 
 #[test]
 fn what_is_made_longer_on_the_way_is_bounced_and_nothing_is_poisoned() {
-    // Each '>' in text is written as an entity, once the stanza has to be written anew.
+    // Each '>' in text is written as an entity, once the stanza has to be rewritten.
     let server = Config::new(&["host.example"]).listener("max_stanza_size = 10_000").start();
     let mut comp = Peer::online(server.addr(0), "comp.example");
     comp.send(&message(&format!("<b><![CDATA[{}]]></b>", "<".repeat(9000))));

@@ -205,7 +205,7 @@ fn state_timeout_is_for_each_step_and_a_stream_error() {
     // A step of its own: it has all of its time, though the first took long.
     opened.open(header("comp.example").as_bytes()).expect("a header");
     assert!(ends(&mut opened).contains("handshake"));
-    // Whoever is in is under no such limit.
+    // A bound component is under no such limit.
     let mut comp = Peer::online(server.addr(0), "comp.example");
     comp.wire.wait(Duration::from_millis(1000), |_| false);
     comp.assert_quiet();

@@ -181,7 +181,7 @@ fn a_server_that_says_nothing_is_asked_and_then_given_up() {
     let (component, client, peer) = world.component_alone(settings);
     peer.send(header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>");
     world.run(Duration::from_secs(50));
-    // Any byte is a sign of life: the time begins anew.
+    // Any byte is a sign of life: the time begins again.
     peer.send(" ");
     world.run(Duration::from_secs(50));
     assert!(!peer.text().contains("urn:xmpp:ping"));

@@ -217,7 +217,7 @@ fn at_shutdown_what_was_taken_is_sent_whole_before_the_error() {
 }
 
 #[test]
-fn at_shutdown_whoever_does_not_read_is_left_after_five_seconds_and_the_unsent_are_counted() {
+fn shutdown_leaves_silent_receivers_after_five_seconds() {
     let mut world = World::new(6, &["host.example"]);
     world.wire.capacity = 3000;
     let (a, b) = (world.bind("a.example"), world.bind("b.example"));
@@ -256,7 +256,7 @@ fn a_connection_that_is_dropped_anywhere_leaves_nothing_behind() {
         let polls = world.polls(a.task);
         assert!(world.cancel(b.task));
         world.run_ms(1);
-        assert!(seed % 3 != 0 || world.polls(a.task) > polls, "seed {seed}: whoever waited for it is woken");
+        assert!(seed % 3 != 0 || world.polls(a.task) > polls, "seed {seed}: its waiting sender is woken");
         let again = world.bind("b.example");
         world.run(10 * SECOND);
         b.peer.set_reading(true);
@@ -297,7 +297,7 @@ fn a_reset_in_the_middle_frees_the_name_and_answers_what_was_not_sent() {
 }
 
 #[test]
-fn whoever_waits_for_room_goes_on_as_soon_as_the_receivers_stream_has_ended() {
+fn waiting_sender_goes_on_once_its_receiver_has_ended() {
     let mut world = World::new(10, &["host.example"]);
     world.wire.capacity = 2000;
     world.listener.queue_mark = 3000;

@@ -135,7 +135,7 @@ fn a_component_that_leaves_before_its_proof_or_has_no_name_here_is_not_bound() {
 }
 
 #[test]
-fn what_is_not_written_at_the_end_is_told_to_whoever_waits_for_it() {
+fn flush_fails_if_the_end_leaves_bytes_unwritten() {
     let mut world = World::new(20, &["host.example"]);
     world.wire.capacity = 4096;
     let accepted = header("a.example", "id='1'").replace("to=", "from=") + "<handshake/>";

@@ -58,7 +58,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// How whoever is over a limit is refused.
+/// How a connection over a limit is refused.
 fn turned_away() -> Result<(), Option<String>> {
     Err(Some("policy-violation".to_owned()))
 }
@@ -282,7 +282,7 @@ fn behind_a_proxy_the_address_in_the_header_is_the_source() {
     assert!(server.wait_for_log("which is the maximum").contains("peer=192.0.2.8:45678"));
 }
 
-/// Whoever reaches a port that only the proxy should reach.
+/// A peer that reaches a port that only the proxy should reach.
 #[test]
 fn a_flood_of_headers_that_lie_or_are_missing_is_bounded() {
     let server = behind_a_proxy("failures = 5\nbackoff = 3600\nbackoff_max = 3600");

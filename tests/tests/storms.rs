@@ -284,7 +284,7 @@ fn a_flood_of_failed_logins_fills_no_disk() {
                 }
                 1 => _ = wire.send("\u{1b}[31m<x>".as_bytes(), None),
                 2 => {
-                    // No fault, but whoever knows no secret can do it, too.
+                    // No fault, but a peer without a secret can do it, too.
                     wire.open(header("leaves.example").as_bytes()).expect("a header");
                     continue;
                 }

@@ -87,7 +87,7 @@ pub fn says(case: &str) -> &'static str {
     }
 }
 
-/// Sets a case up; `None` where there is none of this name, or the core refuses what it has to take.
+/// Sets a case up. `None` if no case has this name, or if the core refuses its input.
 #[must_use]
 pub fn case(name: &str) -> Option<Case> {
     if let Some((_, domains)) = ROUTES.iter().find(|(route, _)| *route == name) {

@@ -7,10 +7,10 @@ use crate::time::Instant;
 /// How far the end of a connection is.
 #[derive(Debug)]
 pub(crate) enum Ending {
-    /// What is left of the output is written by then.
+    /// The rest of the output is written until `by`.
     Flushing { by: Instant },
-    /// Our side is shut. That many more bytes are read by then, and thrown away: closing a socket with unread input would
-    /// make TCP take back our last words.
+    /// Our side is shut. `left` more bytes are read and discarded, until `by`: if a socket is closed with unread input, TCP
+    /// may discard the last bytes that we wrote.
     Lingering { by: Instant, left: usize },
     /// Nothing is left to do.
     Done,
@@ -26,7 +26,7 @@ impl Ending {
         *self = Self::Lingering { by: now + limits.linger, left: limits.linger_bytes };
     }
 
-    /// Input came, and is thrown away.
+    /// Discards input.
     pub(crate) fn discard(&mut self, bytes: usize) {
         match self {
             Self::Lingering { left, .. } if bytes < *left => *left -= bytes,
@@ -42,7 +42,7 @@ impl Ending {
         }
     }
 
-    /// What to do with the write side: of a connection that is not ending, or is as far as this.
+    /// What to do with the write side; `None` if the connection is not ending.
     pub(crate) fn transmit<'a>(ending: Option<&Self>, pending: &'a [u8]) -> Transmit<'a> {
         match ending {
             None if pending.is_empty() => Transmit::Nothing,
@@ -64,7 +64,7 @@ impl Ending {
         }
     }
 
-    /// Gives up what is late.
+    /// Ends what is late.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|by| by <= now) {
             *self = Self::Done;

@@ -1,4 +1,4 @@
-//! What a connection tells: events for the log, and questions to whoever drives it.
+//! Events of a connection: reports for the log, and questions that the driver answers.
 
 use alloc::string::String;
 use alloc::vec::Vec;

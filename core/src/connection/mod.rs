@@ -55,7 +55,7 @@ use crate::time::{Instant, Now};
 /// One component's connection to a server.
 ///
 /// It does all of XEP-0114's server side: negotiation, binding on the [`Switch`], delivery to other ports, limits,
-/// keepalive, the end. It has no socket and no clock. Whoever drives it calls
+/// keepalive, the end. It has no socket and no clock. Its driver calls
 ///
 /// | when | what |
 /// | --- | --- |
@@ -372,8 +372,8 @@ impl<S: Switch> Connection<S> {
         output.append(|out| session.secrets(switch, now, secrets.into(), out));
     }
 
-    /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded) with an end: whoever claims these names may not even try
-    /// now. Does nothing if the connection has not asked, or has ended meanwhile.
+    /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded) with `error`, which ends the stream (RFC 6120, 4.9):
+    /// these names may not connect now. Does nothing if the connection has not asked, or has ended meanwhile.
     pub fn refuse(&mut self, switch: &S, now: Now, error: StreamError) {
         let Self { session, output, .. } = self;
         output.append(|out| session.refuse(switch, now, error, out));

@@ -1,4 +1,4 @@
-//! What a connection says to whoever drives it: how far its input is dealt with, what to write, how much to do at once.
+//! What a call returns to the driver: how much input was consumed, what to write, how much work is left.
 
 /// What a call of `process` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl<'a> Transmit<'a> {
 /// What became of what was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// The first so many bytes were written.
+    /// The first `n` bytes were written.
     Bytes(usize),
     /// The transport takes none at the moment.
     Full,

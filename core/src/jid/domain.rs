@@ -126,7 +126,7 @@ pub fn canonical_domain(raw: &str) -> Result<Cow<'_, str>, JidError> {
     }
 }
 
-/// Whether each label is a number, decimal or hexadecimal, so that the name may be an IPv4 address to whoever resolves
+/// Whether each label is a number, decimal or hexadecimal, so that the name may be an IPv4 address to a resolver of
 /// it (`inet_aton`). A name behind which an address stands, as `component.10.0.0.1`, is none of those.
 fn is_numbers_alone(name: &str) -> bool {
     name.split('.').all(|label| match label.as_bytes() {

@@ -95,7 +95,7 @@ impl Buffer {
         self.stanzas += 1;
     }
 
-    /// Takes whole stanzas from whoever hears of the end by itself. Nothing may be in here.
+    /// Takes whole stanzas of the component's own, which nobody bounces. The buffer must be empty.
     pub(crate) fn take(&mut self, stanzas: &mut Vec<u8>) {
         core::mem::swap(&mut self.bytes, stanzas);
         self.note_stanza(None);

@@ -262,7 +262,7 @@ impl Router {
         false
     }
 
-    /// Forgets a component and gives back the names that it held, which whoever calls grants or takes.
+    /// Forgets a component and returns the names that it held, for the caller to grant or take.
     fn release(&mut self, conn: PortId) -> Vec<Domain> {
         let Some(component) = self.components.get_mut(&conn) else { return Vec::new() };
         let mut names = core::mem::take(&mut component.names);

@@ -12,7 +12,7 @@ use crate::jid::Domain;
 
 #[derive(Default)]
 struct Model {
-    /// Whoever wants a name, in order; `None` is the server itself.
+    /// Who wants a name, in order; `None` is the server itself.
     wants: Vec<(String, Option<PortId>)>,
     claims: BTreeMap<PortId, Claim>,
 }

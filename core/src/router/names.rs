@@ -11,7 +11,7 @@ use super::pattern::{DomainPattern, DomainSet};
 use super::policy::{BindPolicy, Claim, PortId};
 use crate::jid::Domain;
 
-/// Who answers to a name, whoever asks.
+/// The holder of a name, the same for every sender.
 #[derive(Debug, Clone, Copy)]
 pub enum Destination<'a> {
     /// This component, on these conditions.

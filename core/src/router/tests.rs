@@ -397,7 +397,7 @@ fn listing(names: &[&str]) -> Arc<BindPolicy> {
     Arc::new(BindPolicy { domains: Some(domains), realm: 1, ..BindPolicy::default() })
 }
 
-/// A name that a listener lists belongs to its components, whoever holds another secret.
+/// A name that a listener lists is out of reach of holders of another secret.
 #[test]
 fn listed_name_goes_to_no_listener_that_lists_none() {
     let mut router = router(&["h.example"]);

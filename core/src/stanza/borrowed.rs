@@ -157,7 +157,7 @@ impl<'b> Stanza<'b> {
     }
 
     /// Appends the stanza as its receiver is to get it: as received where that can be handed on, with the
-    /// parts written anew that can't. Allocates nothing but what `out` needs to grow.
+    /// parts rewritten that can't. Allocates nothing but what `out` needs to grow.
     pub fn append_to(&self, out: &mut Vec<u8>) {
         self.append_noting(out);
     }

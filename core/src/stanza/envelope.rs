@@ -85,7 +85,7 @@ mod tests {
         look(&Stanza::new(bytes, scan.head(), header).unwrap().unwrap())
     }
 
-    /// Whatever was written anew, the envelope says what a second scan would.
+    /// The envelope of a rewritten stanza says what a second scan would.
     #[test]
     fn an_envelope_says_what_is_in_the_stanza_as_it_was_written() {
         let declared = HeaderPrefixes::from(Vec::from([("p".into(), "urn:p".into())]));

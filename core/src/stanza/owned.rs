@@ -9,7 +9,7 @@ use crate::jid::Jid;
 use crate::xml::scan::{Head, Value};
 use crate::xml::scope::HeaderPrefixes;
 
-/// A stanza with its bytes, for whoever can't borrow the input.
+/// A stanza with its bytes. Use it if you can't borrow the input.
 #[derive(Clone)]
 pub struct OwnedStanza {
     bytes: Box<[u8]>,

@@ -61,7 +61,7 @@ pub(super) struct Open {
     /// The peer's root element, as its closing tag will name it.
     root: Cow<'static, str>,
     phase: Phase,
-    /// Made anew when there is something to scan, and dropped while the connection is idle.
+    /// Made when there is something to scan, and dropped while the connection is idle.
     scan: Option<Box<Scan>>,
     /// The length of the element given last, and whether it was put back.
     last: Option<usize>,

@@ -5,9 +5,9 @@
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
 //! | `scope` | which prefix stands for which namespace |
 //! | `tag`, `text`, `names` | the scan's parts: start tags, character data, characters |
-//! | `child` | what a stanza's first child is, for whoever answers it |
+//! | `child` | a stanza's first child, for the host that answers it |
 //! | `rescope` | which declarations of a stanza mean the stream's own namespace under another name |
-//! | `rewrite` | copies a scanned stanza, writing anew what may not be handed on as it came |
+//! | `rewrite` | copies a scanned stanza and rewrites the parts that may not be delivered as they came |
 //! | `escape` | the one writer of attribute values and text |
 //!
 //! The scan takes the place of a parser on the stanza path: what it accepts may be handed on byte for byte,

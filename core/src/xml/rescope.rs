@@ -1,4 +1,4 @@
-//! Which declarations of a first-level element are written anew: what they call the stream's own namespace is called
+//! Which declarations of a first-level element are rewritten: what they call the stream's own namespace is called
 //! `jabber:component:accept` on the receiver's stream (RFC 6120, 4.8.3).
 
 use super::rewrite::same_value;

@@ -1,4 +1,4 @@
-//! Copies scanned XML, writing anew what may not be handed on as it came.
+//! Copies scanned XML and rewrites the parts that may not be delivered as they came.
 //!
 //! What goes in was accepted by the scan, so nothing here can fail; bytes that are not what they must be
 //! come out as they are.

@@ -378,7 +378,7 @@ impl Scan {
                     let fault = XmlFault::NotWellFormed("an attribute given twice under two prefixes");
                     return Err(fault.at(name.start()));
                 }
-                // Written anew, both would be in one namespace.
+                // Rewritten, both would be in one namespace.
                 let other = resolve(&self.declared, input, header, other.name.prefix(input));
                 if is_content_namespace(found.uri) && other.is_ok_and(|other| is_content_namespace(other.uri))
                 {

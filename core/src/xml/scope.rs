@@ -81,7 +81,7 @@ pub(super) struct Declared {
     pub(super) depth: u16,
 }
 
-/// A number that stands for a namespace name: FNV-1a. Whoever finds two names with one number can only make
+/// A number that stands for a namespace name: FNV-1a. A sender that finds two names with one number can only make
 /// stanzas that are refused, so its weakness opens nothing.
 pub(super) fn namespace_key(uri: &[u8]) -> u64 {
     let hash = uri.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {

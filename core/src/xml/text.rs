@@ -4,7 +4,7 @@ use super::names::{self, is_char};
 use super::{XmlError, XmlFault};
 use crate::bytes;
 
-/// What a stanza holds that is handed on only after it was written anew.
+/// Contents for which a stanza has to be rewritten before it is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Oddities(u8);
 

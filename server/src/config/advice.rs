@@ -118,7 +118,7 @@ pub(super) fn exposure(section: &mut Section<'_, '_>, listener: &Listener, fault
         faults
             .warning(
                 value.span(),
-                "`proxy_protocol` on all addresses: whoever reaches the port may say any source address",
+                "`proxy_protocol` on all addresses: anyone who reaches the port may claim any source address",
             )
             .help("listen on the address that the proxy connects to, and let nobody else reach it");
     }

@@ -103,7 +103,7 @@ pub(super) fn listeners(
     listeners
 }
 
-/// Listeners with one secret are one realm: whoever holds it can connect to each of them.
+/// Listeners with one secret are one realm: a holder of the secret can connect to each of them.
 fn set_realms(listeners: &mut [Listener]) {
     for at in 0..listeners.len() {
         let same = |other: &Listener| other.password.expose() == listeners[at].password.expose();

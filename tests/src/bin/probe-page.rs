@@ -1,7 +1,7 @@
 //! Plays the cases of `enjamb probe` against our server, Prosody and ejabberd, and writes docs/probe.md.
 //!
 //! Of what the servers answer differently, the page shows what `data/probe-published.tsv` lists: differences that do no
-//! harm, each with a word on why. Whoever finds another kind tells those whose server it is, not the public.
+//! harm, each with a word on why. Report a fault of another kind to the server's authors, not to the public.
 #![allow(clippy::unwrap_used, reason = "a tool for those who work on this; what fails here is fixed here")]
 
 use std::collections::BTreeMap;

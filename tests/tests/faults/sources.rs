@@ -79,7 +79,7 @@ fn fault_04_the_one_that_waits_is_told_and_the_log_says_how_to_let_it_in() {
 }
 
 #[test]
-fn fault_04_whoever_is_over_the_number_of_connections_is_told_so() {
+fn fault_04_connection_over_the_number_is_told_so() {
     let server = counting("");
     let silent: Vec<_> = (0..64).map(|_| Wire::connect(server.addr(0))).collect();
     let deadline = Instant::now() + WAIT;

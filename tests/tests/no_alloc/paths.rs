@@ -49,7 +49,7 @@ pub(crate) fn closed() -> BindPolicy {
     BindPolicy { access: Rule { clauses }.into(), ..BindPolicy::default() }
 }
 
-/// An address that is not ASCII or is written anew, a value with references, the words of an error: what is put
+/// An address that is not ASCII or is rewritten, a value with references, the words of an error: what is put
 /// together beside the output. Simpler code is worth more there than an allocation.
 const FEW: usize = 9;
 
@@ -89,7 +89,7 @@ pub(crate) const PATHS: &[(&str, Goes, usize)] = &[
     ("<message from='comp.example' to='a@bücher.example'/>", There("'a@bücher.example'"), FEW),
     ("<message from='comp.example' to='a@BÜCHER.example/x'/>", There("'a@bücher.example/x'"), FEW),
     ("<message from='comp.example' to='xn--bcher-kva.example'/>", There("'bücher.example'"), FEW),
-    // Written anew.
+    // Rewritten.
     ("<message from='comp.example' to='peer.example'><p:x/></message>", There("xmlns:p='urn:p'"), 0),
     ("<message xmlns='jabber:client' from='comp.example' to='peer.example'/>", There("<message from="), 0),
     (
@@ -183,8 +183,8 @@ pub(crate) const PATHS: &[(&str, Goes, usize)] = &[
     ("<message from='comp.example' to='host.example' type='error'/>", Nowhere, 0),
 ];
 
-/// What a host is asked where the answer is put together anew, with the most allocations that it costs beside those
-/// of whoever knows the facts: the list of disco#items is put in order, and the clock is the embedder's.
+/// What a host is asked where the answer is put together again, with the most allocations that it costs beside those
+/// of its facts: the list of disco#items is the switch's, and the clock is the embedder's.
 pub(crate) const BOUNDED: &[(&str, &str)] = &[
     (
         "<iq to='host.example' type='get' id='1'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>",

@@ -64,7 +64,7 @@ fn secret_that_is_not_found_in_time_ends_the_stream() {
     assert!(connection.is_closed() && written(&switch, &mut connection).is_empty());
 }
 
-/// Whoever drives it need not have looked at the clock meanwhile.
+/// The driver need not have read the clock meanwhile.
 #[test]
 fn secrets_that_come_too_late_end_the_stream() {
     let switch = switch();

@@ -100,7 +100,7 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// A listener whose components take stanzas from `friend`, wherever, and from whoever is of a host of ours.
+/// A listener whose components take stanzas from `friend` of any domain, and from senders of our hosts.
 fn ruled() -> ListenerConfig {
     let rule = |sender: &Jid<'_>, is_host: bool| is_host || sender.local() == Some("friend");
     let access = Access::Rule(Arc::new(rule));
