@@ -7,7 +7,7 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use enjamb_core::connection::{Budget, ClientConnection, Connection, Transmit, Written};
+//! use enjamb_core::connection::{Budget, ClientConnection, Connection};
 //! use enjamb_core::jid::Domain;
 //! use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
 //! use enjamb_core::{Instant, Limits, Now, Secret, StreamId};
@@ -25,21 +25,10 @@
 //!     fn carry(&mut self, switch: &LocalSwitch, now: Now) -> Vec<String> {
 //!         let mut received = Vec::new();
 //!         loop {
-//!             let mut moved = false;
-//!             while let Transmit::Bytes(bytes) = self.component.poll_output() {
-//!                 self.to_server.extend_from_slice(bytes);
-//!                 let n = bytes.len();
-//!                 self.component.wrote(now, Written::Bytes(n));
-//!                 moved = true;
-//!             }
+//!             let mut moved = self.component.write_to(now, &mut self.to_server);
 //!             let progress = self.server.process(switch, now, &self.to_server, &mut Budget::default());
 //!             self.to_server.drain(..progress.consumed);
-//!             while let Transmit::Bytes(bytes) = self.server.poll_output(switch, now) {
-//!                 self.to_component.extend_from_slice(bytes);
-//!                 let n = bytes.len();
-//!                 self.server.wrote(switch, now, Written::Bytes(n));
-//!                 moved = true;
-//!             }
+//!             moved |= self.server.write_to(switch, now, &mut self.to_component);
 //!             let progress = self.component.process(now, &self.to_component, &mut Budget::default(), |stanza| {
 //!                 received.push(String::from_utf8_lossy(stanza.content()).into_owned());
 //!                 true

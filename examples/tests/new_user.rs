@@ -88,7 +88,13 @@ fn on_each_runtime() {
     );
     answers(
         "echo-on-async-std",
-        include_str!("new_user/echo-on-async-std.rs"),
+        // What differs from tokio.
+        &include_str!("../src/bin/echo.rs")
+            .replace(
+                "enjamb_tokio::{Domain, Secret, connect}",
+                "enjamb_async_std::{Domain, Secret, on_async_std::connect}",
+            )
+            .replace("tokio::main", "async_std::main"),
         &[
             "enjamb-async-std = { path = 'REPOSITORY/runtime-async-std', features = ['async-std'] }",
             "async-std = { version = '1', features = ['attributes'] }",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Transmit, Written};
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent};
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::{Access, BindPolicy};
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
@@ -51,7 +51,7 @@ impl Served {
         let opening = [header.as_bytes(), HANDSHAKE].concat();
         let progress = receiver.process(&switch, now, &opening, &mut Budget::default());
         assert_eq!(progress.consumed, opening.len());
-        write(&mut receiver, &switch, now, &mut Vec::new());
+        receiver.write_to(&switch, now, &mut Vec::new());
         // Nothing is delivered to the component itself: when that comes back depends on the reads.
         let mut closed = listener();
         let nobody = |_: &Jid<'_>, _: bool| false;
@@ -69,8 +69,8 @@ impl Served {
             let Self { switch, connection, input, .. } = self;
             let progress = connection.process(switch, self.now, input, &mut Budget::default());
             input.drain(..progress.consumed);
-            let wrote = write(&mut self.connection, &self.switch, self.now, &mut self.out);
-            write(&mut self.receiver, &self.switch, self.now, &mut self.received);
+            let wrote = self.connection.write_to(&self.switch, self.now, &mut self.out);
+            self.receiver.write_to(&self.switch, self.now, &mut self.received);
             if progress.consumed == 0 && !wrote {
                 break;
             }
@@ -101,20 +101,4 @@ fn listener() -> ListenerConfig {
     let mut listener = ListenerConfig::new(Secret::new("test"));
     listener.limits = Arc::new(limits());
     listener
-}
-
-/// Writes all that a connection has to write; says whether that is anything.
-fn write(connection: &mut Connection<LocalSwitch>, switch: &LocalSwitch, now: Now, to: &mut Vec<u8>) -> bool {
-    let before = to.len();
-    loop {
-        let written = match connection.poll_output(switch, now) {
-            Transmit::Bytes(bytes) => {
-                to.extend_from_slice(bytes);
-                Written::Bytes(bytes.len())
-            }
-            Transmit::Shutdown => Written::Shut,
-            Transmit::Nothing | Transmit::Done => return to.len() > before,
-        };
-        connection.wrote(switch, now, written);
-    }
 }

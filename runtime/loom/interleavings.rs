@@ -55,18 +55,9 @@ fn bound(switch: &SharedSwitch, listener: ListenerConfig, domain: &str) -> Share
 
 /// Writes all that a connection has to write.
 fn written(switch: &SharedSwitch, connection: &mut Shareable) -> String {
-    let mut written = String::new();
-    loop {
-        let what = match connection.poll_output(switch, NOW) {
-            Transmit::Bytes(bytes) => {
-                written.push_str(std::str::from_utf8(bytes).unwrap());
-                Written::Bytes(bytes.len())
-            }
-            Transmit::Shutdown => Written::Shut,
-            Transmit::Nothing | Transmit::Done => return written,
-        };
-        connection.wrote(switch, NOW, what);
-    }
+    let mut written = Vec::new();
+    connection.write_to(switch, NOW, &mut written);
+    String::from_utf8(written).unwrap()
 }
 
 fn stanzas(written: &str) -> usize {

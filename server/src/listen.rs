@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use enjamb_core::connection::ConnectionEvent;
+use enjamb_core::connection::{ConnectionEvent, refusal};
 use enjamb_core::router::BindPolicy;
 use enjamb_core::switch::ListenerConfig;
-use enjamb_core::{Instant, Limits, StreamErrorCause, stream};
+use enjamb_core::{Limits, StreamErrorCause};
 use enjamb_runtime::sources::Denied;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -155,7 +155,7 @@ impl Acceptor {
         };
         let stop = self.stop.clone();
         self.connections.spawn(async move {
-            // Who has no stream yet need not be told why the server stops.
+            // A connection without a stream need not be told why the server stops.
             let entered = stop.run_until_cancelled(enter(&preamble, admitted, stream, peer)).await;
             match entered.flatten() {
                 Some((Entered::Plain(stream), peer, admitted)) => {
@@ -238,9 +238,7 @@ async fn enter(
 fn turn_away(place: &Place, stream: &TcpStream, peer: SocketAddr, why: &Denied) {
     log::turned_away(place.listener, peer, why);
     let Ok(id) = enjamb_runtime::stream_id() else { return };
-    let mut words = Vec::new();
-    let acceptor = stream::Acceptor::new(place.host.clone(), id, Arc::default(), Instant::ORIGIN);
-    acceptor.refuse(StreamErrorCause::TurnedAway(why.to_string()).into(), &mut words);
+    let words = refusal(&place.host, id, StreamErrorCause::TurnedAway(why.to_string()).into());
     let socket = SockRef::from(stream);
     // What is unread when the socket is closed makes TCP take the words back.
     let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);

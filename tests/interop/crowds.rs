@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use enjamb_tests::judge;
+use enjamb_tests::load::{assert_served, machine};
 use enjamb_tests::peer::Peer;
 use enjamb_tests::proc::{open_files, peak_rss_kib, rss_kib};
 use enjamb_tests::server::{Config, Server};
@@ -21,29 +21,8 @@ const CROWD: usize = 10_000;
 const TWICE: usize = 20_000;
 const CROWD_RSS_KIB: u64 = 256 * 1024;
 
-/// The tests that take all of a machine take turns: else they would measure each other.
-static MACHINE: Mutex<()> = Mutex::new(());
-
-fn machine() -> MutexGuard<'static, ()> {
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn start() -> Server {
     Config::new(&[HOST]).listener("").start()
-}
-
-/// Two components that nobody else has to do with: so many round trips, each sooner than
-/// anything that waits for a receiver that is full.
-fn assert_served(one: &mut Peer, two: &mut Peer, trips: usize) {
-    for trip in 0..trips {
-        let begun = Instant::now();
-        let id = format!("t{trip}");
-        one.message(&two.domain, &id, "ping");
-        two.stanza(&id);
-        two.message(&one.domain, &id, "pong");
-        one.stanza(&id);
-        assert!(begun.elapsed() < Duration::from_secs(4), "{trip}: {:?}", begun.elapsed());
-    }
 }
 
 #[test]

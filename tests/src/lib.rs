@@ -11,6 +11,7 @@ pub mod env;
 pub mod expat;
 pub mod foreign;
 pub mod judge;
+pub mod load;
 pub mod local_server;
 pub mod mutants;
 pub mod peer;

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Next, Transmit, Written};
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Next};
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::PortId;
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
@@ -147,12 +147,12 @@ impl LocalServer {
         let Self { switch, links, .. } = self;
         let Some(link) = links.get_mut(&conn) else { return };
         loop {
-            link.write(switch, now);
-            let Link { connection, input, .. } = link;
+            let Link { connection, input, out, .. } = link;
+            connection.write_to(switch, now, out);
             let progress = connection.process(switch, now, input, &mut Budget::default());
             input.drain(..progress.consumed);
             if progress.next != Next::More {
-                link.write(switch, now);
+                connection.write_to(switch, now, out);
                 break;
             }
         }
@@ -164,23 +164,6 @@ impl LocalServer {
     fn next_timeout(&self) -> Option<(Instant, PortId)> {
         let timeout = |(conn, link): (&PortId, &Link)| Some((link.connection.poll_timeout()?, *conn));
         self.links.iter().filter_map(timeout).min()
-    }
-}
-
-impl Link {
-    /// Writes all that there is to write.
-    fn write(&mut self, switch: &LocalSwitch, now: Now) {
-        loop {
-            let written = match self.connection.poll_output(switch, now) {
-                Transmit::Bytes(bytes) => {
-                    self.out.extend_from_slice(bytes);
-                    Written::Bytes(bytes.len())
-                }
-                Transmit::Shutdown => Written::Shut,
-                Transmit::Nothing | Transmit::Done => return,
-            };
-            self.connection.wrote(switch, now, written);
-        }
     }
 }
 

@@ -2,10 +2,11 @@
 //! `interop/crowds.rs`: they need more files than a shell usually allows.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enjamb_tests::load::{assert_served, machine};
 use enjamb_tests::peer::{Element, Peer, first_element, stream_fault};
 use enjamb_tests::proc::{open_files, rss_kib};
 use enjamb_tests::server::{Config, Server};
@@ -13,29 +14,8 @@ use enjamb_tests::wire::{Wire, digest, handshake_end, has_handshake, has_header,
 
 const HOST: &str = "host.example";
 
-/// The tests that take all of a machine take turns: else they would measure each other.
-static MACHINE: Mutex<()> = Mutex::new(());
-
-fn machine() -> MutexGuard<'static, ()> {
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn start() -> Server {
     Config::new(&[HOST]).listener("").start()
-}
-
-/// Two components that nobody else has to do with: so many round trips, each sooner than
-/// anything that waits for a receiver that is full.
-fn assert_served(one: &mut Peer, two: &mut Peer, trips: usize) {
-    for trip in 0..trips {
-        let begun = Instant::now();
-        let id = format!("t{trip}");
-        one.message(&two.domain, &id, "ping");
-        two.stanza(&id);
-        two.message(&one.domain, &id, "pong");
-        one.stanza(&id);
-        assert!(begun.elapsed() < Duration::from_secs(4), "{trip}: {:?}", begun.elapsed());
-    }
 }
 
 /// The ids of all elements on a component's stream; quick, and without the judges, which see the whole at its end.

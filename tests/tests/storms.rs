@@ -2,10 +2,10 @@
 //! under storms of what each is allowed to send.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use enjamb_tests::load::{assert_served, machine};
 use enjamb_tests::peer::{Peer, stream_fault};
 use enjamb_tests::proc::{peak_rss_kib, rss_kib};
 use enjamb_tests::server::{Config, SECRET, Server};
@@ -14,26 +14,8 @@ use enjamb_tests::wire::{Wire, connect_from, digest, header};
 const HOST: &str = "host.example";
 const MIB: u64 = 1024;
 
-/// They measure memory: each alone, for the machine's sake.
-static MACHINE: Mutex<()> = Mutex::new(());
-
-fn machine() -> MutexGuard<'static, ()> {
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn start() -> Server {
     Config::new(&[HOST]).listener("").start()
-}
-
-/// Both are served, in order.
-fn assert_served(one: &mut Peer, two: &mut Peer) {
-    for n in 0..20 {
-        let id = format!("served-{n}");
-        one.message(&two.domain, &id, "x");
-        two.stanza(&id);
-        two.message(&one.domain, &id, "x");
-        one.stanza(&id);
-    }
 }
 
 /// Everything that a stream may hold before it is authenticated, as full as it gets, and never ended.
@@ -176,7 +158,7 @@ fn components_that_do_not_read_share_one_bound() {
     assert!(grown < 14 * MIB, "{grown} KiB more");
     let bounced = sender.wire.text().matches("so much waits for components that do not read").count();
     assert!(bounced > 1000, "{bounced} bounced");
-    assert_served(&mut one, &mut two);
+    assert_served(&mut one, &mut two, 20);
     drop(stuck);
 }
 
@@ -254,7 +236,7 @@ fn a_storm_of_errors_costs_nothing_and_comes_to_an_end() {
     let grown = rss_kib(server.pid()).saturating_sub(before);
     println!("80,000 errors, and {sent} bytes of what has to be answered: {grown} KiB more");
     assert!(grown < 4 * MIB, "{grown} KiB more");
-    assert_served(&mut one, &mut two);
+    assert_served(&mut one, &mut two, 20);
     let log = server.log();
     let lines = log.lines().filter(|line| line.contains("stanza refused")).count();
     assert!(lines <= 40, "{lines} lines, 10 for each connection and minute");

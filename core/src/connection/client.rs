@@ -211,6 +211,23 @@ impl ClientConnection {
         }
     }
 
+    /// As [`Connection::write_to`](super::Connection::write_to).
+    pub fn write_to(&mut self, now: Now, out: &mut Vec<u8>) -> bool {
+        let mut worked = false;
+        loop {
+            let written = match self.poll_output() {
+                Transmit::Bytes(bytes) => {
+                    out.extend_from_slice(bytes);
+                    Written::Bytes(bytes.len())
+                }
+                Transmit::Shutdown => Written::Shut,
+                Transmit::Nothing | Transmit::Done => return worked,
+            };
+            self.wrote(now, written);
+            worked = true;
+        }
+    }
+
     /// How many bytes may be read now.
     pub fn read_budget(&mut self, now: Now) -> usize {
         if let Some(ending) = &self.ending {

@@ -75,3 +75,55 @@ impl Ending {
         matches!(self, Self::Flushing { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    const NOW: Instant = Instant::ORIGIN;
+
+    fn lingering(limits: &Limits) -> Ending {
+        let mut ending = Ending::begin(limits, NOW);
+        assert_eq!(Ending::transmit(Some(&ending), b"rest"), Transmit::Bytes(b"rest"));
+        assert_eq!(Ending::transmit(Some(&ending), b""), Transmit::Shutdown);
+        assert_eq!((ending.read_budget(), ending.poll_timeout()), (0, Some(NOW + limits.flush)));
+        ending.shut(limits, NOW);
+        assert_eq!(Ending::transmit(Some(&ending), b"rest"), Transmit::Nothing);
+        ending
+    }
+
+    fn is_done(ending: &Ending) -> bool {
+        Ending::transmit(Some(ending), b"rest") == Transmit::Done
+    }
+
+    #[test]
+    fn flushing_ends_in_time() {
+        let limits = Limits::default();
+        let mut ending = Ending::begin(&limits, NOW);
+        // Reads are not allowed yet, so none of these ends it.
+        ending.discard(1 << 20);
+        ending.handle_eof();
+        ending.handle_timeout(NOW + (limits.flush - Duration::from_nanos(1)));
+        assert!(ending.is_flushing());
+        ending.handle_timeout(NOW + limits.flush);
+        assert!(is_done(&ending) && ending.poll_timeout().is_none());
+    }
+
+    #[test]
+    fn lingering_ends_by_bytes_time_or_the_end_of_the_input() {
+        let limits = Limits::default();
+        let mut by_bytes = lingering(&limits);
+        by_bytes.discard(limits.linger_bytes - 1);
+        assert_eq!(by_bytes.read_budget(), 1);
+        by_bytes.discard(1);
+        let mut by_time = lingering(&limits);
+        by_time.handle_timeout(NOW + limits.linger);
+        let mut by_eof = lingering(&limits);
+        by_eof.handle_eof();
+        for ending in [by_bytes, by_time, by_eof] {
+            assert!(is_done(&ending) && ending.read_budget() == 0, "{ending:?}");
+        }
+    }
+}

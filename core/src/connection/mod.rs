@@ -35,6 +35,7 @@ pub use client::{ClientConnection, ClientConnectionEvent};
 use deliver::{DeliveryContext, Outcome};
 use ending::Ending;
 pub use event::{CloseReason, ConnectionEvent};
+pub use negotiate::refusal;
 use phase::Phase;
 use progress::OWN_MARK;
 pub use progress::{Budget, Next, Progress, Transmit, Written};
@@ -222,6 +223,24 @@ impl<S: Switch> Connection<S> {
                 switch.queue(&self.session.port, |queue| queue.note_in_flight(&self.output, true));
             }
             Written::Shut => self.settle(switch, now, |ending, limits| ending.shut(limits, now.monotonic)),
+        }
+    }
+
+    /// Writes all output to `out`, as to a transport that takes everything, and shuts the write side if that is due. Returns
+    /// whether it did anything. For connections in memory, and for tests.
+    pub fn write_to(&mut self, switch: &S, now: Now, out: &mut Vec<u8>) -> bool {
+        let mut worked = false;
+        loop {
+            let written = match self.poll_output(switch, now) {
+                Transmit::Bytes(bytes) => {
+                    out.extend_from_slice(bytes);
+                    Written::Bytes(bytes.len())
+                }
+                Transmit::Shutdown => Written::Shut,
+                Transmit::Nothing | Transmit::Done => return worked,
+            };
+            self.wrote(switch, now, written);
+            worked = true;
         }
     }
 

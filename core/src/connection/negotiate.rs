@@ -16,7 +16,7 @@ use crate::router::{BindError, BindOutcome, Claim, DomainSet};
 use crate::shaper::Shaper;
 use crate::stream::{Acceptor, Authenticated, Handshake, Opened};
 use crate::switch::{Bind, ListenerConfig, Switch, connect};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// Makes the port and the first phase of a connection.
 pub(super) fn begin<S: Switch>(
@@ -30,6 +30,15 @@ pub(super) fn begin<S: Switch>(
     let host = host.unwrap_or_else(|| Domain::parse("localhost").expect("it is a domain name"));
     let port = connect(switch, listener);
     (port, Phase::Accepting(Box::new(Acceptor::new(host, id, limits, now.monotonic))))
+}
+
+/// The bytes that refuse a connection for which no [`Connection`](super::Connection) is made: a stream header from `host` with a fresh `id`, the
+/// error and the closing tag (RFC 6120, 4.9.1.2). Write them and close the socket.
+#[must_use]
+pub fn refusal(host: &Domain, id: StreamId, error: StreamError) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Acceptor::new(host.clone(), id, Arc::default(), Instant::ORIGIN).refuse(error, &mut bytes);
+    bytes
 }
 
 fn claim_of(domain: &Domain, is_subdomain: bool) -> Claim {

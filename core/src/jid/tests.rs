@@ -403,3 +403,45 @@ fn a_domain_that_grows_over_the_limit_is_too_long() {
     assert_eq!(canonical_domain(&domain(17)), Err(JidError::TooLong { part: JidPart::Domain, bytes }));
     assert_eq!(canonical(&domain(16)).len(), 16 * 61 - 1);
 }
+
+/// A name made of two canonical ones is the name that parsing gives, and no other is taken.
+#[test]
+fn name_under_a_host_is_the_parsed_name() {
+    let long = |letter: &str, labels: usize| alloc::vec![letter.repeat(60); labels].join(".");
+    let names = [
+        "a",
+        "muc",
+        "a.b",
+        "1",
+        "1.2",
+        "a1",
+        "_x",
+        "a-b",
+        "b\u{fc}cher",
+        "\u{5d0}\u{5d1}",
+        "a\u{5d0}",
+        "\u{627}1",
+        "\u{4f8b}",
+        "10.211.55.9",
+        "[::1]",
+        "xn--a",
+        "\u{301}a",
+        "0x7f",
+        "e\u{301}",
+        "\u{13a0}",
+        "\u{1e900}",
+    ];
+    let long = [long("x", 8), long("y", 9), long("z", 16)];
+    let names: Vec<Domain> = names
+        .into_iter()
+        .chain(long.iter().map(String::as_str))
+        .filter_map(|name| Domain::parse(name).ok())
+        .collect();
+    let mut made = 0;
+    for (prefix, host) in names.iter().flat_map(|prefix| names.iter().map(move |host| (prefix, host))) {
+        let parsed = Domain::parse(&format!("{prefix}.{host}"));
+        made += usize::from(parsed.is_ok());
+        assert_eq!(Domain::under(prefix, host), parsed, "{prefix} under {host}");
+    }
+    assert!((100..names.len() * names.len()).contains(&made), "{made} of {}", names.len());
+}

@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::{Budget, Connection, Next, Progress, Transmit, Written};
+use super::{Budget, Connection, Next, Progress};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;
 use crate::router::BindPolicy;
@@ -74,18 +74,9 @@ fn send(switch: &LocalSwitch, connection: &mut Local, bytes: &str) -> (Progress,
 
 /// Takes all that a connection has to write, to the end of its write side.
 fn written(switch: &LocalSwitch, connection: &mut Local) -> String {
-    let mut written = String::new();
-    loop {
-        let what = match connection.poll_output(switch, NOW) {
-            Transmit::Bytes(bytes) => {
-                written.push_str(core::str::from_utf8(bytes).unwrap());
-                Written::Bytes(bytes.len())
-            }
-            Transmit::Shutdown => Written::Shut,
-            Transmit::Nothing | Transmit::Done => return written,
-        };
-        connection.wrote(switch, NOW, what);
-    }
+    let mut written = alloc::vec::Vec::new();
+    connection.write_to(switch, NOW, &mut written);
+    String::from_utf8(written).unwrap()
 }
 
 const fn need_input(consumed: usize) -> Progress {
