@@ -31,7 +31,7 @@ fn two_listeners(second: &str) -> Server {
 }
 
 #[test]
-fn listed_names_of_another_listener_are_out_of_reach() {
+fn fault_05_listed_names_of_another_listener_are_out_of_reach() {
     let server = two_listeners("domains = [\"b.x\", \"*.bots.h.example\"]");
     let mut holder = owner(&server, "b.x");
     for (header, name) in [
@@ -54,7 +54,7 @@ fn listed_names_of_another_listener_are_out_of_reach() {
 }
 
 #[test]
-fn component_replaces_none_of_a_listener_with_another_secret() {
+fn fault_05_component_replaces_none_of_a_listener_with_another_secret() {
     let server = two_listeners("");
     let mut holder = owner(&server, "b.x");
     let fault = refused(server.addr(0), &header("b.x"));
