@@ -98,6 +98,7 @@ pub mod host;
 pub mod jid;
 mod limits;
 mod namespaces;
+pub mod port;
 mod queue;
 pub mod router;
 // Hidden: this project's own fuzz targets and benchmarks look into it. It may change in any release.

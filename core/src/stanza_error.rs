@@ -155,8 +155,10 @@ impl StanzaError {
         .append(self, out);
     }
 
-    /// [`append_answer_to`](Self::append_answer_to) for a stanza that was written long ago.
-    pub(crate) fn append_answer_by(&self, envelope: &Envelope, stanza: &[u8], out: &mut Vec<u8>) {
+    /// [`append_answer_to`](Self::append_answer_to) for a stanza that was written long ago. Says where the addresses of the
+    /// answer are.
+    pub(crate) fn append_answer_by(&self, envelope: &Envelope, stanza: &[u8], out: &mut Vec<u8>) -> Envelope {
+        let start = out.len();
         Answer {
             name: envelope.kind().as_str(),
             namespace: None,
@@ -165,6 +167,7 @@ impl StanzaError {
             id: envelope.written_id(stanza),
         }
         .append(self, out);
+        Envelope::of_answer(envelope.kind(), &out[start..])
     }
 }
 

@@ -48,7 +48,7 @@ fn router() -> Option<Router> {
     let mut router = Router::new([Domain::parse("host.example").ok()?]);
     for (number, name) in [(1, "comp.example"), (2, "peer.example")] {
         let claim = Claim::Domain(Domain::parse(name).ok()?);
-        router.bind(PortId(number), claim, Arc::new(BindPolicy::default())).ok()?;
+        router.bind(PortId(number), claim, Arc::new(BindPolicy::default()), Instant::ORIGIN).ok()?;
     }
     Some(router)
 }
@@ -97,7 +97,7 @@ pub(super) fn pass_on(input: Vec<u8>) -> Option<Case> {
         let Ok(step) = stream.process(Instant::ORIGIN, black_box(&input), &mut out) else { return false };
         let Some(ServerEvent::Stanza(stanza)) = step.event else { return false };
         let Some(to) = stanza.to() else { return false };
-        let found = matches!(router.route_domain(to.domain()), Destination::Component(PortId(2), _));
+        let found = matches!(router.route_domain(to.domain(), None), Destination::Port(PortId(2), _));
         stanza.append_to(&mut target);
         found && !black_box(&target).is_empty()
     }))
@@ -122,7 +122,7 @@ pub(super) fn bounce(input: Vec<u8>) -> Option<Case> {
         back.clear();
         let Ok(step) = stream.process(Instant::ORIGIN, black_box(&input), &mut out) else { return false };
         let Some(ServerEvent::Stanza(stanza)) = step.event else { return false };
-        stream.answer(&stanza, &error, &mut back) && !black_box(&back).is_empty()
+        stanza.refuse(&error, &mut back) && !black_box(&back).is_empty()
     }))
 }
 

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use enjamb_core::Instant;
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::{BindPolicy, Claim, Destination, PortId, Router};
 
@@ -18,7 +19,7 @@ pub(super) fn route(domains: usize) -> Option<Case> {
     for number in 0..domains {
         // Each name has as many letters, whatever their number.
         let claim = Claim::Domain(Domain::parse(&name(number)).ok()?);
-        router.bind(PortId(number as u64), claim, Arc::clone(&terms)).ok()?;
+        router.bind(PortId(number as u64), claim, Arc::clone(&terms), Instant::ORIGIN).ok()?;
     }
     let mut asked = Vec::new();
     for index in 0..ASKED {
@@ -33,8 +34,8 @@ pub(super) fn route(domains: usize) -> Option<Case> {
     Some(Case::new(0, move || {
         let (conn, to) = &asked[next % ASKED];
         next += 1;
-        let found = router.route_domain(black_box(to).domain());
-        matches!(found, Destination::Component(found, _) if found == *conn)
+        let found = router.route_domain(black_box(to).domain(), None);
+        matches!(found, Destination::Port(found, _) if found == *conn)
     }))
 }
 

@@ -7,7 +7,6 @@
 //! | `session` | the connection on its switch, without its input and output |
 //! | `negotiate` | from the first byte to the bound component |
 //! | `phase` | how far a connection is |
-//! | `deliver` | what becomes of one stanza, and the routes of the last few |
 //! | `ending` | the end: the last bytes are written, our side is shut, the rest is read |
 //! | `event` | [`ConnectionEvent`], [`CloseReason`] |
 //! | `progress` | [`Progress`], [`Transmit`], [`Budget`]: how far the input is dealt with, what to write, how much to do at once |
@@ -15,7 +14,6 @@
 //! A server without a runtime, with a listener and two components, is the example `listener-poll` of the repository.
 
 mod client;
-mod deliver;
 mod ending;
 mod event;
 mod negotiate;
@@ -23,7 +21,7 @@ mod phase;
 mod progress;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -32,7 +30,6 @@ use core::mem;
 use core::time::Duration;
 
 pub use client::{ClientConnection, ClientConnectionEvent};
-use deliver::{DeliveryContext, Outcome};
 use ending::Ending;
 pub use event::{CloseReason, ConnectionEvent};
 pub use negotiate::refusal;
@@ -50,7 +47,7 @@ use crate::limits::Limits;
 use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
 use crate::stream::{ServerEvent, ServerStream, Step};
-use crate::switch::{ListenerConfig, Metric, PortInfo, Switch, bounce_unsent};
+use crate::switch::{DeliveryContext, ListenerConfig, Metric, Outcome, PortInfo, Switch, bounce_unsent};
 use crate::time::{Instant, Now};
 
 /// One component's connection to a server.
@@ -458,12 +455,14 @@ impl<S: Switch> Session<S> {
         let consumed = match &stream.process(now.monotonic, input, out) {
             Ok(Step { consumed, event: None }) => return (*consumed, Next::Input),
             Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
-                let context = DeliveryContext { switch, now, source: self.port.as_ref() };
+                let (source, has_names) = (self.port.as_ref(), stream.is_subdomain());
+                let context = DeliveryContext { switch, now, source, has_names, may_answer: true };
                 let delivery = self.delivery.get_or_insert_default();
-                match delivery.deliver(&context, stream, stanza, out) {
+                match delivery.deliver(&context, stanza, out) {
                     Outcome::Done => self.retry_at = None,
-                    Outcome::Rejected(refused) => {
+                    Outcome::ForeignFrom => {
                         self.retry_at = None;
+                        let refused = stream.refuse_sender(stanza, out);
                         self.refused(switch, refused);
                     }
                     Outcome::Blocked { until } => {

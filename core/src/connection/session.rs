@@ -4,14 +4,13 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::deliver::Delivery;
 use super::ending::Ending;
 use super::event::{CloseReason, Events};
 use super::phase::Phase;
 use crate::jid::Domain;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
-use crate::switch::{ListenerConfig, Metric, Switch, unbind};
+use crate::switch::{Delivery, ListenerConfig, Metric, Switch, unbind};
 use crate::time::{Instant, Now};
 
 /// A connection without its input and output.
@@ -63,7 +62,7 @@ impl<S: Switch> Session<S> {
             if !self.bound && matches!(reason, CloseReason::Error(_)) {
                 switch.metrics().add(Metric::FailedNegotiations, 1);
             }
-            let changes = unbind(switch, &self.port);
+            let changes = unbind(switch, &self.port, now.monotonic);
             let ending = Ending::begin(&self.listener().limits, now.monotonic);
             self.closed = Some(Box::new(Closed { reason, changes, unsent: 0, ending }));
             // The last words are in the output. A step that has taken the phase does not give it back.

@@ -95,6 +95,17 @@ impl Buffer {
         self.stanzas += 1;
     }
 
+    /// Appends a stanza, whose envelope `write` returns.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Envelope) {
+        let envelope = write(&mut self.bytes);
+        self.note_stanza(Some(envelope));
+    }
+
+    /// The first stanza that is not out, with its envelope.
+    pub(crate) fn first(&self) -> Option<(&[u8], Option<&Envelope>)> {
+        self.unsent().next()
+    }
+
     /// Takes whole stanzas of the component's own, which nobody bounces. The buffer must be empty.
     pub(crate) fn take(&mut self, stanzas: &mut Vec<u8>) {
         core::mem::swap(&mut self.bytes, stanzas);

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use super::names::{Component, Holder, Router};
+use super::names::{Bound, Holder, Router};
 use super::policy::{BindPolicy, Claim, ConflictBehaviour, PortId};
 use crate::jid::{Domain, JidError};
+use crate::time::Instant;
 
 /// A component is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,11 +96,13 @@ pub struct HostTaken {
 }
 
 impl Router {
-    /// The names that a claim would bind now: of a prefix, one for each host with which it makes a domain name.
+    /// The names that a claim would bind now: of a prefix, one for each host with which it makes a domain name; of a
+    /// wildcard, none.
     #[must_use]
     pub fn names_of(&self, claim: &Claim) -> Vec<Domain> {
         match claim {
-            Claim::Domain(name) => Vec::from([name.clone()]),
+            Claim::Domain(name) | Claim::Host(name) => Vec::from([name.clone()]),
+            Claim::Below(_) => Vec::new(),
             Claim::Prefix(prefix) => {
                 self.hosts.iter().filter_map(|host| Domain::under(prefix, host).ok()).collect()
             }
@@ -118,8 +121,9 @@ impl Router {
         conn: PortId,
         claim: Claim,
         policy: Arc<BindPolicy>,
+        now: Instant,
     ) -> Result<BindOutcome, BindError> {
-        if self.components.contains_key(&conn) {
+        if self.ports.contains_key(&conn) {
             return Err(BindError::AlreadyBound(conn));
         }
         let names = self.names_of(&claim);
@@ -134,86 +138,125 @@ impl Router {
         if let Some(denied) = names.iter().find(|name| !self.may_hold(&policy, name)) {
             return Err(BindError::Denied(denied.clone()));
         }
+        if let Some((name, by)) = names.iter().find_map(|name| Some((name, self.covers(&policy, name)?))) {
+            return Err(BindError::Taken { name: name.clone(), by });
+        }
         let mut taken: Vec<(&Domain, PortId)> = Vec::new();
         if let Claim::Prefix(prefix) = &claim {
             taken.extend(self.prefixes.get(prefix).map(|by| (prefix, *by)));
         }
-        taken.extend(names.iter().filter_map(|name| Some((name, self.owner(name.as_str())?))));
+        taken.extend(names.iter().filter_map(|name| Some((name, self.holder_port(name)?))));
         let stays = |by: PortId| {
             policy.conflict == ConflictBehaviour::Disconnect
-                || self.policy(by).is_some_and(|old| old.realm != policy.realm)
+                || self.ports.get(&by).is_some_and(|old| old.is_local || old.policy.realm != policy.realm)
         };
         if let Some(&(name, by)) = taken.iter().find(|(_, by)| stays(*by)) {
             return Err(BindError::Taken { name: name.clone(), by });
         }
 
         let replaced: BTreeSet<PortId> = taken.into_iter().map(|(_, by)| by).collect();
-        let freed: Vec<Domain> = replaced.iter().flat_map(|old| self.release(*old)).collect();
-        if let Claim::Prefix(prefix) = &claim {
-            self.prefixes.insert(prefix.clone(), conn);
-        }
-        self.components.insert(conn, Component { claim, policy, names: names.clone() });
-        for name in names {
-            self.hold(name, conn);
-        }
+        let freed: Vec<Domain> = replaced.iter().flat_map(|old| self.release_for_now(*old, now)).collect();
+        self.components += 1;
+        let bound = Bound { claims: Vec::new(), policy, names: Vec::new(), is_local: false };
+        self.ports.insert(conn, bound);
+        self.give(conn, claim, names);
         Ok(BindOutcome { replaced: replaced.into_iter().collect(), changes: self.grant(freed) })
     }
 
-    /// Takes all names from a connection, and gives those that a prefix waited for to it. Does nothing for one
-    /// that is not bound.
-    pub fn unbind(&mut self, conn: PortId) -> Vec<BindingChange> {
-        let freed = self.release(conn);
+    /// Gives a claim to a port, whose `names` are free.
+    pub(super) fn give(&mut self, conn: PortId, claim: Claim, names: Vec<Domain>) {
+        let prefix = match &claim {
+            Claim::Prefix(prefix) => {
+                self.prefixes.insert(prefix.clone(), conn);
+                Some(prefix.clone())
+            }
+            _ => None,
+        };
+        if let Some(bound) = self.ports.get_mut(&conn) {
+            bound.claims.push(claim);
+            bound.names.extend(names.iter().cloned());
+        }
+        for name in names {
+            self.hold(name, conn, prefix.as_ref());
+        }
+    }
+
+    /// Takes all names from a port, and gives those that a prefix waited for to it. Does nothing for one that is not
+    /// bound. The names stay here for a day: no default route takes their stanzas.
+    pub fn unbind(&mut self, conn: PortId, now: Instant) -> Vec<BindingChange> {
+        let freed = self.release_for_now(conn, now);
         self.grant(freed)
     }
 
-    /// Adds a host of ours. Every prefix component gets its name there, or waits for it where another holds it.
-    /// Does nothing for a host that is there already.
+    fn release_for_now(&mut self, conn: PortId, now: Instant) -> Vec<Domain> {
+        let freed = self.release(conn);
+        freed.iter().for_each(|name| self.recent.insert(now, name.clone()));
+        freed
+    }
+
+    /// Adds a host of ours. Every port with a prefix gets its name there, or waits for it if another holds it.
+    /// Does nothing for a host that is there already; one that a port has made lasts longer than the port then.
     ///
     /// # Errors
     ///
-    /// Where a component holds the host's own name; nothing has changed then.
+    /// A component holds the host's own name; nothing has changed then.
     pub fn add_host(&mut self, host: Domain) -> Result<Vec<BindingChange>, HostTaken> {
-        match self.names.get(host.as_str()) {
-            Some(Holder::Host) => return Ok(Vec::new()),
-            Some(Holder::Component(by, _)) => return Err(HostTaken { host, by: *by }),
-            None => {}
+        if self.hosts.contains(&host) {
+            self.port_hosts.remove(&host);
+            return Ok(Vec::new());
+        }
+        if let Some(by) = self.holder_port(&host) {
+            return Err(HostTaken { host, by });
         }
         self.names.insert(host.clone(), Holder::Host);
+        Ok(self.open_host(host))
+    }
+
+    /// Gives the ports with a prefix their names under a new host.
+    pub(super) fn open_host(&mut self, host: Domain) -> Vec<BindingChange> {
         let mut changes = Vec::new();
-        for (name, conn) in self.prefix_names(&host) {
-            let Some(policy) = self.policy(conn) else { continue };
-            if !self.may_hold(policy, &name) {
+        for (prefix, name, conn) in self.prefix_names(&host) {
+            let Some(bound) = self.ports.get(&conn) else { continue };
+            let may_hold = self.may_hold(&bound.policy, &name) && self.covers(&bound.policy, &name).is_none();
+            if !bound.is_local && !may_hold {
                 changes.push(BindingChange::Denied { name, conn });
                 continue;
             }
-            if let Some(component) = self.components.get_mut(&conn) {
-                component.names.push(name.clone());
+            if let Some(bound) = self.ports.get_mut(&conn) {
+                bound.names.push(name.clone());
             }
             if self.names.contains_key(name.as_str()) {
-                let holder = self.owner(name.as_str());
+                let holder = self.holder_port(&name);
                 self.waiting.entry(name.clone()).or_default().push(conn);
                 changes.push(BindingChange::Waits { name, conn, holder });
             } else {
-                self.hold(name.clone(), conn);
+                self.hold(name.clone(), conn, Some(&prefix));
                 changes.push(BindingChange::Bound { name, conn });
             }
         }
         self.hosts.insert(host);
-        Ok(changes)
+        changes
     }
 
-    /// Takes a host of ours away, and with it the name that each prefix component has there. Components with
-    /// a name of their own keep it, wherever it lies. Does nothing for a domain that is no host.
+    /// Takes a host of ours away, and with it the name that each port with a prefix has there. Names of a port's own
+    /// stay, wherever they lie. Does nothing for a domain that is not a host, or is a local port's.
     pub fn remove_host(&mut self, host: &Domain) -> Vec<BindingChange> {
-        if !self.hosts.remove(host) {
+        if !matches!(self.names.get(host.as_str()), Some(Holder::Host)) {
             return Vec::new();
         }
+        self.close_host(host)
+    }
+
+    /// Forgets a host, and the names that ports with a prefix have under it.
+    pub(super) fn close_host(&mut self, host: &Domain) -> Vec<BindingChange> {
+        self.hosts.remove(host);
+        self.port_hosts.remove(host);
         self.names.remove(host.as_str());
         let mut freed = Vec::from([host.clone()]);
         let mut changes = Vec::new();
-        for (name, conn) in self.prefix_names(host) {
-            if let Some(component) = self.components.get_mut(&conn) {
-                component.names.retain(|held| *held != name);
+        for (_, name, conn) in self.prefix_names(host) {
+            if let Some(bound) = self.ports.get_mut(&conn) {
+                bound.names.retain(|held| *held != name);
             }
             if self.let_go(&name, conn) {
                 changes.push(BindingChange::Lost { name: name.clone(), conn });
@@ -224,9 +267,11 @@ impl Router {
         changes
     }
 
-    /// The name that each prefix component has, or would have, under a host.
-    fn prefix_names(&self, host: &Domain) -> Vec<(Domain, PortId)> {
-        let name_of = |(prefix, conn): (&Domain, &PortId)| Some((Domain::under(prefix, host).ok()?, *conn));
+    /// The name that each port with a prefix has, or would have, under a host.
+    fn prefix_names(&self, host: &Domain) -> Vec<(Domain, Domain, PortId)> {
+        let name_of = |(prefix, conn): (&Domain, &PortId)| {
+            Some((prefix.clone(), Domain::under(prefix, host).ok()?, *conn))
+        };
         self.prefixes.iter().filter_map(name_of).collect()
     }
 
@@ -238,18 +283,35 @@ impl Router {
         }
     }
 
-    fn hold(&mut self, name: Domain, conn: PortId) {
-        let component = self.components.get(&conn).expect("only a component in the table is given a name");
-        self.listing.insert(&component.claim, &component.policy, &name);
-        self.names.insert(name, Holder::Component(conn, Arc::clone(&component.policy)));
+    /// The local port whose wildcard covers a name, so that only a listener that lists the name may give it.
+    fn covers(&self, policy: &BindPolicy, name: &Domain) -> Option<PortId> {
+        self.wildcard(name.as_str()).filter(|_| policy.domains.is_none())
     }
 
-    /// Ends a component's hold of a name, or its wait for it; whether it was a hold.
-    fn let_go(&mut self, name: &Domain, conn: PortId) -> bool {
-        if self.speaks_for(conn, name.as_str()) {
-            self.names.remove(name.as_str());
-            if let Some(component) = self.components.get(&conn) {
-                self.listing.remove(&component.claim, name);
+    /// The port that holds this very name, not by a wildcard.
+    pub(super) fn holder_port(&self, name: &Domain) -> Option<PortId> {
+        match self.holder(name.as_str()) {
+            Some(Holder::Port { id, .. }) => Some(*id),
+            Some(Holder::Host) | None => None,
+        }
+    }
+
+    fn hold(&mut self, name: Domain, id: PortId, prefix: Option<&Domain>) {
+        let bound = self.ports.get(&id).expect("only a port in the table is given a name");
+        let prefix = prefix.and_then(|prefix| u16::try_from(prefix.as_str().len()).ok());
+        let holder = Holder::Port { id, policy: Arc::clone(&bound.policy), prefix };
+        if !self.hosts.contains(&name) {
+            self.listing.insert(&bound.policy, &name, holder.host_of(&name));
+        }
+        self.recent.remove(&name);
+        self.names.insert(name, holder);
+    }
+
+    /// Ends a port's hold of a name, or its wait for it; whether it was a hold.
+    pub(super) fn let_go(&mut self, name: &Domain, conn: PortId) -> bool {
+        if self.holder_port(name) == Some(conn) {
+            if let Some(holder) = self.names.remove(name.as_str()) {
+                self.listing.remove(name, holder.host_of(name));
             }
             return true;
         }
@@ -262,19 +324,24 @@ impl Router {
         false
     }
 
-    /// Forgets a component and returns the names that it held, for the caller to grant or take.
+    /// Forgets a port and returns the names that it held, for the caller to grant or take.
     fn release(&mut self, conn: PortId) -> Vec<Domain> {
-        let Some(component) = self.components.get_mut(&conn) else { return Vec::new() };
-        let mut names = core::mem::take(&mut component.names);
+        let Some(bound) = self.ports.get_mut(&conn) else { return Vec::new() };
+        let mut names = core::mem::take(&mut bound.names);
         names.retain(|name| self.let_go(name, conn));
-        if let Some(Component { claim: Claim::Prefix(prefix), .. }) = self.components.remove(&conn) {
-            self.prefixes.remove(&prefix);
+        if let Some(bound) = self.ports.remove(&conn) {
+            self.components -= usize::from(!bound.is_local);
+            for claim in bound.claims {
+                if let Claim::Prefix(prefix) = claim {
+                    self.prefixes.remove(&prefix);
+                }
+            }
         }
         names
     }
 
     /// Gives each name that has no holder to the first that waits for it.
-    fn grant(&mut self, freed: Vec<Domain>) -> Vec<BindingChange> {
+    pub(super) fn grant(&mut self, freed: Vec<Domain>) -> Vec<BindingChange> {
         let mut changes = Vec::new();
         for name in freed {
             if self.names.contains_key(name.as_str()) {
@@ -282,7 +349,13 @@ impl Router {
             }
             let Some(&conn) = self.waiting.get(&name).and_then(|queue| queue.first()) else { continue };
             self.let_go(&name, conn);
-            self.hold(name.clone(), conn);
+            let prefix = self.prefixes.iter().find(|(prefix, by)| {
+                let host =
+                    name.as_str().strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_prefix('.'));
+                **by == conn && host.is_some_and(|host| self.hosts.contains(host))
+            });
+            let prefix = prefix.map(|(prefix, _)| prefix.clone());
+            self.hold(name.clone(), conn, prefix.as_ref());
             changes.push(BindingChange::Bound { name, conn });
         }
         changes

@@ -3,27 +3,27 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::iter;
 
-use super::policy::{BindPolicy, Claim};
+use super::policy::BindPolicy;
 use crate::jid::Domain;
 
 /// The names that the hosts list.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) with_hidden: bool,
-    /// Of components with a name of their own: every host lists them.
+    /// Names that ports hold as their own: every host lists them.
     everywhere: BTreeSet<Domain>,
-    /// Of components with a prefix, by host.
+    /// Names of prefixes, by host.
     under: BTreeMap<Domain, BTreeSet<Domain>>,
 }
 
 impl Listing {
-    /// A component holds a name now. Hidden ones are not even passed over later: what that takes would show in how long an
+    /// A port holds a name now: its own, or a prefix's under a host. Hidden ones are not even passed over later: what that takes would show in how long an
     /// answer takes.
-    pub(super) fn insert(&mut self, claim: &Claim, policy: &BindPolicy, name: &Domain) {
+    pub(super) fn insert(&mut self, policy: &BindPolicy, name: &Domain, host: Option<&str>) {
         if policy.hidden && !self.with_hidden {
             return;
         }
-        match host_of(claim, name) {
+        match host {
             None => {
                 self.everywhere.insert(name.clone());
             }
@@ -38,8 +38,8 @@ impl Listing {
     }
 
     /// It does not hold it any more.
-    pub(super) fn remove(&mut self, claim: &Claim, name: &Domain) {
-        let Some(host) = host_of(claim, name) else {
+    pub(super) fn remove(&mut self, name: &Domain, host: Option<&str>) {
+        let Some(host) = host else {
             self.everywhere.remove(name);
             return;
         };
@@ -61,10 +61,4 @@ impl Listing {
             (None, _) => under.next(),
         })
     }
-}
-
-/// The host under which a prefix has a name.
-fn host_of<'a>(claim: &Claim, name: &'a Domain) -> Option<&'a str> {
-    let Claim::Prefix(prefix) = claim else { return None };
-    name.as_str().strip_prefix(prefix.as_str())?.strip_prefix('.')
 }

@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::jid::Domain;
+use crate::time::Instant;
+
+const NOW: Instant = Instant::ORIGIN;
 
 #[derive(Default)]
 struct Model {
@@ -31,8 +34,8 @@ impl Model {
 
     fn names(&self, claim: &Claim) -> Vec<String> {
         match claim {
-            Claim::Domain(name) => Vec::from([name.to_string()]),
             Claim::Prefix(prefix) => self.hosts().iter().map(|host| format!("{prefix}.{host}")).collect(),
+            other => Vec::from([other.name().to_string()]),
         }
     }
 
@@ -204,7 +207,7 @@ fn run(all: &[Domain], short: &[Domain]) {
                         if kick { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect };
                     let policy = Arc::new(BindPolicy { conflict, ..BindPolicy::default() });
                     let expected = model.bind(conn, &claim, kick);
-                    let bound = router.bind(conn, claim, policy).ok();
+                    let bound = router.bind(conn, claim, policy, NOW).ok();
                     let replaced = bound.as_ref().map(|bound| bound.replaced.iter().copied().collect());
                     assert_eq!(replaced, expected, "seed {seed}");
                     newcomer = bound.is_some().then_some(conn);
@@ -212,7 +215,7 @@ fn run(all: &[Domain], short: &[Domain]) {
                 }
                 3..=4 => {
                     model.unbind(conn);
-                    router.unbind(conn)
+                    router.unbind(conn, NOW)
                 }
                 5..=6 => {
                     let host = random.pick(short);

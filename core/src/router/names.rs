@@ -6,21 +6,24 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
+use super::defaults::{Defaults, Recent};
 use super::listing::Listing;
 use super::pattern::{DomainPattern, DomainSet};
 use super::policy::{BindPolicy, Claim, PortId};
 use crate::jid::Domain;
 
-/// The holder of a name, the same for every sender.
+/// Where stanzas for a name go.
 #[derive(Debug, Clone, Copy)]
 pub enum Destination<'a> {
-    /// This component, on these conditions.
-    Component(PortId, &'a Arc<BindPolicy>),
-    /// A host of ours.
+    /// To the port that holds it, on these conditions.
+    Port(PortId, &'a Arc<BindPolicy>),
+    /// To the sender's default route.
+    DefaultRoute(PortId),
+    /// To a host of ours that no port holds.
     Host,
-    /// Nobody now; a listener lists the name.
+    /// Nowhere now; a listener lists the name, or it was bound lately.
     Away,
-    /// Nobody.
+    /// Nowhere.
     Unknown,
 }
 
@@ -28,34 +31,57 @@ pub enum Destination<'a> {
 #[derive(Debug, Default)]
 pub struct Router {
     pub(super) hosts: BTreeSet<Domain>,
-    pub(super) components: BTreeMap<PortId, Component>,
+    /// Of those, the ones that are hosts because a port holds them.
+    pub(super) port_hosts: BTreeSet<Domain>,
+    pub(super) ports: BTreeMap<PortId, Bound>,
+    /// Of the ports, components and not local ones.
+    pub(super) components: usize,
     /// What the hosts list.
     pub(super) listing: Listing,
-    /// Of the components, those with a prefix; two may not have the same, be there hosts or not.
+    /// Who has which prefix; two ports may not have the same, be there hosts or not.
     pub(super) prefixes: BTreeMap<Domain, PortId>,
     /// Every name that is held, for look-up alone: its order is none.
     pub(super) names: HashMap<Domain, Holder>,
-    /// Prefix components that would hold a name if its holder did not, first come first. Such a name is held.
+    /// Every wildcard that is held, by the name behind `*.`.
+    pub(super) below: BTreeMap<Domain, PortId>,
+    /// Ports with a prefix that would hold a name if its holder did not, first come first. Such a name is held.
     pub(super) waiting: BTreeMap<Domain, Vec<PortId>>,
     pub(super) known: DomainSet,
+    pub(super) defaults: Defaults,
+    pub(super) recent: Recent,
     /// How often a name was looked up.
     #[cfg(test)]
     pub(crate) look_ups: core::sync::atomic::AtomicUsize,
 }
 
+/// What a port has asked for, and got.
 #[derive(Debug)]
-pub(super) struct Component {
-    pub(super) claim: Claim,
+pub(super) struct Bound {
+    pub(super) claims: Vec<Claim>,
     pub(super) policy: Arc<BindPolicy>,
     /// The names that it holds, or waits for.
     pub(super) names: Vec<Domain>,
+    /// It is a local port: no component takes a name from it.
+    pub(super) is_local: bool,
 }
 
 /// Who holds a name.
 #[derive(Debug)]
 pub(crate) enum Holder {
+    /// A host of ours, which answers itself.
     Host,
-    Component(PortId, Arc<BindPolicy>),
+    /// A port. The name's first bytes are the port's prefix, if it is that of a prefix under a host.
+    Port { id: PortId, policy: Arc<BindPolicy>, prefix: Option<u16> },
+}
+
+impl Holder {
+    /// The host under which a prefix has this name.
+    pub(super) fn host_of<'a>(&self, name: &'a Domain) -> Option<&'a str> {
+        match self {
+            Self::Port { prefix: Some(prefix), .. } => name.as_str().get(usize::from(*prefix) + 1..),
+            Self::Port { prefix: None, .. } | Self::Host => None,
+        }
+    }
 }
 
 impl Router {
@@ -78,10 +104,20 @@ impl Router {
         self.names.get(domain)
     }
 
-    /// Whether `domain`, a canonical name, is a host of ours.
+    /// Whether `domain`, a canonical name, is a host of ours, be it one that a port holds.
     #[must_use]
     pub fn is_host(&self, domain: &str) -> bool {
-        matches!(self.holder(domain), Some(Holder::Host))
+        #[cfg(test)]
+        self.look_ups.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        self.hosts.contains(domain)
+    }
+
+    /// Who holds the wildcard that covers `domain`, a canonical name: the longest one.
+    pub(super) fn wildcard(&self, domain: &str) -> Option<PortId> {
+        if self.below.is_empty() {
+            return None;
+        }
+        domain.match_indices('.').find_map(|(dot, _)| self.below.get(&domain[dot + 1..]).copied())
     }
 
     /// Sets the names that are known while nobody is bound to them: those of all listeners' `domains`. A listener that
@@ -95,12 +131,13 @@ impl Router {
         self.listing.with_hidden = list_hidden;
     }
 
-    /// Who holds `domain`, a canonical name; a host's name is held by no connection.
+    /// Which port holds `domain`, a canonical name, itself or by a wildcard.
     #[must_use]
     pub fn owner(&self, domain: &str) -> Option<PortId> {
         match self.holder(domain) {
-            Some(Holder::Component(conn, _)) => Some(*conn),
-            Some(Holder::Host) | None => None,
+            Some(Holder::Port { id, .. }) => Some(*id),
+            Some(Holder::Host) => None,
+            None => self.wildcard(domain),
         }
     }
 
@@ -111,37 +148,72 @@ impl Router {
         self.owner(domain) == Some(conn)
     }
 
-    /// What a component is bound as.
-    #[must_use]
-    pub fn claim(&self, conn: PortId) -> Option<&Claim> {
-        self.components.get(&conn).map(|component| &component.claim)
+    /// The name that a component is bound to, if it has one of its own.
+    pub(crate) fn own_name(&self, conn: PortId) -> Option<&str> {
+        match self.claim(conn)? {
+            Claim::Domain(name) => Some(name.as_str()),
+            _ => None,
+        }
     }
 
-    /// What its listener granted to a component.
+    /// What a port asked for first: all that a component asks for.
+    #[must_use]
+    pub fn claim(&self, conn: PortId) -> Option<&Claim> {
+        self.ports.get(&conn)?.claims.first()
+    }
+
+    /// What its listener granted to a component, or a local port to itself.
     #[must_use]
     pub fn policy(&self, conn: PortId) -> Option<&Arc<BindPolicy>> {
-        self.components.get(&conn).map(|component| &component.policy)
+        self.ports.get(&conn).map(|bound| &bound.policy)
+    }
+
+    /// How many local ports there are.
+    pub(crate) fn local_ports(&self) -> usize {
+        self.ports.len() - self.components
     }
 
     /// How many components are bound.
     #[must_use]
     pub fn bound(&self) -> usize {
-        self.components.len()
+        self.components
     }
 
-    /// Who answers to `domain`, a canonical name, without asking whether the sender may.
+    /// Where stanzas for `domain`, a canonical name, go, without asking whether the sender may. `sender` is the name
+    /// that the sending port is bound to, if its default route is to be taken.
     #[must_use]
-    pub fn route_domain(&self, domain: &str) -> Destination<'_> {
+    pub fn route_domain(&self, domain: &str, sender: Option<&str>) -> Destination<'_> {
         match self.holder(domain) {
-            Some(Holder::Component(conn, policy)) => Destination::Component(*conn, policy),
+            Some(Holder::Port { id, policy, .. }) => Destination::Port(*id, policy),
             Some(Holder::Host) => Destination::Host,
+            None => self.route_elsewhere(domain, sender),
+        }
+    }
+
+    /// The same for a name that nobody holds.
+    fn route_elsewhere(&self, domain: &str, sender: Option<&str>) -> Destination<'_> {
+        if self.known.lists(domain) {
+            return Destination::Away;
+        }
+        let by_wildcard = self.wildcard(domain);
+        if let Some((id, policy)) = by_wildcard.and_then(|id| Some((id, self.policy(id)?))) {
+            return Destination::Port(id, policy);
+        }
+        match self.default_route(sender) {
+            Some(_) if self.recent.has(domain) => Destination::Away,
+            Some(id) => Destination::DefaultRoute(id),
             None if self.known.matches(domain) => Destination::Away,
             None => Destination::Unknown,
         }
     }
 
-    /// What a host lists in disco#items (XEP-0030 section 4), in order: every component with a name of its own, and of each
-    /// prefix the name under this host. Nothing for a domain that is not a host of ours.
+    /// The default route of a port that is bound to `sender`.
+    pub(crate) fn default_route(&self, sender: Option<&str>) -> Option<PortId> {
+        self.defaults.of(sender)
+    }
+
+    /// What a host lists in disco#items (XEP-0030 section 4), in order: every name that a port holds as its own, and of
+    /// each prefix the name under this host. Nothing for a domain that is not a host of ours.
     pub fn items(&self, host: &str) -> impl Iterator<Item = &Domain> {
         self.listing.of(self.is_host(host).then_some(host))
     }

@@ -77,6 +77,12 @@ impl FromIterator<DomainPattern> for DomainSet {
 }
 
 impl DomainSet {
+    /// Whether `domain`, a canonical name, is in the set by itself, not by a wildcard.
+    #[must_use]
+    pub fn lists(&self, domain: &str) -> bool {
+        self.exact.contains(domain)
+    }
+
     /// Whether one of the patterns is about `domain`, a canonical name.
     #[must_use]
     pub fn matches(&self, domain: &str) -> bool {

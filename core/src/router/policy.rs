@@ -1,5 +1,6 @@
 //! What a component claims, and what its listener grants to it.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::access::Access;
@@ -16,23 +17,42 @@ impl fmt::Display for PortId {
     }
 }
 
-/// What a component asks to be bound as.
+/// What a port holds, or asks for. A component asks for a domain or a prefix; a local port may hold any number of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The name itself.
     Domain(Domain),
     /// `PREFIX.HOST` for every host of ours (`is_subdomain` on the stream header).
     Prefix(Domain),
+    /// `*.NAME`: every name with one or more labels in front of NAME, unless a port holds that very name.
+    Below(Domain),
+    /// A host of ours, which the port answers for. A domain that is not a host becomes one for as long as the port
+    /// holds it: components with a prefix get a name under it.
+    Host(Domain),
 }
 
 impl Claim {
-    /// The name, or the prefix.
+    /// The name, the prefix, or what stands behind `*.`.
     #[must_use]
     pub fn name(&self) -> &Domain {
         match self {
-            Self::Domain(name) | Self::Prefix(name) => name,
+            Self::Domain(name) | Self::Prefix(name) | Self::Below(name) | Self::Host(name) => name,
         }
     }
+}
+
+/// For whose stanzas a local port is the default route: those for a domain that no port holds and that is not known to be
+/// a component's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum DefaultRoute {
+    /// Nobody's.
+    #[default]
+    None,
+    /// Those of the ports that are bound to these names.
+    Of(Vec<Domain>),
+    /// Those of every port that has no default route of its own.
+    All,
 }
 
 /// What becomes of a component whose name a newcomer claims (`conflict_behaviour` of the newcomer's listener).

@@ -8,6 +8,7 @@ use super::envelope::Envelope;
 use super::kind::{StanzaKind, expects_reply};
 use crate::jid::{Jid, JidError};
 use crate::namespaces as ns;
+use crate::stanza_error::StanzaError;
 use crate::xml::child::Child;
 use crate::xml::escape::{push_attribute, push_value};
 use crate::xml::rescope::{foreign_declarations, is_foreign};
@@ -132,6 +133,16 @@ impl<'b> Stanza<'b> {
         expects_reply(self.kind.as_str(), self.known_type())
     }
 
+    /// Appends `error` as the answer to `out`, unless no error may answer it; says whether it did. Send it back to where the
+    /// stanza came from, whatever its `from` says: an error must not reach somebody who has asked for nothing.
+    pub fn refuse(&self, error: &StanzaError, out: &mut Vec<u8>) -> bool {
+        let may = self.expects_reply();
+        if may {
+            error.append_answer_to(self, out);
+        }
+        may
+    }
+
     /// Its `type`, where that is one of those that mean something.
     pub(crate) fn known_type(&self) -> Option<&'static str> {
         self.head.known_type(self.bytes)
@@ -175,7 +186,7 @@ impl<'b> Stanza<'b> {
 
     /// Where the addresses are in what was received.
     #[inline]
-    fn envelope(&self) -> Envelope {
+    pub(super) fn envelope(&self) -> Envelope {
         let at = |value: Option<Value>| value.map_or(0, |value| value.span.start - 1);
         Envelope {
             kind: self.kind,

@@ -20,6 +20,25 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
+    /// That of an error answer as `StanzaError` writes it: first its `from`, then `to`, `id` and `type`, of those that it
+    /// has.
+    pub(crate) fn of_answer(kind: StanzaKind, answer: &[u8]) -> Self {
+        let mut at = 1 + kind.as_str().len();
+        let mut next = |name: &[u8]| {
+            let after = answer.get(at..)?.strip_prefix(name)?;
+            let quote = answer.len() - after.len();
+            at = quote + quoted(answer, quote as u32)?.len();
+            Some(quote as u32)
+        };
+        let [from, to, id, stanza_type] =
+            [" from=", " to=", " id=", " type="].map(|name| next(name.as_bytes()).unwrap_or(0));
+        let domain = meant(answer, from).map_or(0, |from| {
+            let bare = from.split('/').next().unwrap_or_default();
+            bare.find('@').map_or(0, |at| at + 1) as u16
+        });
+        Self { kind, domain, from, to, id, stanza_type }
+    }
+
     /// May an error answer the stanza?
     pub(crate) fn expects_reply(&self, stanza: &[u8]) -> bool {
         let known = quoted(stanza, self.stanza_type).map(|quoted| known_type(inner(quoted)));
@@ -34,8 +53,30 @@ impl Envelope {
         Some(from)
     }
 
+    /// The domain of its `to`.
+    pub(crate) fn receiver(&self, stanza: &[u8]) -> Option<String> {
+        let mut to = self.to(stanza)?;
+        to.truncate(to.find('/').unwrap_or(to.len()));
+        to.drain(..to.find('@').map_or(0, |at| at + 1));
+        Some(to)
+    }
+
     pub(crate) fn kind(&self) -> StanzaKind {
         self.kind
+    }
+
+    /// Its `to` as it was written, with its quotes.
+    pub(crate) fn written_to<'a>(&self, stanza: &'a [u8]) -> Option<&'a [u8]> {
+        quoted(stanza, self.to)
+    }
+
+    /// Its `from` as it was written, with its quotes.
+    pub(crate) fn written_from<'a>(&self, stanza: &'a [u8]) -> Option<&'a [u8]> {
+        quoted(stanza, self.from)
+    }
+
+    pub(crate) fn stanza_type(&self, stanza: &[u8]) -> Option<String> {
+        meant(stanza, self.stanza_type)
     }
 
     pub(crate) fn from(&self, stanza: &[u8]) -> Option<String> {
@@ -114,10 +155,16 @@ mod tests {
                         assert_eq!(envelope.expects_reply(written), read.expects_reply(), "{stanza:?}");
                         let sender = envelope.sender(written);
                         assert_eq!(sender.as_deref(), read.from().map(Jid::domain), "{stanza:?}");
+                        let receiver = envelope.receiver(written);
+                        assert_eq!(receiver.as_deref(), read.to().map(Jid::domain), "{stanza:?}");
                         let (mut answer, mut expected) = (Vec::new(), Vec::new());
-                        StanzaError::recipient_gone().append_answer_by(&envelope, written, &mut answer);
+                        let of_answer =
+                            StanzaError::recipient_gone().append_answer_by(&envelope, written, &mut answer);
                         StanzaError::recipient_gone().append_answer_to(read, &mut expected);
                         assert_eq!(answer, expected, "{stanza:?}");
+                        with_stanza(&answer, &HeaderPrefixes::Usual, |read| {
+                            assert_eq!(of_answer, read.envelope(), "{stanza:?}");
+                        });
                     });
                 }
             });

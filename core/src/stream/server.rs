@@ -21,7 +21,7 @@ use crate::xml::scope::{HeaderPrefixes, Namespace};
 /// | kind | methods |
 /// | --- | --- |
 /// | reads | [`process`](Self::process), [`put_back`](Self::put_back), [`set_reading`](Self::set_reading), [`handle_eof`](Self::handle_eof) |
-/// | writes | [`answer`](Self::answer), [`refuse_sender`](Self::refuse_sender), [`close`](Self::close), [`fail`](Self::fail) |
+/// | writes | [`refuse_sender`](Self::refuse_sender), [`close`](Self::close), [`fail`](Self::fail) |
 /// | time | [`poll_timeout`](Self::poll_timeout), [`handle_timeout`](Self::handle_timeout), [`wrote`](Self::wrote) |
 ///
 /// Any of them may be called at any time, also while a [`Stanza`] is held: it borrows the input only. What
@@ -163,18 +163,6 @@ impl ServerStream {
         }
         let address = stanza.from().map(|from| Excerpt::of(from.as_str().as_bytes()));
         Rejected { reason: RejectReason::ForeignFrom, answered, address }
-    }
-
-    /// Answers a stanza of this stream with an error, in `out`, unless nothing may answer it; says whether
-    /// it did. The answer goes to the stream that the stanza came from, whatever its `from` says: an error
-    /// must not reach somebody who has asked for nothing.
-    #[must_use = "a stanza that was not answered is to be counted"]
-    pub fn answer(&mut self, stanza: &Stanza<'_>, error: &StanzaError, out: &mut Vec<u8>) -> bool {
-        let may = stanza.expects_reply() && !self.is_closed();
-        if may {
-            error.append_answer_to(stanza, out);
-        }
-        may
     }
 
     /// The stanza given last can't be taken yet, say because its receiver's queue is full. The next

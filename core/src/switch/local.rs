@@ -19,16 +19,13 @@ use crate::router::PortId;
 /// [`poll_output`](crate::connection::Connection::poll_output)).
 pub struct LocalSwitch {
     shared: SwitchShared,
-    directory: RefCell<Directory<LocalPort>>,
+    directory: RefCell<Directory<Arc<PortInfo>>>,
     queues: RefCell<BTreeMap<PortId, Entry>>,
     woken: RefCell<VecDeque<PortId>>,
     /// How often the directory was looked at.
     #[cfg(test)]
     pub(crate) reads: core::cell::Cell<usize>,
 }
-
-/// A port of a [`LocalSwitch`].
-pub type LocalPort = Arc<PortInfo>;
 
 struct Entry {
     queue: Queue,
@@ -63,33 +60,33 @@ impl LocalSwitch {
 }
 
 impl Switch for LocalSwitch {
-    type Port = LocalPort;
+    type Port = Arc<PortInfo>;
 
     fn shared(&self) -> &SwitchShared {
         &self.shared
     }
 
-    fn read<R>(&self, look: impl FnOnce(&Directory<LocalPort>) -> R) -> R {
+    fn read<R>(&self, look: impl FnOnce(&Directory<Arc<PortInfo>>) -> R) -> R {
         #[cfg(test)]
         self.reads.set(self.reads.get() + 1);
         look(&self.directory.borrow())
     }
 
-    fn write<R>(&self, change: impl FnOnce(&mut Directory<LocalPort>) -> R) -> R {
+    fn write<R>(&self, change: impl FnOnce(&mut Directory<Arc<PortInfo>>) -> R) -> R {
         change(&mut self.directory.borrow_mut())
     }
 
-    fn add_port(&self, info: PortInfo, queue: Queue) -> LocalPort {
+    fn add_port(&self, info: PortInfo, queue: Queue) -> Arc<PortInfo> {
         self.queues.borrow_mut().insert(info.id, Entry { queue, woken: false });
         Arc::new(info)
     }
 
-    fn remove_port(&self, port: &LocalPort) {
+    fn remove_port(&self, port: &Arc<PortInfo>) {
         self.queues.borrow_mut().remove(&port.id);
         self.woken.borrow_mut().retain(|id| *id != port.id);
     }
 
-    fn queue<R>(&self, port: &LocalPort, use_it: impl FnOnce(&mut Queue) -> R) -> R {
+    fn queue<R>(&self, port: &Arc<PortInfo>, use_it: impl FnOnce(&mut Queue) -> R) -> R {
         match self.queues.borrow_mut().get_mut(&port.id) {
             Some(entry) => use_it(&mut entry.queue),
             // It is over, and another port still refers to it.
@@ -97,7 +94,7 @@ impl Switch for LocalSwitch {
         }
     }
 
-    fn wake(&self, port: &LocalPort) {
+    fn wake(&self, port: &Arc<PortInfo>) {
         if let Some(entry) = self.queues.borrow_mut().get_mut(&port.id)
             && !core::mem::replace(&mut entry.woken, true)
         {

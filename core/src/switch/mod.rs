@@ -7,6 +7,7 @@
 //! | `directory` | the ports and their names |
 //! | `lifetime` | how a port comes and leaves |
 //! | `route` | which port a stanza is for |
+//! | `deliver` | what becomes of one stanza, and the routes of the last few |
 //! | `unsent` | what becomes of stanzas whose receiver ends before they are sent |
 //! | `host_view` | what a host's answers take from the switch |
 //! | `metrics` | what is counted |
@@ -15,6 +16,7 @@
 //! What a full queue says to a stanza is decided in `queue`. Each decision is made once. A [`Switch`] only
 //! keeps the state: [`LocalSwitch`] in cells, the runtime's `SharedSwitch` behind locks.
 
+mod deliver;
 mod directory;
 mod host_view;
 mod lifetime;
@@ -25,13 +27,15 @@ mod route;
 mod shared;
 mod unsent;
 
+#[cfg(test)]
+pub(crate) use deliver::CAPACITY;
+pub(crate) use deliver::{Delivery, DeliveryContext, Outcome};
 pub use directory::Directory;
 pub(crate) use host_view::HostView;
-pub(crate) use lifetime::{connect, unbind};
-pub use local::{LocalPort, LocalSwitch};
+pub(crate) use lifetime::{attach, connect, detach, unbind};
+pub use local::LocalSwitch;
 pub use metrics::{Metric, Metrics};
 pub use ports::{Bind, Switch};
-pub(crate) use route::Route;
 pub use shared::{PortInfo, SwitchShared};
 pub(crate) use unsent::bounce_unsent;
 

@@ -45,10 +45,10 @@ pub trait Switch: Sized {
     /// Binds a port to what it claims, and unbinds the ports that it replaces, in one step. Called again for a bind
     /// that is pending, whenever the port is woken.
     fn bind(&self, port: &Self::Port, claim: &Claim, now: Now) -> Bind {
-        let _ = now;
-        let PortInfo { id, listener } = port.as_ref();
+        let PortInfo { id, listener, .. } = port.as_ref();
         let bound = self.write(|directory| {
-            let bound = directory.router.bind(*id, claim.clone(), Arc::clone(&listener.policy))?;
+            let bound =
+                directory.router.bind(*id, claim.clone(), Arc::clone(&listener.policy), now.monotonic)?;
             self.shared().bump();
             let replaced = bound.replaced.iter().filter_map(|id| directory.ports.get(id));
             let replaced: Vec<_> = replaced.cloned().collect();
@@ -113,9 +113,9 @@ pub trait Switch: Sized {
         self.shared().queued()
     }
 
-    /// How many connections there are, authenticated or not.
+    /// How many connections there are, authenticated or not. Local ports are not counted.
     fn connections(&self) -> usize {
-        self.read(|directory| directory.ports.len())
+        self.read(|directory| directory.ports.len() - directory.router.local_ports())
     }
 
     /// How many components are bound.

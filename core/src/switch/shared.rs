@@ -15,6 +15,8 @@ use crate::sync::{AtomicU64, Ordering};
 pub struct PortInfo {
     pub(crate) id: PortId,
     pub(crate) listener: Arc<ListenerConfig>,
+    /// Code in this process is behind it, not a connection.
+    pub(crate) is_local: bool,
 }
 
 impl PortInfo {

@@ -37,15 +37,8 @@ fn return_to_sender<S: Switch>(switch: &S, now: Instant, stanza: &[u8], envelope
         return None;
     }
     let sender = envelope.sender(stanza)?;
-    let port = switch.read(|directory| {
-        let id = directory.router.owner(&sender)?;
-        directory.ports.get(&id).cloned()
-    })?;
-    // Nothing answers an error.
-    let write = |out: &mut _| {
-        StanzaError::recipient_gone().append_answer_by(envelope, stanza, out);
-        None
-    };
+    let port = switch.read(|directory| directory.way_back(&sender, || envelope.receiver(stanza)))?;
+    let write = |out: &mut _| Some(StanzaError::recipient_gone().append_answer_by(envelope, stanza, out));
     let offer = switch.queue(&port, |queue| queue.offer(now, &port.as_ref().listener, None, write));
     let wake = matches!(offer, Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. });
     if wake {

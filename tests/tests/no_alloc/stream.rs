@@ -48,7 +48,11 @@ impl Server {
         let names = ["comp.example", "peer.example", "bücher.example", "closed.example"];
         for (number, name) in (1..).zip(names) {
             let terms = if name == "closed.example" { closed() } else { BindPolicy::default() };
-            assert!(router.bind(PortId(number), Claim::Domain(domain(name)), Arc::new(terms)).is_ok());
+            assert!(
+                router
+                    .bind(PortId(number), Claim::Domain(domain(name)), Arc::new(terms), Instant::ORIGIN)
+                    .is_ok()
+            );
         }
         router.set_known(vec![DomainPattern::parse("down.example").unwrap()]);
         let info = HostInfo::new("Enjamb", "1");
@@ -68,21 +72,19 @@ impl Server {
             other => panic!("no stanza, but {other:?}"),
         };
         let (from, to) = (stanza.from().unwrap(), stanza.to().unwrap());
-        let error = match router.route_domain(to.domain()) {
-            Destination::Component(_, policy)
-                if policy.access.allows(from, router.is_host(from.domain())) =>
-            {
+        let error = match router.route_domain(to.domain(), None) {
+            Destination::Port(_, policy) if policy.access.allows(from, router.is_host(from.domain())) => {
                 return stanza.append_to(target);
             }
-            Destination::Component(..) => StanzaError::access_denied(to.domain()),
+            Destination::Port(..) => StanzaError::access_denied(to.domain()),
             Destination::Host => {
                 let _answered = host::answer(&stanza, info, &Facts, out);
                 return;
             }
-            Destination::Away => StanzaError::component_away(to.domain()),
+            Destination::DefaultRoute(_) | Destination::Away => StanzaError::component_away(to.domain()),
             Destination::Unknown => StanzaError::no_such_domain(to.domain()),
         };
-        let _answered = stream.answer(&stanza, &error, out);
+        let _answered = stanza.refuse(&error, out);
     }
 
     fn assert_goes(&self, stanza: &str, goes: Goes) {

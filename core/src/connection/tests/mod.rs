@@ -16,38 +16,38 @@ use crate::router::BindPolicy;
 use crate::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
 use crate::time::{Instant, Now};
 
-type Local = Connection<LocalSwitch>;
+pub(crate) type Local = Connection<LocalSwitch>;
 
-pub(super) const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::from_secs(1_795_370_400) };
+pub(crate) const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::from_secs(1_795_370_400) };
 
-fn after(seconds: u64) -> Now {
+pub(crate) fn after(seconds: u64) -> Now {
     let span = Duration::from_secs(seconds);
     Now { monotonic: NOW.monotonic + span, unix: NOW.unix + span }
 }
 
-fn domain(name: &str) -> Domain {
+pub(crate) fn domain(name: &str) -> Domain {
     Domain::parse(name).unwrap()
 }
 
-fn switch() -> LocalSwitch {
+pub(crate) fn switch() -> LocalSwitch {
     LocalSwitch::new(SwitchConfig::new([domain("host.example")]))
 }
 
-fn listener() -> ListenerConfig {
+pub(crate) fn listener() -> ListenerConfig {
     // No time to give memory back among those that are tested.
     ListenerConfig { hibernate_after: Duration::MAX / 4, ..ListenerConfig::new(Secret::new("s")) }
 }
 
-fn with(policy: BindPolicy) -> ListenerConfig {
+pub(crate) fn with(policy: BindPolicy) -> ListenerConfig {
     ListenerConfig { policy: Arc::new(policy), ..listener() }
 }
 
-fn connected(switch: &LocalSwitch, listener: ListenerConfig) -> Local {
+pub(crate) fn connected(switch: &LocalSwitch, listener: ListenerConfig) -> Local {
     Connection::new(switch, Arc::new(listener), StreamId::from_text("1").unwrap(), NOW)
 }
 
 /// A connection whose header has these attributes, up to the end of its handshake.
-fn bound(switch: &LocalSwitch, listener: ListenerConfig, attributes: &str) -> Local {
+pub(crate) fn bound(switch: &LocalSwitch, listener: ListenerConfig, attributes: &str) -> Local {
     let mut connection = connected(switch, listener);
     send(switch, &mut connection, &header(attributes));
     let said = send(switch, &mut connection, &handshake("s"));
@@ -55,25 +55,25 @@ fn bound(switch: &LocalSwitch, listener: ListenerConfig, attributes: &str) -> Lo
     connection
 }
 
-fn header(attributes: &str) -> String {
+pub(crate) fn header(attributes: &str) -> String {
     format!(
         "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' {attributes}>"
     )
 }
 
-fn handshake(secret: &str) -> String {
+pub(crate) fn handshake(secret: &str) -> String {
     let proof = Secret::new(secret).handshake("1");
     format!("<handshake>{}</handshake>", core::str::from_utf8(&proof).unwrap())
 }
 
 /// Gives bytes to a connection; returns what it made of them and all that it has to write then.
-fn send(switch: &LocalSwitch, connection: &mut Local, bytes: &str) -> (Progress, String) {
+pub(crate) fn send(switch: &LocalSwitch, connection: &mut Local, bytes: &str) -> (Progress, String) {
     let progress = connection.process(switch, NOW, bytes.as_bytes(), &mut Budget::default());
     (progress, written(switch, connection))
 }
 
 /// Takes all that a connection has to write, to the end of its write side.
-fn written(switch: &LocalSwitch, connection: &mut Local) -> String {
+pub(crate) fn written(switch: &LocalSwitch, connection: &mut Local) -> String {
     let mut written = alloc::vec::Vec::new();
     connection.write_to(switch, NOW, &mut written);
     String::from_utf8(written).unwrap()

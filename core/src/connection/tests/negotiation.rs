@@ -10,9 +10,7 @@ use crate::error::StreamCondition;
 use crate::handshake::{Secret, StreamId};
 use crate::queue::Queue;
 use crate::router::{Claim, PortId};
-use crate::switch::{
-    Bind, Directory, ListenerConfig, LocalPort, LocalSwitch, PortInfo, Switch, SwitchShared,
-};
+use crate::switch::{Bind, Directory, ListenerConfig, LocalSwitch, PortInfo, Switch, SwitchShared};
 use crate::time::Now;
 
 #[test]
@@ -82,37 +80,37 @@ struct Asking {
 }
 
 impl Switch for Asking {
-    type Port = LocalPort;
+    type Port = Arc<PortInfo>;
 
     fn shared(&self) -> &SwitchShared {
         self.local.shared()
     }
 
-    fn read<R>(&self, look: impl FnOnce(&Directory<LocalPort>) -> R) -> R {
+    fn read<R>(&self, look: impl FnOnce(&Directory<Arc<PortInfo>>) -> R) -> R {
         self.local.read(look)
     }
 
-    fn write<R>(&self, change: impl FnOnce(&mut Directory<LocalPort>) -> R) -> R {
+    fn write<R>(&self, change: impl FnOnce(&mut Directory<Arc<PortInfo>>) -> R) -> R {
         self.local.write(change)
     }
 
-    fn add_port(&self, info: PortInfo, queue: Queue) -> LocalPort {
+    fn add_port(&self, info: PortInfo, queue: Queue) -> Arc<PortInfo> {
         self.local.add_port(info, queue)
     }
 
-    fn remove_port(&self, port: &LocalPort) {
+    fn remove_port(&self, port: &Arc<PortInfo>) {
         self.local.remove_port(port);
     }
 
-    fn queue<R>(&self, port: &LocalPort, use_it: impl FnOnce(&mut Queue) -> R) -> R {
+    fn queue<R>(&self, port: &Arc<PortInfo>, use_it: impl FnOnce(&mut Queue) -> R) -> R {
         self.local.queue(port, use_it)
     }
 
-    fn wake(&self, port: &LocalPort) {
+    fn wake(&self, port: &Arc<PortInfo>) {
         self.local.wake(port);
     }
 
-    fn bind(&self, port: &LocalPort, claim: &Claim, now: Now) -> Bind {
+    fn bind(&self, port: &Arc<PortInfo>, claim: &Claim, now: Now) -> Bind {
         if self.decided.get() {
             self.local.bind(port, claim, now)
         } else {

@@ -9,9 +9,9 @@ use core::sync::atomic::Ordering;
 
 use super::{Local, NOW, bound, domain, listener, send, switch, with, written};
 use crate::connection::ConnectionEvent;
-use crate::connection::deliver::CAPACITY;
 use crate::jid::Jid;
 use crate::router::{Access, BindPolicy, ConflictBehaviour, Destination, DomainPattern};
+use crate::switch::CAPACITY;
 use crate::switch::{ListenerConfig, LocalSwitch, Switch};
 
 /// What became of a stanza.
@@ -81,12 +81,13 @@ impl<'a> Sender<'a> {
     fn watch(&mut self, from: &str, to: &str) -> (Became, usize) {
         let (sender, receiver) = (Jid::parse(from).unwrap(), Jid::parse(to).unwrap());
         let by_router =
-            self.switch.read(|directory| match directory.router.route_domain(receiver.domain()) {
-                Destination::Component(_, policy) => {
+            self.switch.read(|directory| match directory.router.route_domain(receiver.domain(), None) {
+                Destination::Port(_, policy) => {
                     let is_host = directory.router.is_host(sender.domain());
                     if policy.access.allows(&sender, is_host) { Delivered } else { DENIED }
                 }
                 Destination::Host => Answered,
+                Destination::DefaultRoute(_) => unreachable!("the test has none"),
                 Destination::Away => AWAY,
                 Destination::Unknown => UNKNOWN,
             });

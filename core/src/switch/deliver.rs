@@ -8,23 +8,28 @@ use crate::host;
 use crate::queue::Offer;
 use crate::stanza::Stanza;
 use crate::stanza_error::StanzaError;
-use crate::stream::{Rejected, ServerStream};
-use crate::switch::{Directory, HostView, Metric, Metrics, PortInfo, Route, Switch};
 use crate::time::{Instant, Now};
+
+use super::directory::Directory;
+use super::host_view::HostView;
+use super::metrics::{Metric, Metrics};
+use super::ports::Switch;
+use super::route::Route;
+use super::shared::PortInfo;
 
 /// What became of a stanza.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It is dealt with: delivered, answered, or counted.
     Done,
-    /// Its `from` is not the component's, as only the directory knows; that is neither counted nor logged yet.
-    Rejected(Rejected),
+    /// Its `from` is not the sender's, as only the directory knows; it is neither answered nor counted yet.
+    ForeignFrom,
     /// Its receiver is full: offer it again when woken, or at that time.
     Blocked { until: Instant },
 }
 
 /// One connection's stanzas on their way to other ports.
-pub(super) struct Delivery<P> {
+pub(crate) struct Delivery<P> {
     routes: RouteCache<P>,
     batch: Batch<P>,
 }
@@ -47,11 +52,15 @@ struct Tally {
 }
 
 /// Where and when a stanza is delivered.
-pub(super) struct DeliveryContext<'a, S> {
-    pub(super) switch: &'a S,
-    pub(super) now: Now,
+pub(crate) struct DeliveryContext<'a, S> {
+    pub(crate) switch: &'a S,
+    pub(crate) now: Now,
     /// The port that sends.
-    pub(super) source: &'a PortInfo,
+    pub(crate) source: &'a PortInfo,
+    /// It may hold several names, so only the directory knows which are its own.
+    pub(crate) has_names: bool,
+    /// There is room for an answer.
+    pub(crate) may_answer: bool,
 }
 
 impl<P> Default for Delivery<P> {
@@ -61,11 +70,11 @@ impl<P> Default for Delivery<P> {
 }
 
 impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
-    /// Takes a stanza that came on `stream`; errors for it go to `out`.
-    pub(super) fn deliver<S: Switch<Port = P>>(
+    /// Takes a stanza. What answers it at once goes to `out`, back to where it came from, whatever its `from` says: an
+    /// error must not reach somebody who has asked for nothing.
+    pub(crate) fn deliver<S: Switch<Port = P>>(
         &mut self,
         context: &DeliveryContext<'_, S>,
-        stream: &mut ServerStream,
         stanza: &Stanza<'_>,
         out: &mut Vec<u8>,
     ) -> Outcome {
@@ -76,24 +85,25 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
             return Outcome::Done;
         };
         let domain = to.domain();
-        let &DeliveryContext { switch, now, source } = context;
+        let &DeliveryContext { switch, now, source, has_names, may_answer } = context;
         // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
         let mut retries = 8;
         let error = loop {
             let epoch = switch.shared().epoch();
-            let look_up = |directory: &Directory<P>| {
-                directory.route(source, stream.is_subdomain(), from.domain(), domain)
-            };
+            let look_up =
+                |directory: &Directory<P>| directory.route(source, has_names, from.domain(), domain);
             break match routes.find(epoch, from.domain(), domain, || switch.read(look_up)) {
                 Route::Host => {
-                    if host::answer(stanza, switch.shared().info(), &HostView { switch, now }, out) {
+                    if may_answer
+                        && host::answer(stanza, switch.shared().info(), &HostView { switch, now }, out)
+                    {
                         batch.tally.answered += 1;
                     } else {
                         batch.tally.dropped_by_host += 1;
                     }
                     return Outcome::Done;
                 }
-                Route::ForeignFrom => return Outcome::Rejected(stream.refuse_sender(stanza, out)),
+                Route::ForeignFrom => return Outcome::ForeignFrom,
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
                 Route::Ruled { port, from_host }
@@ -133,7 +143,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 }
             };
         };
-        if stream.answer(stanza, &error, out) {
+        if may_answer && stanza.refuse(&error, out) {
             batch.tally.bounced += 1;
         } else {
             batch.tally.dropped += 1;
@@ -142,7 +152,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
     }
 
     /// Ends a batch: wakes its receivers, each once, and adds it to the metrics.
-    pub(super) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S) {
+    pub(crate) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S) {
         for port in self.batch.dirty.drain(..) {
             switch.wake(&port);
         }
@@ -161,7 +171,7 @@ impl Tally {
 }
 
 /// How many routes a connection remembers. They are compared one by one, and a name may take 1,023 bytes, so few.
-pub(super) const CAPACITY: usize = 8;
+pub(crate) const CAPACITY: usize = 8;
 
 /// The routes of the last few stanzas, so that one like them takes no look-up. All were found in one epoch of the switch
 /// and are forgotten with it, so that from the next stanza on none keeps a port that has ended.
