@@ -254,6 +254,9 @@ pub enum StreamErrorCause {
     /// The driver lets nobody in for now, for a reason in words; `policy-violation`.
     #[error("{0}")]
     TurnedAway(String),
+    /// The operator, or the program around the switch, ends the connection, for a reason in words; `policy-violation`.
+    #[error("ended by the operator: {0}")]
+    Kicked(String),
     /// A reason in words, where none of the others fits; `undefined-condition`.
     #[error("{0}")]
     Other(&'static str),
@@ -323,6 +326,7 @@ fn condition_of(cause: &StreamErrorCause) -> StreamCondition {
         | StreamErrorCause::LongNegotiation { .. }
         | StreamErrorCause::BigStanza { .. }
         | StreamErrorCause::ManyPrefixes { .. }
+        | StreamErrorCause::Kicked(_)
         | StreamErrorCause::TurnedAway(_) => StreamCondition::PolicyViolation,
         StreamErrorCause::LooksLikeTls => StreamCondition::NotWellFormed,
         StreamErrorCause::NoStream | StreamErrorCause::WrongNamespace => StreamCondition::InvalidNamespace,

@@ -90,6 +90,7 @@
 extern crate alloc;
 
 mod bytes;
+mod close;
 mod config;
 pub mod connection;
 mod error;

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::ending::Ending;
-use super::event::CloseReason;
 use super::progress::{Budget, Next, OWN_MARK, Progress, Transmit, Written};
+use crate::close::CloseReason;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::Secret;
 use crate::jid::Domain;

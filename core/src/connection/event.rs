@@ -1,10 +1,8 @@
 //! Events of a connection: reports for the log, and questions that the driver answers.
 
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
-use crate::error::StreamError;
+use crate::close::CloseReason;
 use crate::jid::Domain;
 use crate::router::{BindingChange, Claim, PortId};
 use crate::stream::Rejected;
@@ -45,31 +43,6 @@ pub enum ConnectionEvent {
         /// Names that others got over it.
         changes: Vec<BindingChange>,
     },
-}
-
-/// Why a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The other side closed the stream, or its side of the connection.
-    ByPeer,
-    /// This side closed the stream in good order.
-    ByUs,
-    /// A stream error, which the other side was told.
-    Error(StreamError),
-    /// The connection broke; these are the operating system's words for it.
-    Broken(String),
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ByPeer => f.write_str("closed by the other side"),
-            Self::ByUs => f.write_str("closed"),
-            Self::Error(error) => error.fmt(f),
-            Self::Broken(words) => write!(f, "the connection broke: {words}"),
-        }
-    }
 }
 
 /// Events that were not taken yet, first come first.

@@ -8,7 +8,7 @@
 //! | `negotiate` | from the first byte to the bound component |
 //! | `phase` | how far a connection is |
 //! | `ending` | the end: the last bytes are written, our side is shut, the rest is read |
-//! | `event` | [`ConnectionEvent`], [`CloseReason`] |
+//! | `event` | [`ConnectionEvent`] |
 //! | `progress` | [`Progress`], [`Transmit`], [`Budget`]: how far the input is dealt with, what to write, how much to do at once |
 //!
 //! A server without a runtime, with a listener and two components, is the example `listener-poll` of the repository.
@@ -31,13 +31,14 @@ use core::time::Duration;
 
 pub use client::{ClientConnection, ClientConnectionEvent};
 use ending::Ending;
-pub use event::{CloseReason, ConnectionEvent};
+pub use event::ConnectionEvent;
 pub use negotiate::refusal;
 use phase::Phase;
 use progress::OWN_MARK;
 pub use progress::{Budget, Next, Progress, Transmit, Written};
 use session::Session;
 
+pub use crate::close::{CloseReason, ReleaseReason};
 pub use crate::stanza_error::RejectReason;
 pub use crate::stream::Rejected;
 

@@ -5,10 +5,11 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::event::{CloseReason, ConnectionEvent};
+use super::event::ConnectionEvent;
 use super::phase::{Binding, Phase};
 use super::progress::Next;
 use super::session::Session;
+use crate::close::CloseReason;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::jid::Domain;

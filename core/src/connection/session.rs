@@ -5,8 +5,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::ending::Ending;
-use super::event::{CloseReason, Events};
+use super::event::Events;
 use super::phase::Phase;
+use crate::close::CloseReason;
 use crate::jid::Domain;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
@@ -62,7 +63,7 @@ impl<S: Switch> Session<S> {
             if !self.bound && matches!(reason, CloseReason::Error(_)) {
                 switch.metrics().add(Metric::FailedNegotiations, 1);
             }
-            let changes = unbind(switch, &self.port, now.monotonic);
+            let changes = unbind(switch, &self.port, now.monotonic, &reason);
             let ending = Ending::begin(&self.listener().limits, now.monotonic);
             self.closed = Some(Box::new(Closed { reason, changes, unsent: 0, ending }));
             // The last words are in the output. A step that has taken the phase does not give it back.

@@ -200,6 +200,11 @@ impl Queue {
         mem::take(&mut self.incoming)
     }
 
+    /// Bytes that wait in both halves.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.incoming.load().bytes + self.in_flight.bytes
+    }
+
     pub(crate) fn release(&mut self) {
         self.incoming.release();
         self.waiting.shrink_to(0);

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use super::names::{Bound, Holder, Router};
+use super::names::{Bound, Holder, NameChange, Router};
+use super::pattern::DomainPattern;
 use super::policy::{BindPolicy, Claim, ConflictBehaviour, PortId};
 use crate::jid::{Domain, JidError};
 use crate::time::Instant;
@@ -304,6 +305,7 @@ impl Router {
             self.listing.insert(&bound.policy, &name, holder.host_of(&name));
         }
         self.recent.remove(&name);
+        self.note(|| NameChange::Bound(id, DomainPattern::Exact(name.clone())));
         self.names.insert(name, holder);
     }
 
@@ -313,6 +315,7 @@ impl Router {
             if let Some(holder) = self.names.remove(name.as_str()) {
                 self.listing.remove(name, holder.host_of(name));
             }
+            self.note(|| NameChange::Released(conn, DomainPattern::Exact(name.clone())));
             return true;
         }
         if let Some(queue) = self.waiting.get_mut(name) {

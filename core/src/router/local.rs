@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::bind::BindingChange;
-use super::names::{Bound, Holder, Router};
+use super::names::{Bound, Holder, NameChange, Router};
+use super::pattern::DomainPattern;
 use super::policy::{BindPolicy, Claim, DefaultRoute, PortId};
 use crate::jid::{Domain, JidError};
 use crate::time::Instant;
@@ -121,6 +122,7 @@ impl Router {
                     return Err(taken(name, by));
                 }
                 self.below.insert(name.clone(), port);
+                self.note(|| NameChange::Bound(port, DomainPattern::Below(name.clone())));
             }
             Claim::Domain(_) | Claim::Host(_) => {}
         }
@@ -156,7 +158,7 @@ impl Router {
             bound.names.retain(|held| !names.contains(held));
         }
         names.retain(|name| self.let_go(name, port));
-        self.forget(claim, names, now)
+        self.forget(port, claim, names, now)
     }
 
     /// Forgets a local port, with all it held.
@@ -170,7 +172,13 @@ impl Router {
     }
 
     /// Completes the end of a claim whose names are free now.
-    fn forget(&mut self, claim: &Claim, freed: Vec<Domain>, now: Instant) -> Vec<BindingChange> {
+    fn forget(
+        &mut self,
+        port: PortId,
+        claim: &Claim,
+        freed: Vec<Domain>,
+        now: Instant,
+    ) -> Vec<BindingChange> {
         match claim {
             Claim::Host(host) if self.port_hosts.contains(host) => return self.close_host(host),
             Claim::Host(host) => {
@@ -179,6 +187,7 @@ impl Router {
             }
             Claim::Below(name) => {
                 self.below.remove(name);
+                self.note(|| NameChange::Released(port, DomainPattern::Below(name.clone())));
             }
             Claim::Prefix(prefix) => {
                 self.prefixes.remove(prefix);

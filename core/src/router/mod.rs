@@ -31,6 +31,7 @@ mod tests;
 pub use access::{Access, AccessRule};
 pub use bind::{BindError, BindOutcome, BindingChange, HostTaken};
 pub use local::AttachError;
+pub(crate) use names::NameChange;
 #[doc(hidden)]
 pub use names::{Destination, Router};
 pub use pattern::{DomainPattern, DomainSet};

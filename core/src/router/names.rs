@@ -49,6 +49,8 @@ pub struct Router {
     pub(super) known: DomainSet,
     pub(super) defaults: Defaults,
     pub(super) recent: Recent,
+    /// What changed hands, if somebody wants to know.
+    pub(super) changes: Option<Vec<NameChange>>,
     /// How often a name was looked up.
     #[cfg(test)]
     pub(crate) look_ups: core::sync::atomic::AtomicUsize,
@@ -72,6 +74,13 @@ pub(crate) enum Holder {
     Host,
     /// A port. The name's first bytes are the port's prefix, if it is that of a prefix under a host.
     Port { id: PortId, policy: Arc<BindPolicy>, prefix: Option<u16> },
+}
+
+/// A name, or a wildcard, that a port holds now, or does not hold any more.
+#[derive(Debug)]
+pub(crate) enum NameChange {
+    Bound(PortId, DomainPattern),
+    Released(PortId, DomainPattern),
 }
 
 impl Holder {
@@ -98,6 +107,7 @@ impl Router {
     }
 
     /// Who holds `domain`, a canonical name: the one look-up that all that is asked about a name comes from.
+    #[inline]
     pub(crate) fn holder(&self, domain: &str) -> Option<&Holder> {
         #[cfg(test)]
         self.look_ups.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
@@ -168,6 +178,29 @@ impl Router {
         self.ports.get(&conn).map(|bound| &bound.policy)
     }
 
+    /// Notes what changes hands from now on, or stops doing so.
+    pub(crate) fn note_changes(&mut self, note: bool) {
+        self.changes = note.then(Vec::new);
+    }
+
+    /// What changed hands since it was asked last.
+    pub(crate) fn take_changes(&mut self) -> Vec<NameChange> {
+        self.changes.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    pub(super) fn note(&mut self, change: impl FnOnce() -> NameChange) {
+        if let Some(changes) = &mut self.changes {
+            changes.push(change());
+        }
+    }
+
+    /// The ports that hold something, or ask for it, with what that is and the names that they have.
+    pub(crate) fn port_names(&self, port: PortId) -> Option<(&[Claim], impl Iterator<Item = &Domain>)> {
+        let bound = self.ports.get(&port)?;
+        let names = bound.names.iter().filter(move |name| self.holder_port(name) == Some(port));
+        Some((&bound.claims, names))
+    }
+
     /// How many local ports there are.
     pub(crate) fn local_ports(&self) -> usize {
         self.ports.len() - self.components
@@ -182,6 +215,7 @@ impl Router {
     /// Where stanzas for `domain`, a canonical name, go, without asking whether the sender may. `sender` is the name
     /// that the sending port is bound to, if its default route is to be taken.
     #[must_use]
+    #[inline]
     pub fn route_domain(&self, domain: &str, sender: Option<&str>) -> Destination<'_> {
         match self.holder(domain) {
             Some(Holder::Port { id, policy, .. }) => Destination::Port(*id, policy),
@@ -191,6 +225,7 @@ impl Router {
     }
 
     /// The same for a name that nobody holds.
+    #[cold]
     fn route_elsewhere(&self, domain: &str, sender: Option<&str>) -> Destination<'_> {
         if self.known.lists(domain) {
             return Destination::Away;

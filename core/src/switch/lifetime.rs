@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::metrics::Metric;
 use super::ports::Switch;
 use super::shared::PortInfo;
+use crate::close::{CloseReason, ReleaseReason};
 use crate::config::ListenerConfig;
 use crate::error::StreamErrorCause;
 use crate::router::{AttachError, BindingChange, Claim, DefaultRoute};
@@ -42,7 +43,9 @@ pub(crate) fn attach<S: Switch>(
             return Err(AttachError::Ended);
         }
         let id = directory.next_id();
-        let changes = directory.router.attach(id, claims, route, Arc::clone(&listener.policy), now)?;
+        let changes = directory.router.attach(id, claims, route, Arc::clone(&listener.policy), now);
+        directory.publish(&ReleaseReason::Released);
+        let changes = changes?;
         let port = switch.add_port(PortInfo { id, listener, is_local: true }, queue);
         directory.ports.insert(id, port.clone());
         switch.shared().bump();
@@ -62,7 +65,12 @@ pub(crate) fn detach<S: Switch>(switch: &S, port: &S::Port, now: Instant) -> Vec
 }
 
 /// Takes a port's names and forgets it; its queue takes nothing more. Returns the names that others got or lost.
-pub(crate) fn unbind<S: Switch>(switch: &S, port: &S::Port, now: Instant) -> Vec<BindingChange> {
+pub(crate) fn unbind<S: Switch>(
+    switch: &S,
+    port: &S::Port,
+    now: Instant,
+    reason: &CloseReason,
+) -> Vec<BindingChange> {
     let id = port.as_ref().id;
     let changes = switch.write(|directory| {
         directory.ports.remove(&id);
@@ -70,6 +78,7 @@ pub(crate) fn unbind<S: Switch>(switch: &S, port: &S::Port, now: Instant) -> Vec
             return Vec::new();
         }
         let changes = directory.router.unbind(id, now);
+        directory.publish(&ReleaseReason::Closed(reason.clone()));
         switch.shared().bump();
         changes
     });

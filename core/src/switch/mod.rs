@@ -9,6 +9,8 @@
 //! | `route` | which port a stanza is for |
 //! | `deliver` | what becomes of one stanza, and the routes of the last few |
 //! | `unsent` | what becomes of stanzas whose receiver ends before they are sent |
+//! | `feed` | what changed, for those who watch |
+//! | `status` | what an operator sees of a port |
 //! | `host_view` | what a host's answers take from the switch |
 //! | `metrics` | what is counted |
 //! | `local` | [`LocalSwitch`]: a switch for one thread |
@@ -18,6 +20,7 @@
 
 mod deliver;
 mod directory;
+mod feed;
 mod host_view;
 mod lifetime;
 mod local;
@@ -25,18 +28,21 @@ mod metrics;
 mod ports;
 mod route;
 mod shared;
+mod status;
 mod unsent;
 
 #[cfg(test)]
 pub(crate) use deliver::CAPACITY;
 pub(crate) use deliver::{Delivery, DeliveryContext, Outcome};
 pub use directory::Directory;
+pub use feed::{SwitchEvent, Watcher};
 pub(crate) use host_view::HostView;
 pub(crate) use lifetime::{attach, connect, detach, unbind};
 pub use local::LocalSwitch;
 pub use metrics::{Metric, Metrics};
 pub use ports::{Bind, Switch};
 pub use shared::{PortInfo, SwitchShared};
+pub use status::{PortKind, PortStatus};
 pub(crate) use unsent::bounce_unsent;
 
 pub use crate::config::{ListenerConfig, SwitchConfig};

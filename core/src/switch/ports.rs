@@ -1,11 +1,15 @@
 //! What the ports of one server share, and how to reach it.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::directory::Directory;
+use super::feed::{SwitchEvent, Watcher};
 use super::metrics::{Metric, Metrics};
 use super::shared::{PortInfo, SwitchShared};
+use super::status::{PortKind, PortStatus};
+use crate::close::ReleaseReason;
 use crate::error::StreamErrorCause;
 use crate::jid::Domain;
 use crate::queue::Queue;
@@ -49,6 +53,7 @@ pub trait Switch: Sized {
         let bound = self.write(|directory| {
             let bound =
                 directory.router.bind(*id, claim.clone(), Arc::clone(&listener.policy), now.monotonic)?;
+            directory.publish(&ReleaseReason::Replaced);
             self.shared().bump();
             let replaced = bound.replaced.iter().filter_map(|id| directory.ports.get(id));
             let replaced: Vec<_> = replaced.cloned().collect();
@@ -87,7 +92,12 @@ pub trait Switch: Sized {
 
     /// Removes a host: components bound with a prefix lose their name under it and live on.
     fn remove_host(&self, host: &Domain) -> Vec<BindingChange> {
-        self.change(|directory| directory.router.remove_host(host))
+        self.write(|directory| {
+            let changes = directory.router.remove_host(host);
+            directory.publish(&ReleaseReason::HostRemoved);
+            self.shared().bump();
+            changes
+        })
     }
 
     /// Ends every connection with `system-shutdown`, and each that comes later. What waits in their queues is written
@@ -111,6 +121,50 @@ pub trait Switch: Sized {
     /// How many of those bytes are taken, in steps of 64 KiB for each queue.
     fn queued(&self) -> usize {
         self.shared().queued()
+    }
+
+    /// All ports, in the order in which they came.
+    fn ports(&self) -> Vec<PortStatus> {
+        let ports: Vec<_> = self.read(|directory| directory.ports.values().cloned().collect());
+        let status = |port: &Self::Port| {
+            let &PortInfo { id, is_local, .. } = port.as_ref();
+            let kind = if is_local { PortKind::Local } else { PortKind::Connection };
+            let queued = self.queue(port, |queue| queue.waiting_bytes());
+            let (claims, names) = self.read(|directory| {
+                let held = directory.router.port_names(id);
+                held.map(|(claims, names)| (claims.to_vec(), names.cloned().collect())).unwrap_or_default()
+            });
+            PortStatus { id, kind, claims, names, queued }
+        };
+        ports.iter().map(status).collect()
+    }
+
+    /// Ends the port that holds `name`: its connection with `policy-violation` and `why` as the text, a local port by
+    /// [`PortState::Ended`](crate::port::PortState::Ended). What waits for it bounces. It may come back. Returns the port.
+    fn kick(&self, name: &Domain, why: impl Into<String>) -> Option<PortId> {
+        let port = self.read(|directory| {
+            let id = directory.router.owner(name.as_str())?;
+            directory.ports.get(&id).cloned()
+        })?;
+        self.queue(&port, |queue| queue.order_end(StreamErrorCause::Kicked(why.into())));
+        self.wake(&port);
+        Some(port.as_ref().id)
+    }
+
+    /// Begins to keep changes of who holds what, for [`next_event`](Self::next_event).
+    fn watch(&self) -> Watcher {
+        self.write(Directory::watch)
+    }
+
+    /// The next change that a watcher has not seen. At most 1,024 are kept for the slowest.
+    fn next_event(&self, watcher: &mut Watcher) -> Option<SwitchEvent> {
+        self.read(|directory| directory.next_event(watcher))
+    }
+
+    /// Ends what [`watch`](Self::watch) began.
+    fn unwatch(&self, watcher: Watcher) {
+        let Watcher { .. } = watcher;
+        self.write(Directory::unwatch);
     }
 
     /// How many connections there are, authenticated or not. Local ports are not counted.
@@ -140,6 +194,7 @@ pub trait Switch: Sized {
     fn change<R>(&self, change: impl FnOnce(&mut Directory<Self::Port>) -> R) -> R {
         self.write(|directory| {
             let result = change(directory);
+            directory.publish(&ReleaseReason::Released);
             self.shared().bump();
             result
         })
