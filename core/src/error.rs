@@ -254,6 +254,9 @@ pub enum StreamErrorCause {
     /// The driver lets nobody in for now, for a reason in words; `policy-violation`.
     #[error("{0}")]
     TurnedAway(String),
+    /// A host was added during the handshake of a prefix whose names have secrets of their own.
+    #[error("a host was added during the handshake, and its name has a secret of its own: connect again")]
+    HostsChanged,
     /// The operator, or the program around the switch, ends the connection, for a reason in words; `policy-violation`.
     #[error("ended by the operator: {0}")]
     Kicked(String),
@@ -344,6 +347,7 @@ fn condition_of(cause: &StreamErrorCause) -> StreamCondition {
         | StreamErrorCause::OwnHost { .. }
         | StreamErrorCause::Replaced => StreamCondition::Conflict,
         StreamErrorCause::SlowServer { .. } => StreamCondition::InternalServerError,
+        StreamErrorCause::HostsChanged => StreamCondition::Reset,
         StreamErrorCause::Shutdown => StreamCondition::SystemShutdown,
         StreamErrorCause::LongQueue { .. } | StreamErrorCause::PoolEmpty { .. } => {
             StreamCondition::ResourceConstraint

@@ -9,9 +9,15 @@
 //! | `typed` | a component with the types of `xmpp-parsers`: asks and answers service discovery |
 //! | `echo-threads` | an echo on a blocking socket of `std::net`, without async |
 //! | `listener-poll` | a listener without a runtime, on a poll loop with mio |
+//! | `embed-server` | a server with users of its own that components talk to, on tokio |
+//! | `embed-poll` | the same on a poll loop, without a runtime |
+//! | `bridge` | code that holds every name below one, and creates names at run time |
 //! | `one-thread` | a listener and two components in one thread, without a runtime |
 //!
 //! The programs in the README and in the guides are compiled and run as tests of this crate's documentation.
+
+pub mod poll;
+pub mod users;
 
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]

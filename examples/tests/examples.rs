@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use enjamb_tests::peer::{Element, Peer};
+use enjamb_tests::peer::{Element, Peer, refused};
 use enjamb_tests::server::SECRET;
 use enjamb_tests::tls::{Authority, NAME, Tunnel, VERSIONS};
+use enjamb_tests::wire::header;
 
 /// A program that ends with the test.
 struct Program(Child);
@@ -194,6 +195,56 @@ fn a_typed_component_asks_and_answers() {
         "{}",
         refused.xml
     );
+}
+
+/// A component talks to the users of the server that is embedded with it.
+fn users_answer(program: &str) {
+    let mut server = Program::start(program, &["127.0.0.1:0", SECRET]);
+    let address = server.address();
+    let mut peer = Peer::online(address, "bot.localhost");
+    peer.send("<message to='juliet@chat.localhost/balcony' from='romeo@bot.localhost' id='1' type='chat'/>");
+    let answer = peer.element();
+    assert_eq!(answer.attribute("from"), Some("juliet@chat.localhost/balcony"));
+    assert_eq!(answer.attribute("to"), Some("romeo@bot.localhost"));
+    assert!(answer.xml.contains("<body>O Romeo, Romeo!</body>"), "{}", answer.xml);
+    peer.send("<message to='mercutio@chat.localhost' id='2'/>");
+    let fault = peer.stanza("2").fault().expect("there is no such user");
+    assert_eq!((&*fault.condition, &*fault.text), ("item-not-found", "this server has no such user"));
+    let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+    peer.send(&format!("<iq type='get' to='chat.localhost' id='3'>{items}</iq>"));
+    let listed = peer.stanza("3");
+    assert!(listed.xml.contains("<item jid='bot.localhost'/>"), "{}", listed.xml);
+    // No component takes the host's name.
+    assert_eq!(refused(address, &header("chat.localhost")).condition, "conflict");
+}
+
+#[test]
+fn p10_embedded_server_with_users_of_its_own_on_tokio() {
+    users_answer(env!("CARGO_BIN_EXE_embed-server"));
+}
+
+#[test]
+fn p10_embedded_server_with_users_of_its_own_on_a_poll_loop() {
+    users_answer(env!("CARGO_BIN_EXE_embed-poll"));
+}
+
+#[test]
+fn p10_bridge_creates_names_at_run_time() {
+    let mut bridge = Program::start(env!("CARGO_BIN_EXE_bridge"), &["127.0.0.1:0", SECRET]);
+    let mut peer = Peer::online(bridge.address(), "peer.localhost");
+    let mut listed = |id: &str, is_listed: bool| {
+        let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+        peer.send(&format!("<iq type='get' to='localhost' id='items-{id}'>{items}</iq>"));
+        let answer = peer.stanza(&format!("items-{id}"));
+        assert_eq!(answer.xml.contains("jid='new.bots.localhost'"), is_listed, "{}", answer.xml);
+        peer.send(&format!("<message to='a@new.bots.localhost' id='{id}'><body>{id}</body></message>"));
+        let echo = peer.stanza(id);
+        assert_eq!(echo.attribute("from"), Some("a@new.bots.localhost"), "{}", echo.xml);
+    };
+    listed("hello", false);
+    listed("bye", true);
+    // It has let go of the name before it takes the next stanza.
+    listed("sync", false);
 }
 
 /// A listener and two components on one thread: the question comes to one, the answer to the other.

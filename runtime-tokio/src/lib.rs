@@ -42,7 +42,7 @@ pub use enjamb_core::jid::Domain;
 use enjamb_core::switch::ListenerConfig;
 pub use enjamb_runtime;
 use enjamb_runtime::sources::SourceLimits;
-pub use enjamb_runtime::{Backoff, Component, ComponentSettings, ConnectError, SharedSwitch};
+pub use enjamb_runtime::{Backoff, Component, ComponentSettings, ConnectError, LocalPort, SharedSwitch};
 use enjamb_runtime::{Connector, ServerConnection, Timer, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};

@@ -11,7 +11,9 @@
 //! | `transport` | the traits that an adapter implements |
 //! | `driver` | the one loop: write, events, read, time |
 //! | `shared` | [`SharedSwitch`]: the core's switch behind locks |
+//! | `local` | [`LocalPort`]: a port with code of this process behind it |
 //! | `server` | [`ServerConnection`]: a server's connection to one component |
+//! | `watch` | [`Subscription`]: what changes on a switch; waiting until it is empty |
 //! | `serve` | accepts components on a socket |
 //! | `sources` | who may connect: limits by source address |
 //! | `component` | [`Component`]: the application's handle to its connection |
@@ -32,6 +34,7 @@ mod backoff;
 mod component;
 mod connect;
 mod driver;
+mod local;
 mod random;
 mod serve;
 mod server;
@@ -39,17 +42,20 @@ mod shared;
 pub mod sources;
 mod sync;
 mod transport;
+mod watch;
 
 pub use backoff::{Backoff, Reconnect};
 pub use component::{
     Component, ComponentConnection, ComponentSettings, ConnectError, Request, RequestError, SendError,
 };
 pub use connect::{Reconnecting, connect, connect_over};
+pub use local::LocalPort;
 pub use random::stream_id;
 pub use serve::serve;
 pub use server::ServerConnection;
 pub use shared::{SharedPort, SharedSwitch, WakePort};
 pub use transport::{Connector, Timer, Transport};
+pub use watch::Subscription;
 
 #[cfg(test)]
 mod tests {

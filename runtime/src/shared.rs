@@ -1,12 +1,12 @@
 //! A switch for all threads: the state of the core's switch behind locks. It decides nothing.
 
-use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
+use std::{fmt, mem};
 
 use enjamb_core::switch::{Directory, PortInfo, Queue, Switch, SwitchConfig, SwitchShared};
 
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{AtomicUsize, Mutex, Ordering, RwLock};
 
 /// What the connections of one server share. Keep it in an [`Arc`]; every method may be called from any thread.
 ///
@@ -14,6 +14,10 @@ use crate::sync::{Mutex, RwLock};
 pub struct SharedSwitch {
     shared: SwitchShared,
     directory: RwLock<Directory<SharedPort>>,
+    /// Ports that are there, until their last bytes are written.
+    places: AtomicUsize,
+    /// Tasks that wait for a change.
+    watchers: Mutex<Vec<Waker>>,
 }
 
 /// A port of a [`SharedSwitch`].
@@ -32,7 +36,29 @@ impl SharedSwitch {
     #[must_use]
     pub fn new(config: SwitchConfig) -> Self {
         let (shared, directory) = config.into_parts();
-        Self { shared, directory: RwLock::new(directory) }
+        Self {
+            shared,
+            directory: RwLock::new(directory),
+            places: AtomicUsize::new(0),
+            watchers: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Has this task woken with the next change. Called before it looks.
+    pub(crate) fn register_watcher(&self, waker: &Waker) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watchers.iter().any(|known| known.will_wake(waker)) {
+            watchers.push(waker.clone());
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.load(Ordering::Acquire) == 0
+    }
+
+    fn wake_watchers(&self) {
+        let watchers = mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner));
+        watchers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -62,15 +88,21 @@ impl Switch for SharedSwitch {
     }
 
     fn write<R>(&self, change: impl FnOnce(&mut Directory<SharedPort>) -> R) -> R {
-        change(&mut self.directory.write().unwrap_or_else(PoisonError::into_inner))
+        let result = change(&mut self.directory.write().unwrap_or_else(PoisonError::into_inner));
+        self.wake_watchers();
+        result
     }
 
     fn add_port(&self, info: PortInfo, queue: Queue) -> SharedPort {
+        self.places.fetch_add(1, Ordering::Relaxed);
         SharedPort(Arc::new(Place { info, queue: Mutex::new(queue), waker: Mutex::new(None) }))
     }
 
     fn remove_port(&self, port: &SharedPort) {
         *port.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if self.places.fetch_sub(1, Ordering::Release) == 1 {
+            self.wake_watchers();
+        }
     }
 
     fn queue<R>(&self, port: &SharedPort, use_it: impl FnOnce(&mut Queue) -> R) -> R {

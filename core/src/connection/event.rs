@@ -14,7 +14,9 @@ pub enum ConnectionEvent {
     /// The component claims these names, and the listener has no secret of its own: look up theirs and call
     /// [`Connection::secrets`](super::Connection::secrets). The time for the handshake runs meanwhile.
     SecretsNeeded {
-        /// What it claims.
+        /// What it claims. [`Switch::names_of`](crate::switch::Switch::names_of) has the names that it would get. One of the
+        /// secrets has to be right for all of them; set [`BindPolicy::later_hosts`](crate::router::BindPolicy::later_hosts) to
+        /// false if it need not be right for the names under other hosts.
         claim: Claim,
     },
     /// The component proved the secret and is bound; stanzas flow.

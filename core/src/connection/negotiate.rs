@@ -99,6 +99,9 @@ impl<S: Switch> Session<S> {
             self.phase = Phase::Accepting(Box::new(acceptor));
         } else {
             let claim = claim_of(opened.domain(), opened.is_subdomain());
+            if opened.is_subdomain() && !self.listener().policy.later_hosts {
+                switch.write(|directory| directory.router.note_asked(self.port.as_ref().id));
+            }
             self.events.get_or_insert_default().push(ConnectionEvent::SecretsNeeded { claim });
             let mut opened = opened;
             opened.wait(now.monotonic);
@@ -153,6 +156,7 @@ impl<S: Switch> Session<S> {
                     BindError::Denied(name) => {
                         StreamErrorCause::DomainReserved { domain: name.as_str().into() }
                     }
+                    BindError::HostsChanged => StreamErrorCause::HostsChanged,
                     BindError::AlreadyBound(_) => StreamErrorCause::Other("the connection is bound already"),
                 });
                 authenticated.refuse(error.clone(), out);

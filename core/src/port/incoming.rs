@@ -7,6 +7,7 @@ use core::fmt;
 use crate::host;
 use crate::jid::Jid;
 use crate::limits::Limits;
+use crate::queue::Buffer;
 use crate::stanza::{Envelope, OwnedStanza, Stanza, StanzaKind, address};
 use crate::stanza_error::StanzaError;
 use crate::switch::{HostView, Switch};
@@ -112,6 +113,21 @@ impl<'a> Incoming<'a> {
         let inner = &quoted[1..quoted.len() - 1];
         let plain = !inner.iter().any(|byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r'));
         address(inner, Value { span: Span::new(0, inner.len()), plain }).ok()
+    }
+}
+
+/// Stanzas that a local port has taken, in order.
+#[derive(Debug)]
+pub struct Batch(Buffer);
+
+impl Batch {
+    pub(super) fn new(buffer: Buffer) -> Self {
+        Self(buffer)
+    }
+
+    /// The stanzas.
+    pub fn iter(&self) -> impl Iterator<Item = Incoming<'_>> {
+        self.0.unsent().filter_map(|(bytes, envelope)| Some(Incoming::new(bytes, envelope?)))
     }
 }
 

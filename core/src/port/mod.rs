@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 pub use config::{PortConfig, SendError, Senders};
-pub use incoming::Incoming;
+pub use incoming::{Batch, Incoming};
 
 use crate::connection::Budget;
 use crate::error::StreamErrorCause;
@@ -217,6 +217,33 @@ impl<S: Switch> LocalPort<S> {
                 self.inbox.advance(taken);
             }
         }
+    }
+
+    /// Takes all stanzas that wait for the port, to be looked at while it sends. `None`: there are none. An answer to what
+    /// it sends comes in the next batch. This is for code that waits between two stanzas; [`poll`](Self::poll) allocates
+    /// nothing for a batch.
+    pub fn take(&mut self, switch: &S) -> Option<Batch> {
+        if self.inbox.is_empty() && !self.collect(switch) {
+            return None;
+        }
+        let batch = Batch::new(mem::take(&mut self.inbox));
+        // All of it is taken: senders that waited for room go on.
+        let Self { port, inbox, .. } = self;
+        let waiting = switch.queue(port, |queue| queue.note_taken(inbox, &port.as_ref().listener));
+        switch.wake_all(waiting);
+        Some(batch)
+    }
+
+    /// The switch has ended the port, and nothing is left to visit: detach it.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.order.is_some() && self.inbox.is_empty()
+    }
+
+    /// The switch has answered what the port sent, or left something that it has not visited.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        !self.inbox.is_empty()
     }
 
     /// Takes what others left; whether there is any. Those that waited for room go on.

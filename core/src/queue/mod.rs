@@ -171,6 +171,12 @@ impl Queue {
         self.socket_full = socket_full;
     }
 
+    /// The port has taken all that it held for good; `rest` is left. Returns the ports that may go on.
+    pub(crate) fn note_taken(&mut self, rest: &Buffer, listener: &ListenerConfig) -> Vec<PortId> {
+        self.note_in_flight(rest, false);
+        self.take_waiting_if_drained(listener)
+    }
+
     /// Notes how much the port has read of a stanza that is not whole. Says whether it may hold that.
     pub(crate) fn note_partial(&mut self, bytes: usize) -> bool {
         self.partial.shrink(bytes);

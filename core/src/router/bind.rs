@@ -81,6 +81,9 @@ pub enum BindError {
     /// A name is not among those that the listener may give.
     #[error("the listener may not give {0}")]
     Denied(Domain),
+    /// A host was added after the secrets of a prefix's names were asked for: what was proved says nothing of the new name.
+    #[error("a host was added meanwhile")]
+    HostsChanged,
     /// The connection is bound already; a component has one claim.
     #[error("connection {0} is bound already")]
     AlreadyBound(PortId),
@@ -136,6 +139,10 @@ impl Router {
         {
             return Err(BindError::NoName { host: host.clone(), error });
         }
+        let asked = self.asked.remove(&conn).unwrap_or(self.hosts_added);
+        if !policy.later_hosts && asked != self.hosts_added {
+            return Err(BindError::HostsChanged);
+        }
         if let Some(denied) = names.iter().find(|name| !self.may_hold(&policy, name)) {
             return Err(BindError::Denied(denied.clone()));
         }
@@ -164,6 +171,11 @@ impl Router {
         Ok(BindOutcome { replaced: replaced.into_iter().collect(), changes: self.grant(freed) })
     }
 
+    /// The secrets of a port's names are asked for: they are proved under the hosts of now.
+    pub(crate) fn note_asked(&mut self, conn: PortId) {
+        self.asked.insert(conn, self.hosts_added);
+    }
+
     /// Gives a claim to a port, whose `names` are free.
     pub(super) fn give(&mut self, conn: PortId, claim: Claim, names: Vec<Domain>) {
         let prefix = match &claim {
@@ -190,6 +202,7 @@ impl Router {
     }
 
     fn release_for_now(&mut self, conn: PortId, now: Instant) -> Vec<Domain> {
+        self.asked.remove(&conn);
         let freed = self.release(conn);
         freed.iter().for_each(|name| self.recent.insert(now, name.clone()));
         freed
@@ -215,11 +228,12 @@ impl Router {
 
     /// Gives the ports with a prefix their names under a new host.
     pub(super) fn open_host(&mut self, host: Domain) -> Vec<BindingChange> {
+        self.hosts_added += 1;
         let mut changes = Vec::new();
         for (prefix, name, conn) in self.prefix_names(&host) {
             let Some(bound) = self.ports.get(&conn) else { continue };
             let may_hold = self.may_hold(&bound.policy, &name) && self.covers(&bound.policy, &name).is_none();
-            if !bound.is_local && !may_hold {
+            if !bound.is_local && !(may_hold && bound.policy.later_hosts) {
                 changes.push(BindingChange::Denied { name, conn });
                 continue;
             }

@@ -49,6 +49,10 @@ pub struct Router {
     pub(super) known: DomainSet,
     pub(super) defaults: Defaults,
     pub(super) recent: Recent,
+    /// How often a host was added.
+    pub(super) hosts_added: u64,
+    /// The same when these ports were asked for the secrets of their prefix's names.
+    pub(super) asked: BTreeMap<PortId, u64>,
     /// What changed hands, if somebody wants to know.
     pub(super) changes: Option<Vec<NameChange>>,
     /// How often a name was looked up.

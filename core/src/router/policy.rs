@@ -79,6 +79,9 @@ pub struct BindPolicy {
     /// [`ConflictBehaviour::KickOld`] replaces components of the same realm only. Give one to listeners whose components
     /// trust each other, such as those with one secret.
     pub realm: u32,
+    /// A component with a prefix gets its name under a host that is added later. Set it to false if each name has a secret of
+    /// its own: what was proved says nothing of the new name, so the component has to connect again.
+    pub later_hosts: bool,
     /// The names that may be bound. `None`: any name that is not a host, and not among the [known](super::Router::set_known)
     /// ones, which other listeners have listed.
     pub domains: Option<DomainSet>,
@@ -93,6 +96,7 @@ impl Default for BindPolicy {
             access: Access::Everyone,
             conflict: ConflictBehaviour::Disconnect,
             realm: 0,
+            later_hosts: true,
             domains: None,
         }
     }

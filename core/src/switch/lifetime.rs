@@ -74,10 +74,11 @@ pub(crate) fn unbind<S: Switch>(
     let id = port.as_ref().id;
     let changes = switch.write(|directory| {
         directory.ports.remove(&id);
-        if directory.router.claim(id).is_none() {
-            return Vec::new();
-        }
+        let was_bound = directory.router.claim(id).is_some();
         let changes = directory.router.unbind(id, now);
+        if !was_bound {
+            return changes;
+        }
         directory.publish(&ReleaseReason::Closed(reason.clone()));
         switch.shared().bump();
         changes

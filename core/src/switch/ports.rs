@@ -123,6 +123,11 @@ pub trait Switch: Sized {
         self.shared().queued()
     }
 
+    /// The names that a claim would bind now: of a prefix, one under each host.
+    fn names_of(&self, claim: &Claim) -> Vec<Domain> {
+        self.read(|directory| directory.router.names_of(claim))
+    }
+
     /// All ports, in the order in which they came.
     fn ports(&self) -> Vec<PortStatus> {
         let ports: Vec<_> = self.read(|directory| directory.ports.values().cloned().collect());

@@ -9,7 +9,7 @@ use crate::connection::{Budget, CloseReason, Connection, ConnectionEvent};
 use crate::error::StreamCondition;
 use crate::handshake::{Secret, StreamId};
 use crate::queue::Queue;
-use crate::router::{Claim, PortId};
+use crate::router::{BindPolicy, BindingChange, Claim, PortId};
 use crate::switch::{Bind, Directory, ListenerConfig, LocalSwitch, PortInfo, Switch, SwitchShared};
 use crate::time::Now;
 
@@ -160,4 +160,38 @@ fn pending_bind_ends_with_the_time_for_the_handshake() {
         panic!("it goes on");
     };
     assert_eq!(error.condition, StreamCondition::InternalServerError);
+}
+
+/// Each name of a prefix must be provable by the secret given, also when a host is added later.
+#[test]
+fn p8_prefix_gets_no_name_that_its_secret_was_not_asked_for() {
+    let policy = BindPolicy { later_hosts: false, ..BindPolicy::default() };
+    let lookup = ListenerConfig { secret: None, ..super::with(policy) };
+    let switch = switch();
+    let ask = |switch: &LocalSwitch| {
+        let mut connection = connected(switch, lookup.clone());
+        send(switch, &mut connection, &header("to='p' is_subdomain='true'"));
+        let Some(ConnectionEvent::SecretsNeeded { claim }) = connection.poll_event() else {
+            panic!("it asks")
+        };
+        assert_eq!(switch.names_of(&claim).len(), switch.read(|directory| directory.router.hosts().count()));
+        connection.secrets(switch, NOW, [Secret::new("s")]);
+        connection
+    };
+    let mut early = ask(&switch);
+    let said = send(&switch, &mut early, &handshake("s")).1;
+    assert!(said.ends_with("<handshake/>"), "{said}");
+    let mut meanwhile = ask(&switch);
+    let changes = switch.add_host(super::domain("second.example")).unwrap();
+    assert!(
+        matches!(&changes[..], [BindingChange::Denied { name, .. }] if name.as_str() == "p.second.example")
+    );
+    assert_eq!(switch.holder(&Claim::Domain(super::domain("p.second.example"))), None);
+    early.handle_error(&switch, NOW, "gone".into());
+    let said = send(&switch, &mut meanwhile, &handshake("s")).1;
+    assert!(said.contains("<reset ") && said.contains("connect again"), "{said}");
+    let mut again = ask(&switch);
+    let said = send(&switch, &mut again, &handshake("s")).1;
+    assert!(said.ends_with("<handshake/>"), "{said}");
+    assert_eq!(switch.holder(&Claim::Domain(super::domain("p.second.example"))), Some(again.id()));
 }

@@ -1,0 +1,66 @@
+//! Who watches a [`SharedSwitch`]: its changes, and its end.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use enjamb_core::switch::{Switch, SwitchEvent, Watcher};
+
+use crate::shared::SharedSwitch;
+
+/// The changes of who holds what on a switch, from the moment on at which it was made. At most 1,024 that were not taken
+/// are kept; [`SwitchEvent::Missed`] stands for those before them.
+pub struct Subscription {
+    switch: Arc<SharedSwitch>,
+    /// `None` while it is dropped.
+    watcher: Option<Watcher>,
+}
+
+impl Subscription {
+    /// Begins to watch a switch.
+    #[must_use]
+    pub fn new(switch: Arc<SharedSwitch>) -> Self {
+        let watcher = Some(switch.watch());
+        Self { switch, watcher }
+    }
+
+    /// The next change. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> SwitchEvent {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// [`next`](Self::next) for a hand-written future.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<SwitchEvent> {
+        // Before the look, so that nothing that comes between the two is missed.
+        self.switch.register_watcher(cx.waker());
+        let next = self.watcher.as_mut().and_then(|watcher| self.switch.next_event(watcher));
+        next.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(watcher) = self.watcher.take() {
+            self.switch.unwatch(watcher);
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("watcher", &self.watcher).finish_non_exhaustive()
+    }
+}
+
+impl SharedSwitch {
+    /// Waits until no connection and no local port is left, and the last bytes of each are written: after
+    /// [`shut_down`](Switch::shut_down), before the program ends.
+    pub async fn emptied(&self) {
+        poll_fn(|cx| {
+            self.register_watcher(cx.waker());
+            if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
