@@ -47,8 +47,7 @@ use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
 use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
-use crate::stream::{ServerEvent, ServerStream, Step};
-use crate::switch::{DeliveryContext, ListenerConfig, Metric, Outcome, PortInfo, Switch, bounce_unsent};
+use crate::switch::{ListenerConfig, PortInfo, Switch, bounce_unsent};
 use crate::time::{Instant, Now};
 
 /// One component's connection to a server.
@@ -145,10 +144,15 @@ impl<S: Switch> Connection<S> {
             }
             budget.spend(1);
             let before = output.own();
+            let rest = &input[consumed..];
+            let shown = &rest[..rest.len().min(session.window())];
             let taken;
-            (taken, *next) = output.append(|out| session.step(switch, now, &input[consumed..], out));
+            (taken, *next) = output.append(|out| session.step(switch, now, shown, budget, out));
             budget.spend_output(output.own() - before);
             consumed += taken;
+            if *next == Next::Input && shown.len() < rest.len() {
+                *next = Next::More;
+            }
         }
         if let Some(delivery) = &mut session.delivery {
             delivery.end_batch(switch);
@@ -425,73 +429,5 @@ impl<S: Switch> Connection<S> {
 impl<S: Switch> AsRef<PortInfo> for Connection<S> {
     fn as_ref(&self) -> &PortInfo {
         self.session.port.as_ref()
-    }
-}
-
-impl<S: Switch> Session<S> {
-    /// Takes at most one event from `input`.
-    fn step(&mut self, switch: &S, now: Now, input: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
-        match mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Open(mut stream) => {
-                let taken = self.open_step(switch, now, &mut stream, input, out);
-                if self.closed.is_none() {
-                    self.phase = Phase::Open(stream);
-                }
-                taken
-            }
-            Phase::Ended => (input.len(), Next::Input),
-            negotiating => self.negotiate(switch, now, negotiating, input, out),
-        }
-    }
-
-    fn open_step(
-        &mut self,
-        switch: &S,
-        now: Now,
-        stream: &mut ServerStream,
-        input: &[u8],
-        out: &mut Vec<u8>,
-    ) -> (usize, Next) {
-        // Looked at where it is: a stanza is too large to be moved about for each that passes.
-        let consumed = match &stream.process(now.monotonic, input, out) {
-            Ok(Step { consumed, event: None }) => return (*consumed, Next::Input),
-            Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
-                let (source, has_names) = (self.port.as_ref(), stream.is_subdomain());
-                let context = DeliveryContext { switch, now, source, has_names, may_answer: true };
-                let delivery = self.delivery.get_or_insert_default();
-                match delivery.deliver(&context, stanza, out) {
-                    Outcome::Done => self.retry_at = None,
-                    Outcome::ForeignFrom => {
-                        self.retry_at = None;
-                        let refused = stream.refuse_sender(stanza, out);
-                        self.refused(switch, refused);
-                    }
-                    Outcome::Blocked { until } => {
-                        self.retry_at = Some(until);
-                        return (consumed - stream.put_back(), Next::Room);
-                    }
-                }
-                *consumed
-            }
-            Ok(Step { consumed, event: Some(ServerEvent::Rejected(refused)) }) => {
-                self.refused(switch, refused.clone());
-                *consumed
-            }
-            Ok(Step { consumed, event: Some(ServerEvent::Closed) }) => {
-                self.close(switch, now, CloseReason::ByPeer);
-                *consumed
-            }
-            Err(error) => {
-                self.close(switch, now, CloseReason::Error(error.clone()));
-                return (input.len(), Next::Input);
-            }
-        };
-        (consumed, Next::More)
-    }
-
-    fn refused(&mut self, switch: &S, refused: Rejected) {
-        let metric = if refused.answered { Metric::Rejected } else { Metric::DroppedRejected };
-        switch.metrics().add(metric, 1);
-        self.events.get_or_insert_default().push_refused(refused);
     }
 }

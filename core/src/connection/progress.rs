@@ -55,7 +55,7 @@ pub enum Written {
 
 /// Work that may still be done before others have their turn.
 ///
-/// An event, a kilobyte of own output, and 8 KiB read or written are one unit each. [`Budget::default`] is 96 units, some
+/// An event, a kilobyte of own output, 8 KiB read or written, and 16 tags or attributes are one unit each. [`Budget::default`] is 96 units, some
 /// 50 µs: that bounds how long others wait for a component that floods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget(u16);
@@ -63,12 +63,18 @@ pub struct Budget(u16);
 /// Own output, such as errors, over which nothing is read.
 pub(super) const OWN_MARK: usize = 64 * 1024;
 
+/// Bytes of the input that one step looks at: a large stanza is scanned in several.
+pub(super) const WINDOW: usize = 8 * 1024;
+
 /// Units of a full budget.
 const FULL: u16 = 96;
 /// Bytes of own output that cost one unit.
 const OUTPUT: usize = 1024;
 /// Bytes read or written that cost one unit.
 const TRANSFER: usize = 8192;
+
+/// Tags and attributes that cost one unit.
+const SCAN: usize = 16;
 
 impl Default for Budget {
     fn default() -> Self {
@@ -91,6 +97,11 @@ impl Budget {
     /// Takes the cost of bytes that were read or written.
     pub fn spend_transfer(&mut self, bytes: usize) {
         self.spend(bytes / TRANSFER);
+    }
+
+    /// Takes the cost of tags and attributes that were checked.
+    pub(crate) fn spend_scan(&mut self, work: usize) {
+        self.spend(work / SCAN);
     }
 
     /// Takes the cost of bytes that the stream wrote by itself: a long answer, such as a host's list of all components,

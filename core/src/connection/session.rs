@@ -3,15 +3,18 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
 use super::ending::Ending;
 use super::event::Events;
 use super::phase::Phase;
+use super::progress::{Budget, Next, WINDOW};
 use crate::close::CloseReason;
 use crate::jid::Domain;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
-use crate::switch::{Delivery, ListenerConfig, Metric, Switch, unbind};
+use crate::stream::{Rejected, ServerEvent, ServerStream, Step};
+use crate::switch::{Delivery, DeliveryContext, ListenerConfig, Metric, Outcome, Switch, unbind};
 use crate::time::{Instant, Now};
 
 /// A connection without its input and output.
@@ -69,5 +72,87 @@ impl<S: Switch> Session<S> {
             // The last words are in the output. A step that has taken the phase does not give it back.
             self.phase = Phase::Ended;
         }
+    }
+}
+
+impl<S: Switch> Session<S> {
+    /// Bytes of the input that the next step is to see. How it is cut makes no difference but this: others have their turn
+    /// while a large stanza is scanned.
+    pub(super) fn window(&self) -> usize {
+        if let Phase::Open(stream) = &self.phase { stream.reach() + WINDOW } else { usize::MAX }
+    }
+
+    /// Takes at most one event from `input`.
+    pub(super) fn step(
+        &mut self,
+        switch: &S,
+        now: Now,
+        input: &[u8],
+        budget: &mut Budget,
+        out: &mut Vec<u8>,
+    ) -> (usize, Next) {
+        match mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Open(mut stream) => {
+                let taken = self.open_step(switch, now, &mut stream, input, out);
+                budget.spend_scan(stream.take_work());
+                if self.closed.is_none() {
+                    self.phase = Phase::Open(stream);
+                }
+                taken
+            }
+            Phase::Ended => (input.len(), Next::Input),
+            negotiating => self.negotiate(switch, now, negotiating, input, out),
+        }
+    }
+
+    fn open_step(
+        &mut self,
+        switch: &S,
+        now: Now,
+        stream: &mut ServerStream,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> (usize, Next) {
+        // Looked at where it is: a stanza is too large to be moved about for each that passes.
+        let consumed = match &stream.process(now.monotonic, input, out) {
+            Ok(Step { consumed, event: None }) => return (*consumed, Next::Input),
+            Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
+                let (source, has_names) = (self.port.as_ref(), stream.is_subdomain());
+                let context = DeliveryContext { switch, now, source, has_names, may_answer: true };
+                let delivery = self.delivery.get_or_insert_default();
+                match delivery.deliver(&context, stanza, out) {
+                    Outcome::Done => self.retry_at = None,
+                    Outcome::ForeignFrom => {
+                        self.retry_at = None;
+                        let refused = stream.refuse_sender(stanza, out);
+                        self.refused(switch, refused);
+                    }
+                    Outcome::Blocked { until } => {
+                        self.retry_at = Some(until);
+                        return (consumed - stream.put_back(), Next::Room);
+                    }
+                }
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(ServerEvent::Rejected(refused)) }) => {
+                self.refused(switch, refused.clone());
+                *consumed
+            }
+            Ok(Step { consumed, event: Some(ServerEvent::Closed) }) => {
+                self.close(switch, now, CloseReason::ByPeer);
+                *consumed
+            }
+            Err(error) => {
+                self.close(switch, now, CloseReason::Error(error.clone()));
+                return (input.len(), Next::Input);
+            }
+        };
+        (consumed, Next::More)
+    }
+
+    fn refused(&mut self, switch: &S, refused: Rejected) {
+        let metric = if refused.answered { Metric::Rejected } else { Metric::DroppedRejected };
+        switch.metrics().add(metric, 1);
+        self.events.get_or_insert_default().push_refused(refused);
     }
 }

@@ -233,7 +233,7 @@ impl Router {
         for (prefix, name, conn) in self.prefix_names(&host) {
             let Some(bound) = self.ports.get(&conn) else { continue };
             let may_hold = self.may_hold(&bound.policy, &name) && self.covers(&bound.policy, &name).is_none();
-            if !bound.is_local && !(may_hold && bound.policy.later_hosts) {
+            if !(bound.is_local || may_hold && bound.policy.later_hosts) {
                 changes.push(BindingChange::Denied { name, conn });
                 continue;
             }

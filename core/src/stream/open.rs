@@ -116,6 +116,19 @@ impl Open {
         matches!(self.phase, Phase::Closed | Phase::Failed(_))
     }
 
+    /// Bytes of the input that the next look begins behind.
+    pub(super) fn reach(&self) -> usize {
+        match self.last {
+            Some(length) if self.put_back => length,
+            _ => self.scan.as_ref().map_or(0, |scan| scan.reach()),
+        }
+    }
+
+    /// How many tags and attributes were checked since it was asked last.
+    pub(super) fn take_work(&mut self) -> usize {
+        self.scan.as_mut().map_or(0, |scan| scan.take_work())
+    }
+
     /// What the element given last looks like.
     pub(super) fn head(&self) -> &Head {
         self.scan.as_ref().expect("an element was given, so there is a scan of it").head()

@@ -221,6 +221,16 @@ impl ServerStream {
         self.open.release();
     }
 
+    /// Bytes of the input that the stream has looked at and not consumed. Show it more than that.
+    pub(crate) fn reach(&self) -> usize {
+        self.open.reach()
+    }
+
+    /// How many tags and attributes were checked since it was asked last: what an input costs beside its bytes.
+    pub(crate) fn take_work(&mut self) -> usize {
+        self.open.take_work()
+    }
+
     /// What the stream may cost.
     #[must_use]
     pub fn limits(&self) -> &Arc<Limits> {

@@ -92,12 +92,24 @@ pub(crate) struct Scan {
     declared: Vec<Declared>,
     attributes: Vec<Attribute>,
     head: Head,
+    /// Tags and attributes that were checked.
+    work: u32,
 }
 
 impl Scan {
     /// Has an element begun?
     pub(crate) fn is_inside(&self) -> bool {
         self.at != 0 || self.tag_end.is_waiting()
+    }
+
+    /// Bytes of the element up to which everything is looked at: what is shown next is to go further.
+    pub(crate) fn reach(&self) -> usize {
+        self.at.max(self.tag_end.reach())
+    }
+
+    /// How many tags and attributes were checked since it was asked last: what a scan costs beside its bytes.
+    pub(crate) fn take_work(&mut self) -> usize {
+        core::mem::take(&mut self.work) as usize
     }
 
     /// What the element that was just found whole looks like, until the next one begins.
@@ -274,6 +286,7 @@ impl Scan {
             }
         };
         self.tag_end = TagEnd::default();
+        self.work += 1 + self.attributes.len() as u32;
         self.open.push(tag.name);
         let depth = self.open.len();
         if depth > limits.depth.min(usize::from(u16::MAX)) {

@@ -121,6 +121,10 @@ impl TagEnd {
         self.at != 0
     }
 
+    pub(super) fn reach(&self) -> usize {
+        self.at
+    }
+
     /// Gives true once the tag at `start` is there up to its `>`. A `<` on the way can't be right, so a tag
     /// that is broken does not wait for an end that never comes.
     pub(super) fn reached(&mut self, bytes: &[u8], start: usize) -> Result<bool, XmlError> {

@@ -3,6 +3,7 @@
 mod ends;
 mod negotiation;
 mod routes;
+mod work;
 
 use alloc::format;
 use alloc::string::String;
