@@ -24,7 +24,9 @@ pub struct SwitchConfig {
     /// Bytes that may wait in all queues together, beside 64 KiB in each: 256 MiB. Over it, a stanza for a component
     /// for which more than 64 KiB wait bounces at once with `resource-constraint`. As much again may be kept of
     /// partial stanzas; over it, the stream of a component that goes on with one of more than 64 KiB ends with
-    /// `resource-constraint`.
+    /// `resource-constraint`. The ports of one [realm](BindPolicy::realm) hold at most half while another has ports, and
+    /// an equal part is never refused to a realm; so all together hold at most twice as much. A port for which nothing
+    /// waits may use a quarter more.
     pub max_queued: usize,
 }
 

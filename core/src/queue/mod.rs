@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 pub(crate) use buffer::Buffer;
-pub(crate) use pool::{FREE, Pool};
+pub(crate) use pool::{FREE, Pool, Share};
 
 use crate::config::ListenerConfig;
 use crate::error::StreamErrorCause;
@@ -55,6 +55,14 @@ pub struct Queue {
     order: Option<Box<StreamErrorCause>>,
 }
 
+/// What the ports of one realm have taken of both pools.
+#[derive(Clone, Debug)]
+pub(crate) struct Shares {
+    pub(crate) queued: Arc<Share>,
+    /// For partial stanzas.
+    pub(crate) partial: Arc<Share>,
+}
+
 /// Offsets into a queue are 32 bits: whatever the listener says, its senders wait at 1 GiB.
 const MAX_MARK: usize = 1 << 30;
 
@@ -72,12 +80,12 @@ pub(crate) enum Offer {
 }
 
 impl Queue {
-    pub(crate) fn new(pool: Arc<Pool>, partial: Arc<Pool>) -> Self {
+    pub(crate) fn new(Shares { queued, partial }: Shares) -> Self {
         Self {
             incoming: Buffer::default(),
             open: false,
             in_flight: Load::default(),
-            lease: PoolLease::new(pool),
+            lease: PoolLease::new(queued),
             partial: PoolLease::new(partial),
             socket_full: false,
             full_since: None,
@@ -121,6 +129,7 @@ impl Queue {
         if self.full_since.is_some_and(|since| since + listener.stall <= now) {
             return rejected(StanzaError::queue_full());
         }
+        let holds_nothing = incoming.memory + self.in_flight.memory == 0;
         let bytes = &mut self.incoming.bytes;
         let before = bytes.len();
         let envelope = write(bytes);
@@ -130,7 +139,7 @@ impl Queue {
             bytes.shrink_to(listener.queue_mark);
             return rejected(StanzaError::too_long(listener.limits.stanza));
         }
-        if !self.lease.grow(bytes.len() + self.in_flight.memory) {
+        if !self.lease.grow(bytes.len() + self.in_flight.memory, holds_nothing) {
             bytes.truncate(before);
             return rejected(StanzaError::pool_empty());
         }
@@ -180,7 +189,7 @@ impl Queue {
     /// Notes how much the port has read of a stanza that is not whole. Says whether it may hold that.
     pub(crate) fn note_partial(&mut self, bytes: usize) -> bool {
         self.partial.shrink(bytes);
-        self.partial.grow(bytes)
+        self.partial.grow(bytes, false)
     }
 
     fn take_waiting_if_drained(&mut self, listener: &ListenerConfig) -> Vec<PortId> {
@@ -232,11 +241,12 @@ mod tests {
     fn overflow_during_shutdown_keeps_the_first_reason() {
         let mut listener = ListenerConfig::new(Secret::new("s"));
         listener.max_queue = NonZeroUsize::new(1);
+        let share = Arc::new(Share::new(Arc::new(Pool::new(usize::MAX))));
         let mut queue = Queue {
             open: true,
             socket_full: true,
             in_flight: Load { stanzas: 1, ..Load::default() },
-            ..Queue::new(Arc::new(Pool::new(usize::MAX)), Arc::new(Pool::new(usize::MAX)))
+            ..Queue::new(Shares { queued: Arc::clone(&share), partial: share })
         };
         queue.order_end(StreamErrorCause::Shutdown);
         let offer = queue.offer(Instant::ORIGIN, &listener, None, |_| None);

@@ -76,7 +76,8 @@ pub struct BindPolicy {
     pub access: Access,
     /// What happens when its name is taken.
     pub conflict: ConflictBehaviour,
-    /// [`ConflictBehaviour::KickOld`] replaces components of the same realm only. Give one to listeners whose components
+    /// [`ConflictBehaviour::KickOld`] replaces components of the same realm only, and realms share memory
+    /// ([`SwitchConfig::max_queued`](crate::switch::SwitchConfig::max_queued)). Give one to listeners whose components
     /// trust each other, such as those with one secret.
     pub realm: u32,
     /// A component with a prefix gets its name under a host that is added later. Set it to false if each name has a secret of

@@ -1,11 +1,14 @@
 //! The ports of a switch, and their names.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
 
 use super::feed::{Feed, SwitchEvent, Watcher};
+use super::shared::SwitchShared;
 use crate::close::ReleaseReason;
 use crate::jid::Domain;
+use crate::queue::{Queue, Share, Shares};
 use crate::router::{PortId, Router};
 
 /// The ports of a switch, and their names. A [`Switch`](super::Switch) keeps it; only the core looks inside.
@@ -15,13 +18,25 @@ pub struct Directory<P> {
     next: u64,
     pub(super) shutting_down: bool,
     feed: Feed,
+    /// Of each realm that has ports, and of all local ports together.
+    shares: BTreeMap<Option<u32>, WeakShares>,
 }
+
+/// They go with the last port.
+type WeakShares = (Weak<Share>, Weak<Share>);
 
 impl<P> Directory<P> {
     pub(super) fn new(hosts: impl IntoIterator<Item = Domain>, list_hidden: bool) -> Self {
         let mut router = Router::new(hosts);
         router.list_hidden(list_hidden);
-        Self { router, ports: BTreeMap::new(), next: 0, shutting_down: false, feed: Feed::default() }
+        Self {
+            router,
+            ports: BTreeMap::new(),
+            next: 0,
+            shutting_down: false,
+            feed: Feed::default(),
+            shares: BTreeMap::new(),
+        }
     }
 
     /// An id that no port has had.
@@ -29,6 +44,20 @@ impl<P> Directory<P> {
         let id = PortId(self.next);
         self.next += 1;
         id
+    }
+
+    /// An empty queue for a port of this realm; `None`: of a local port.
+    pub(super) fn new_queue(&mut self, shared: &SwitchShared, realm: Option<u32>) -> Queue {
+        let known = self.shares.get(&realm).and_then(|(queued, partial)| {
+            Some(Shares { queued: queued.upgrade()?, partial: partial.upgrade()? })
+        });
+        Queue::new(known.unwrap_or_else(|| {
+            self.shares.retain(|_, (queued, _)| queued.strong_count() > 0);
+            let shares = shared.new_shares();
+            let weak = (Arc::downgrade(&shares.queued), Arc::downgrade(&shares.partial));
+            self.shares.insert(realm, weak);
+            shares
+        }))
     }
 
     /// Tells those who watch what changed hands, and why names were released.

@@ -14,9 +14,9 @@ use crate::time::Instant;
 
 /// Makes a port for a connection that has come in.
 pub(crate) fn connect<S: Switch>(switch: &S, listener: Arc<ListenerConfig>) -> S::Port {
-    let mut queue = switch.shared().new_queue();
     let port = switch.write(|directory| {
         let id = directory.next_id();
+        let mut queue = directory.new_queue(switch.shared(), Some(listener.policy.realm));
         if directory.shutting_down {
             queue.order_end(StreamErrorCause::Shutdown);
         }
@@ -36,8 +36,6 @@ pub(crate) fn attach<S: Switch>(
     listener: Arc<ListenerConfig>,
     now: Instant,
 ) -> Result<(S::Port, Vec<BindingChange>), AttachError> {
-    let mut queue = switch.shared().new_queue();
-    queue.set_open(true);
     switch.write(|directory| {
         if directory.shutting_down {
             return Err(AttachError::Ended);
@@ -46,6 +44,8 @@ pub(crate) fn attach<S: Switch>(
         let changes = directory.router.attach(id, claims, route, Arc::clone(&listener.policy), now);
         directory.publish(&ReleaseReason::Released);
         let changes = changes?;
+        let mut queue = directory.new_queue(switch.shared(), None);
+        queue.set_open(true);
         let port = switch.add_port(PortInfo { id, listener, is_local: true }, queue);
         directory.ports.insert(id, port.clone());
         switch.shared().bump();

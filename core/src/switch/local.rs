@@ -90,7 +90,7 @@ impl Switch for LocalSwitch {
         match self.queues.borrow_mut().get_mut(&port.id) {
             Some(entry) => use_it(&mut entry.queue),
             // It is over, and another port still refers to it.
-            None => use_it(&mut self.shared.new_queue()),
+            None => use_it(&mut self.shared.closed_queue()),
         }
     }
 

@@ -6,7 +6,7 @@ use super::directory::Directory;
 use super::metrics::Metrics;
 use crate::config::{ListenerConfig, SwitchConfig};
 use crate::host::HostInfo;
-use crate::queue::{Pool, Queue};
+use crate::queue::{Pool, Queue, Share, Shares};
 use crate::router::PortId;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -74,9 +74,15 @@ impl SwitchShared {
         &self.metrics
     }
 
-    /// An empty queue for a port.
-    pub(crate) fn new_queue(&self) -> Queue {
-        Queue::new(Arc::clone(&self.pool), Arc::clone(&self.partial))
+    /// Shares in both pools, for the ports of one realm.
+    pub(super) fn new_shares(&self) -> Shares {
+        let share = |pool: &Arc<Pool>| Arc::new(Share::new(Arc::clone(pool)));
+        Shares { queued: share(&self.pool), partial: share(&self.partial) }
+    }
+
+    /// The queue of a port that is over.
+    pub(crate) fn closed_queue(&self) -> Queue {
+        Queue::new(self.new_shares())
     }
 
     pub(super) fn set_max_queued(&self, bytes: usize) {

@@ -59,7 +59,7 @@ fn stanza_longer_than_its_receiver_takes_bounces() {
 
 /// A queue that was closed with this stanza in it.
 fn queued(switch: &LocalSwitch, stanza: &str) -> Buffer {
-    let (mut scan, mut queue) = (Scan::default(), switch.shared().new_queue());
+    let (mut scan, mut queue) = (Scan::default(), switch.shared().closed_queue());
     assert!(scan.advance(stanza.as_bytes(), &Limits::default(), &[]).is_ok());
     let stanza = Stanza::new(stanza.as_bytes(), scan.head(), &HeaderPrefixes::Usual).unwrap().unwrap();
     queue.set_open(true);
