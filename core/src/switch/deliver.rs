@@ -143,7 +143,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 }
             };
         };
-        if may_answer && stanza.refuse(&error, out) {
+        if may_answer && error.answer(stanza, out) {
             batch.tally.bounced += 1;
         } else {
             batch.tally.dropped += 1;
