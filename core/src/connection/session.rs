@@ -95,6 +95,9 @@ impl<S: Switch> Session<S> {
             Phase::Open(mut stream) => {
                 let taken = self.open_step(switch, now, &mut stream, input, out);
                 budget.spend_scan(stream.take_work());
+                if let Some(delivery) = &mut self.delivery {
+                    budget.spend(delivery.take_work());
+                }
                 if self.closed.is_none() {
                     self.phase = Phase::Open(stream);
                 }
