@@ -5,6 +5,9 @@ use core::time::Duration;
 /// Max prefixes that a stream header may declare: a stanza marks those it uses in 32 bits.
 pub(crate) const MOST_PREFIXES: usize = 32;
 
+/// Max bytes of a namespace name, as it is written. No XEP has more than 80.
+pub(crate) const LONGEST_NAMESPACE: usize = 256;
+
 /// What one stream may cost. Start from [`Limits::default`] and change what has to differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

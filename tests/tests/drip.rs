@@ -92,16 +92,16 @@ fn every_kind_of_content_costs_its_length_in_one_byte_reads_too() {
 /// Each pair of attributes once cost two walks through the prefixes and two copies of the namespaces: a minute for
 /// half a megabyte.
 #[test]
-fn many_prefixes_of_long_namespaces_cost_no_more_than_their_number_squared() {
+fn many_prefixes_of_long_namespaces_cost_their_bytes() {
     let tag: String = (0..120).map(|index| format!(" p{index}:a=''")).collect();
     let make = |length: usize| {
-        let uri = "x".repeat(length / 300);
+        let uri = "x".repeat(200);
         let declared: String =
             (0..120).map(|index| format!(" xmlns:p{index}='urn:{uri}&#x30;{index}'")).collect();
         stanza(&format!("<x{declared}>"), &format!("<x{tag}/>"), "</x>", length / 2)
     };
     is_linear("many prefixes", make);
-    let stanza = make(256 * 1024);
+    let stanza = make(1024 * 1024);
     let spent = time(&stanza, stanza.len());
-    assert!(spent < Duration::from_secs(3), "{} bytes took {spent:?}", stanza.len());
+    assert!(spent < Duration::from_secs(1), "{} bytes took {spent:?}", stanza.len());
 }

@@ -17,7 +17,7 @@ use crate::xml::escape::push_attribute;
 use crate::xml::names::{decode, is_space, leading_blanks};
 use crate::xml::rewrite::same_value;
 use crate::xml::scan::{Progress, Scan, StreamElement};
-use crate::xml::scope::{HeaderPrefixes, Prefix};
+use crate::xml::scope::HeaderPrefixes;
 use crate::xml::tag::checked_start_tag;
 
 /// What a peer's stream header says.
@@ -111,7 +111,8 @@ fn check_declaration(declaration: &[u8]) -> Result<(), StreamError> {
 
 /// Reads a start tag that the scan has found to be `stream` in its namespace.
 fn read_tag(tag: &[u8]) -> Result<StreamHeader, StreamError> {
-    let (mut header, mut default, mut prefixes) = (StreamHeader::default(), None, Vec::<Prefix>::new());
+    let (mut header, mut default) = (StreamHeader::default(), None);
+    let mut prefixes = Vec::<(Cow<'static, str>, Cow<'static, str>)>::new();
     parse(tag, |event| match event {
         RawEvent::ElementHeadOpen(_, (prefix, local)) => {
             header.name = match prefix {

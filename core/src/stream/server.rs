@@ -316,7 +316,9 @@ impl Refusable<'_> {
     fn namespace(&self, declared: Namespace) -> Option<Value<'_>> {
         match declared {
             Namespace::Inner(span) => Some(Value::Written(span.quoted(self.bytes))),
-            Namespace::Header(index) => self.prefixes.as_slice().get(index).map(|(_, uri)| Value::Meant(uri)),
+            Namespace::Header(index) => {
+                self.prefixes.as_slice().get(index).map(|prefix| Value::Meant(&prefix.uri))
+            }
             // It can't be the default one, and not every parser takes an element with its prefix.
             Namespace::Xml => Some(Value::Meant("")),
         }

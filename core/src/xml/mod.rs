@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
 //! | `scope` | which prefix stands for which namespace |
-//! | `tag`, `text`, `names` | the scan's parts: start tags, character data, characters |
+//! | `tag`, `attributes`, `text`, `names` | the scan's parts: start tags, character data, characters |
 //! | `child` | a stanza's first child, for the host that answers it |
 //! | `rescope` | which declarations of a stanza mean the stream's own namespace under another name |
 //! | `rewrite` | copies a scanned stanza and rewrites the parts that may not be delivered as they came |
@@ -15,6 +15,7 @@
 //! Where real parsers differ (names that only XML's fifth edition allows, odd namespace names) it refuses;
 //! where careless ones do (CDATA, bare CR, very long character references), `rewrite` writes it plainly.
 
+mod attributes;
 pub(crate) mod child;
 pub(crate) mod escape;
 pub(crate) mod names;

@@ -2,12 +2,21 @@
 //! `jabber:component:accept` on the receiver's stream (RFC 6120, 4.8.3).
 
 use super::rewrite::same_value;
+use super::scope::namespace_key;
 use super::tag::{Span, attributes_from};
 use crate::namespaces as ns;
 
 /// Components are to write `jabber:component:accept`; old libraries write the other two.
 pub(super) fn is_content_namespace(uri: &[u8]) -> bool {
     is_foreign(uri) || same_value(uri, ns::COMPONENT.as_bytes())
+}
+
+/// One number for the keys of the three, which are one namespace for the receiver; others stay themselves.
+pub(super) fn content_group(key: u64) -> u64 {
+    const COMPONENT: u64 = namespace_key(ns::COMPONENT.as_bytes());
+    const CLIENT: u64 = namespace_key(ns::CLIENT.as_bytes());
+    const SERVER: u64 = namespace_key(ns::SERVER.as_bytes());
+    if matches!(key, CLIENT | SERVER) { COMPONENT } else { key }
 }
 
 /// Is it one of the other two?

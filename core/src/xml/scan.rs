@@ -6,15 +6,16 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::names::{is_space, leading_blanks};
-use super::rescope::{is_content_namespace, is_foreign};
+use super::attributes::Attributes;
+use super::names::is_space;
+use super::rescope::{content_group, is_content_namespace, is_foreign};
 use super::scope::{
-    Declared, Namespace, Prefix, check_namespace, header_key, namespace_key, resolve, unportable_at,
+    Declared, Namespace, Prefix, Resolved, Scope, check_namespace, namespace_key, unportable_at,
 };
-use super::tag::{Attribute, Name, Span, TagEnd, start_tag};
-use super::text::{self, Oddities};
+use super::tag::{INSIDE, Name, Span, Unfinished, skip_space, start_tag};
+use super::text::{self, Notes, Oddities};
 use super::{XmlError, XmlFault, rewrite};
-use crate::limits::Limits;
+use crate::limits::{LONGEST_NAMESPACE, Limits};
 use crate::namespaces as ns;
 
 /// What the scan says so far.
@@ -85,31 +86,34 @@ pub(crate) struct Value {
 pub(crate) struct Scan {
     /// Offset up to which everything is checked.
     at: usize,
-    tag_end: TagEnd,
+    /// The start tag that begins there, if the input ended in it.
+    start_tag: Option<Unfinished>,
+    /// Behind the blanks of the end tag that begins there, if the input ended in them.
+    blanks: usize,
     /// Where the open CDATA section's content began.
     cdata: Option<usize>,
     open: Vec<Name>,
-    declared: Vec<Declared>,
-    attributes: Vec<Attribute>,
+    scope: Scope,
+    attributes: Attributes,
+    notes: Notes,
     head: Head,
-    /// Tags and attributes that were checked.
-    work: u32,
 }
 
 impl Scan {
     /// Has an element begun?
     pub(crate) fn is_inside(&self) -> bool {
-        self.at != 0 || self.tag_end.is_waiting()
+        self.at != 0 || self.start_tag.is_some()
     }
 
-    /// Bytes of the element up to which everything is looked at: what is shown next is to go further.
+    /// Bytes of the element up to which everything is looked at: what is shown next is to go further. Names and references
+    /// that are cut are looked at again.
     pub(crate) fn reach(&self) -> usize {
-        self.at.max(self.tag_end.reach())
+        self.start_tag.as_ref().map_or(self.at, Unfinished::reach).max(self.blanks)
     }
 
-    /// How many tags and attributes were checked since it was asked last: what a scan costs beside its bytes.
+    /// Takes what was noted of the work since the last time, in steps of some 60 instructions.
     pub(crate) fn take_work(&mut self) -> usize {
-        core::mem::take(&mut self.work) as usize
+        core::mem::take(&mut self.notes.work) as usize
     }
 
     /// What the element that was just found whole looks like, until the next one begins.
@@ -120,8 +124,8 @@ impl Scan {
     /// Gives back what memory deep or odd elements made it take.
     pub(crate) fn release(&mut self) {
         self.open.shrink_to(0);
-        self.declared.shrink_to(0);
-        self.attributes.shrink_to(0);
+        self.scope.release();
+        self.attributes.release();
     }
 
     /// Goes on with the element that begins at `input[0]`, which is its `<`. `input` holds all of it that is
@@ -132,10 +136,12 @@ impl Scan {
         limits: &Limits,
         header: &[Prefix],
     ) -> Result<Progress, XmlError> {
-        if self.at == 0 {
+        if !self.is_inside() {
             self.head = Head::default();
+            self.notes.odd = Oddities::default();
         }
         loop {
+            self.notes.work += 1;
             let step = match self.cdata {
                 Some(start) => self.cdata(input, start),
                 None if self.open.is_empty() || input.get(self.at) == Some(&b'<') => {
@@ -151,13 +157,13 @@ impl Scan {
     }
 
     fn text(&mut self, input: &[u8]) -> Result<Step, XmlError> {
-        let run = text::check_text(input, self.at, &mut self.head.odd)?;
+        let run = text::check_text(input, self.at, &mut self.notes)?;
         self.at = run.end;
         Ok(if run.complete { Step::Token } else { Step::Last(Progress::Partial) })
     }
 
     fn cdata(&mut self, input: &[u8], start: usize) -> Result<Step, XmlError> {
-        let run = text::check_cdata(input, start, self.at, &mut self.head.odd)?;
+        let run = text::check_cdata(input, start, self.at, &mut self.notes)?;
         self.at = run.end;
         if !run.complete {
             return Ok(Step::Last(Progress::Partial));
@@ -193,7 +199,7 @@ impl Scan {
         }
         self.at += CDATA.len();
         self.cdata = Some(self.at);
-        self.head.odd |= Oddities::CDATA;
+        self.notes.odd |= Oddities::CDATA;
         Ok(Step::Token)
     }
 
@@ -225,45 +231,40 @@ impl Scan {
                 None => return Ok(Step::Last(Progress::Partial)),
             }
         };
-        self.tag_end = TagEnd::default();
+        self.blanks = 0;
         self.at = end;
-        self.close_element(start)
+        self.close_element(input, start)
     }
 
     /// Gives the offset behind an end tag that is cut, has blanks, or is wrong; `None` where it is cut.
     #[cold]
     fn odd_end_tag(&mut self, input: &[u8], wanted: &[u8]) -> Result<Option<usize>, XmlError> {
         let name = self.at + 2;
-        let reached = self.tag_end.reached(input, self.at);
-        if reached == Ok(false) {
-            return Ok(None);
+        let same = input[name..].iter().zip(wanted).take_while(|(is, wanted)| is == wanted).count();
+        let behind = if same < wanted.len() {
+            name + same
+        } else {
+            self.blanks = skip_space(input, self.blanks.max(name + same), &mut self.notes);
+            self.blanks
+        };
+        match input.get(behind) {
+            None => Ok(None),
+            Some(b'<') => Err(INSIDE.at(behind)),
+            Some(_) if same < wanted.len() => {
+                Err(XmlFault::NotWellFormed("an end tag that does not match its start tag").at(name))
+            }
+            Some(b'>') => Ok(Some(behind + 1)),
+            Some(_) => Err(XmlFault::NotWellFormed("an end tag that holds more than a name").at(behind)),
         }
-        // What comes before a '<' that ends it counts first.
-        let there = &input[..reached.map_or_else(|error| error.at, |_| input.len())];
-        let behind = name + wanted.len();
-        if !wanted.starts_with(&there[name..there.len().min(behind)]) {
-            return Err(XmlFault::NotWellFormed("an end tag that does not match its start tag").at(name));
-        }
-        let rest = there.get(behind..).unwrap_or_default();
-        let blanks = leading_blanks(rest);
-        if rest[..blanks].contains(&b'\r') {
-            self.head.odd |= Oddities::CARRIAGE_RETURN;
-        }
-        let end = behind + blanks;
-        if there.get(end).is_some_and(|&byte| byte != b'>') {
-            return Err(XmlFault::NotWellFormed("an end tag that holds more than a name").at(end));
-        }
-        reached.map(|_| Some(end + 1))
     }
 
-    fn close_element(&mut self, foot: usize) -> Result<Step, XmlError> {
-        let depth = self.open.len() as u16;
+    #[inline(always)]
+    fn close_element(&mut self, input: &[u8], foot: usize) -> Result<Step, XmlError> {
+        self.scope.close(self.open.len() as u16, input);
         self.open.pop();
-        while self.declared.last().is_some_and(|declared| declared.depth == depth) {
-            self.declared.pop();
-        }
         if self.open.is_empty() {
             self.head.foot = foot as u32;
+            self.head.odd = self.notes.odd;
             return Ok(Step::Last(Progress::Whole(core::mem::take(&mut self.at))));
         }
         Ok(Step::Token)
@@ -271,29 +272,18 @@ impl Scan {
 
     fn start_tag(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Step, XmlError> {
         let start = self.at;
-        if self.tag_end.is_waiting() && !self.start_tag_ends(input, limits)? {
+        let Self { start_tag: unfinished, attributes, notes, .. } = self;
+        let Some(tag) = start_tag(input, start, unfinished, attributes, limits, notes)? else {
             return Ok(Step::Last(Progress::Partial));
-        }
-        let tag = match start_tag(input, start, &mut self.attributes, limits, &mut self.head.odd) {
-            Ok(Some(tag)) => tag,
-            // A fault counts once the tag is there: what is said first must not depend on the cut.
-            result => {
-                if !self.start_tag_ends(input, limits)? {
-                    return Ok(Step::Last(Progress::Partial));
-                }
-                let endless = XmlFault::NotWellFormed("a tag that does not end").at(start);
-                return Err(result.err().unwrap_or(endless));
-            }
         };
-        self.tag_end = TagEnd::default();
-        self.work += 1 + self.attributes.len() as u32;
+        notes.work += tag_work(attributes.as_slice().len());
         self.open.push(tag.name);
         let depth = self.open.len();
         if depth > limits.depth.min(usize::from(u16::MAX)) {
             return Err(XmlFault::TooDeep { limit: limits.depth }.at(start));
         }
         if tag.declares {
-            self.declare(input, depth as u16, limits, header)?;
+            self.declare(input, depth as u16, limits)?;
         }
         if tag.prefixed || tag.name.has_prefix() {
             self.check_prefixes(input, tag.name, header)?;
@@ -309,28 +299,12 @@ impl Scan {
             2 => self.head.children += 1,
             _ => {}
         }
-        if tag.empty { self.close_element(tag.end) } else { Ok(Step::Token) }
-    }
-
-    /// Is the start tag there up to its end? A `<` in it is a fault, unless one comes before.
-    #[cold]
-    fn start_tag_ends(&mut self, input: &[u8], limits: &Limits) -> Result<bool, XmlError> {
-        self.tag_end.reached(input, self.at).map_err(|error| {
-            let before = &input[..error.at];
-            let first = start_tag(before, self.at, &mut self.attributes, limits, &mut self.head.odd);
-            first.err().unwrap_or(error)
-        })
+        if tag.empty { self.close_element(input, tag.end) } else { Ok(Step::Token) }
     }
 
     /// Takes in the namespace declarations of the tag whose attributes are noted.
-    fn declare(
-        &mut self,
-        input: &[u8],
-        depth: u16,
-        limits: &Limits,
-        header: &[Prefix],
-    ) -> Result<(), XmlError> {
-        for attribute in &self.attributes {
+    fn declare(&mut self, input: &[u8], depth: u16, limits: &Limits) -> Result<(), XmlError> {
+        for attribute in self.attributes.as_slice() {
             let default = attribute.name.whole(input) == b"xmlns";
             if !default && attribute.name.prefix(input) != b"xmlns" {
                 continue;
@@ -338,6 +312,11 @@ impl Scan {
             let prefix = attribute.name.local_span();
             let prefix_name = if default { &[][..] } else { prefix.of(input) };
             let written = attribute.value.of(input);
+            if written.len() > LONGEST_NAMESPACE {
+                let fault = XmlFault::LongName { limit: LONGEST_NAMESPACE };
+                return Err(fault.at(attribute.value.start as usize));
+            }
+            self.notes.work += 4 + written.len() as u32 / 8;
             let meant = if attribute.plain { String::new() } else { rewrite::value(written) };
             let uri = if attribute.plain { written } else { meant.as_bytes() };
             check_namespace(prefix_name, uri).map_err(|fault| match fault {
@@ -349,15 +328,15 @@ impl Scan {
             if default {
                 continue;
             }
-            if self.declared.len() == limits.namespaces {
+            if self.scope.len() == limits.namespaces {
                 let fault = XmlFault::ManyNamespaces { limit: limits.namespaces };
                 return Err(fault.at(attribute.name.start()));
             }
             if depth == 1 && is_foreign(uri) {
-                self.head.odd |= Oddities::FOREIGN_PREFIX;
+                self.notes.odd |= Oddities::FOREIGN_PREFIX;
             }
-            let key = header_key(header, uri).unwrap_or_else(|| namespace_key(uri));
-            self.declared.push(Declared { prefix, uri: attribute.value, key, depth });
+            let key = namespace_key(uri);
+            self.scope.push(Declared { prefix, uri: attribute.value, key, depth }, input);
         }
         Ok(())
     }
@@ -370,34 +349,39 @@ impl Scan {
             if prefix == b"xmlns" {
                 return Err(XmlFault::NotWellFormed("an element with the prefix xmlns").at(name.start()));
             }
-            let found = resolve(&self.declared, input, header, prefix).map_err(undeclared(name))?;
+            let found = self.scope.resolve(input, header, prefix).map_err(undeclared(name))?;
+            self.notes.work += LOOK_UP;
             self.head.inherited |= found.inherited;
         }
-        for index in 0..self.attributes.len() {
-            let name = self.attributes[index].name;
-            if !name.has_prefix() || name.prefix(input) == b"xmlns" {
+        self.attributes.begin_namespaces();
+        // Most have the prefix of the one before.
+        let mut last: Option<(&[u8], Resolved<'_>)> = None;
+        for place in 0..self.attributes.as_slice().len() {
+            let name = self.attributes.as_slice()[place].name;
+            let prefix = name.prefix(input);
+            if prefix.is_empty() || prefix == b"xmlns" {
                 continue;
             }
-            let found =
-                resolve(&self.declared, input, header, name.prefix(input)).map_err(undeclared(name))?;
+            let found = match last {
+                Some((known, found)) if known == prefix => found,
+                _ => {
+                    self.notes.work += LOOK_UP;
+                    self.scope.resolve(input, header, prefix).map_err(undeclared(name))?
+                }
+            };
+            last = Some((prefix, found));
             self.head.inherited |= found.inherited;
-            self.attributes[index].namespace = Some(found.key);
-            for other in &self.attributes[..index] {
-                let Some(key) = other.namespace else { continue };
-                if other.name.local(input) != name.local(input) {
-                    continue;
-                }
-                if key == found.key {
-                    let fault = XmlFault::NotWellFormed("an attribute given twice under two prefixes");
-                    return Err(fault.at(name.start()));
-                }
+            self.notes.work += 4;
+            let Some(other) = self.attributes.note_namespace(place, found.key, content_group, input) else {
+                continue;
+            };
+            let fault = if other == found.key {
+                XmlFault::NotWellFormed("an attribute given twice under two prefixes")
+            } else {
                 // Rewritten, both would be in one namespace.
-                let other = resolve(&self.declared, input, header, other.name.prefix(input));
-                if is_content_namespace(found.uri) && other.is_ok_and(|other| is_content_namespace(other.uri))
-                {
-                    return Err(XmlFault::AmbiguousAttribute.at(name.start()));
-                }
-            }
+                XmlFault::AmbiguousAttribute
+            };
+            return Err(fault.at(name.start()));
         }
         Ok(())
     }
@@ -407,7 +391,7 @@ impl Scan {
         let head = &mut self.head;
         head.name = name;
         let mut default = ns::COMPONENT.as_bytes();
-        for attribute in &self.attributes {
+        for attribute in self.attributes.as_slice() {
             let value = Value { span: attribute.value, plain: attribute.plain };
             match attribute.name.whole(input) {
                 b"to" => head.to = Some(value),
@@ -429,7 +413,7 @@ impl Scan {
         }
         let own = if name.has_prefix() {
             // Declared, or the tag would have been refused.
-            let found = resolve(&self.declared, input, header, name.prefix(input)).ok();
+            let found = self.scope.resolve(input, header, name.prefix(input)).ok();
             head.namespace = found.as_ref().map(|found| found.declared);
             found.map_or(&[][..], |found| found.uri)
         } else {
@@ -457,6 +441,14 @@ impl Scan {
         }
         None
     }
+}
+
+/// Steps of a prefix's look-up.
+const LOOK_UP: u32 = 4;
+
+/// Steps of a start tag: each attribute, and finding its name among the others.
+fn tag_work(attributes: usize) -> u32 {
+    2 + attributes as u32 * (2 + attributes.checked_ilog2().unwrap_or(0))
 }
 
 fn top_level(local: &[u8]) -> TopLevel {

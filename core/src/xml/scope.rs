@@ -10,10 +10,26 @@ use super::tag::Span;
 use super::text::reference;
 use crate::namespaces as ns;
 
-/// A prefix and its namespace name.
-pub(crate) type Prefix = (Cow<'static, str>, Cow<'static, str>);
+/// A prefix of a stream header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) uri: Cow<'static, str>,
+    key: u64,
+}
 
-const USUAL: &[Prefix] = &[(Cow::Borrowed("stream"), Cow::Borrowed(ns::STREAMS))];
+impl Prefix {
+    pub(super) fn new(name: Cow<'static, str>, uri: Cow<'static, str>) -> Self {
+        let key = namespace_key(uri.as_bytes());
+        Self { name, uri, key }
+    }
+}
+
+static USUAL: [Prefix; 1] = [Prefix {
+    name: Cow::Borrowed("stream"),
+    uri: Cow::Borrowed(ns::STREAMS),
+    key: namespace_key(ns::STREAMS.as_bytes()),
+}];
 
 /// Prefixes that a stream header declared. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,43 +37,38 @@ pub(crate) enum HeaderPrefixes {
     /// `stream` alone. Apart from others, since nearly every header is so: it costs a connection no memory.
     #[default]
     Usual,
-    Others(Arc<Vec<Prefix>>),
+    Others(Arc<[Prefix]>),
 }
 
-impl From<Vec<Prefix>> for HeaderPrefixes {
-    fn from(mut prefixes: Vec<Prefix>) -> Self {
+/// From pairs of a prefix and its namespace name.
+impl From<Vec<(Cow<'static, str>, Cow<'static, str>)>> for HeaderPrefixes {
+    fn from(pairs: Vec<(Cow<'static, str>, Cow<'static, str>)>) -> Self {
+        let mut prefixes: Vec<_> = pairs.into_iter().map(|(name, uri)| Prefix::new(name, uri)).collect();
         if prefixes == USUAL {
             return Self::Usual;
         }
-        prefixes.shrink_to_fit();
-        Self::Others(Arc::new(prefixes))
+        prefixes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Self::Others(prefixes.into())
     }
 }
 
 impl HeaderPrefixes {
-    /// In the order of the header.
+    /// In the order of their names.
     pub(crate) fn as_slice(&self) -> &[Prefix] {
         match self {
-            Self::Usual => USUAL,
+            Self::Usual => &USUAL,
             Self::Others(prefixes) => prefixes,
         }
     }
 }
 
-/// The same number for all of a header's declarations of one namespace.
-pub(super) fn header_key(header: &[Prefix], uri: &[u8]) -> Option<u64> {
-    header.iter().position(|(_, declared)| declared.as_bytes() == uri).map(|index| index as u64)
-}
-
-fn find<'a>(header: &'a [Prefix], prefix: &[u8]) -> Option<(usize, &'a str)> {
-    let (index, (_, uri)) =
-        header.iter().enumerate().find(|(_, (declared, _))| declared.as_bytes() == prefix)?;
-    Some((index, uri))
+fn find(header: &[Prefix], prefix: &[u8]) -> Option<usize> {
+    header.binary_search_by(|declared| declared.name.as_bytes().cmp(prefix)).ok()
 }
 
 /// The namespace that a header binds a prefix to.
 pub(super) fn header_uri<'a>(header: &'a [Prefix], prefix: &str) -> Option<&'a str> {
-    find(header, prefix.as_bytes()).map(|(_, uri)| uri)
+    find(header, prefix.as_bytes()).map(|index| &*header[index].uri)
 }
 
 /// Where a namespace is declared.
@@ -72,7 +83,7 @@ pub(crate) enum Namespace {
 }
 
 /// A declaration inside the element that is scanned.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Declared {
     pub(super) prefix: Span,
     pub(super) uri: Span,
@@ -83,15 +94,17 @@ pub(super) struct Declared {
 
 /// A number that stands for a namespace name: FNV-1a. A sender that finds two names with one number can only make
 /// stanzas that are refused, so its weakness opens nothing.
-pub(super) fn namespace_key(uri: &[u8]) -> u64 {
-    let hash = uri.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    // Apart from the small numbers of the header's.
-    hash | (1 << 63)
+pub(super) const fn namespace_key(uri: &[u8]) -> u64 {
+    let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
+    while at < uri.len() {
+        hash = (hash ^ uri[at] as u64).wrapping_mul(0x100_0000_01b3);
+        at += 1;
+    }
+    hash
 }
 
 /// What a prefix stands for.
+#[derive(Clone, Copy)]
 pub(super) struct Resolved<'a> {
     pub(super) uri: &'a [u8],
     pub(super) key: u64,
@@ -100,28 +113,99 @@ pub(super) struct Resolved<'a> {
     pub(super) declared: Namespace,
 }
 
-/// Looks a prefix up: in the open elements, the innermost first, then in the stream header.
-pub(super) fn resolve<'a>(
-    declared: &[Declared],
-    input: &'a [u8],
-    header: &'a [Prefix],
-    prefix: &[u8],
-) -> Result<Resolved<'a>, XmlFault> {
-    if prefix == b"xml" {
-        let uri = ns::XML.as_bytes();
-        return Ok(Resolved { uri, key: namespace_key(uri), inherited: 0, declared: Namespace::Xml });
+/// The prefixes that the open elements declare.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    /// The innermost last.
+    declared: Vec<Declared>,
+    /// Once they are more than a few: places in `declared`, by prefix, of one prefix the innermost last. It stays until
+    /// none is left, so that a declaration that comes and goes costs one step.
+    order: Vec<u32>,
+}
+
+impl Scope {
+    /// So few are compared one by one.
+    const FEW: usize = 8;
+
+    pub(super) fn len(&self) -> usize {
+        self.declared.len()
     }
-    if let Some(inner) = declared.iter().rev().find(|declared| declared.prefix.of(input) == prefix) {
-        let declared = Namespace::Inner(inner.uri);
-        return Ok(Resolved { uri: inner.uri.of(input), key: inner.key, inherited: 0, declared });
-    }
-    match find(header, prefix) {
-        Some((index, uri)) => {
-            let key = header_key(header, uri.as_bytes()).unwrap_or(index as u64);
-            let declared = Namespace::Header(index);
-            Ok(Resolved { uri: uri.as_bytes(), key, inherited: 1 << index, declared })
+
+    pub(super) fn push(&mut self, declared: Declared, input: &[u8]) {
+        let place = self.declared.len() as u32;
+        self.declared.push(declared);
+        if !self.order.is_empty() {
+            let behind = self.behind(declared.prefix.of(input), input);
+            self.order.insert(behind, place);
+        } else if self.declared.len() > Self::FEW {
+            let Self { declared, order } = self;
+            order.extend(0..=place);
+            order.sort_unstable_by_key(|&place| (declared[place as usize].prefix.of(input), place));
         }
-        None => Err(XmlFault::NotWellFormed("a namespace prefix that is not declared")),
+    }
+
+    /// Takes back the declarations of an element that ends.
+    #[inline(always)]
+    pub(super) fn close(&mut self, depth: u16, input: &[u8]) {
+        if self.declared.last().is_some_and(|last| last.depth == depth) {
+            self.pop(depth, input);
+        }
+    }
+
+    fn pop(&mut self, depth: u16, input: &[u8]) {
+        while let Some(&last) = self.declared.last()
+            && last.depth == depth
+        {
+            if !self.order.is_empty() {
+                let behind = self.behind(last.prefix.of(input), input);
+                self.order.remove(behind - 1);
+            }
+            self.declared.pop();
+        }
+    }
+
+    /// How many in the order come before what is behind this prefix.
+    fn behind(&self, prefix: &[u8], input: &[u8]) -> usize {
+        self.order.partition_point(|&place| self.declared[place as usize].prefix.of(input) <= prefix)
+    }
+
+    fn innermost(&self, prefix: &[u8], input: &[u8]) -> Option<&Declared> {
+        let is_it = |declared: &&Declared| declared.prefix.of(input) == prefix;
+        if self.order.is_empty() {
+            return self.declared.iter().rev().find(is_it);
+        }
+        let last = self.behind(prefix, input).checked_sub(1)?;
+        Some(&self.declared[self.order[last] as usize]).filter(is_it)
+    }
+
+    /// Looks a prefix up: in the open elements, the innermost first, then in the stream header.
+    pub(super) fn resolve<'a>(
+        &self,
+        input: &'a [u8],
+        header: &'a [Prefix],
+        prefix: &[u8],
+    ) -> Result<Resolved<'a>, XmlFault> {
+        if prefix == b"xml" {
+            let (uri, key) = const { (ns::XML.as_bytes(), namespace_key(ns::XML.as_bytes())) };
+            return Ok(Resolved { uri, key, inherited: 0, declared: Namespace::Xml });
+        }
+        if let Some(inner) = self.innermost(prefix, input) {
+            let declared = Namespace::Inner(inner.uri);
+            return Ok(Resolved { uri: inner.uri.of(input), key: inner.key, inherited: 0, declared });
+        }
+        match find(header, prefix) {
+            Some(index) => {
+                let Prefix { uri, key, .. } = &header[index];
+                let declared = Namespace::Header(index);
+                Ok(Resolved { uri: uri.as_bytes(), key: *key, inherited: 1 << index, declared })
+            }
+            None => Err(XmlFault::NotWellFormed("a namespace prefix that is not declared")),
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        self.declared.shrink_to(0);
+        self.order.shrink_to(0);
     }
 }
 
@@ -168,9 +252,11 @@ mod tests {
     fn only_a_header_that_declares_what_nearly_all_do_is_kept_without_memory() {
         let kept = |pairs: &[(&str, &str)]| {
             let owned = |text: &str| Cow::from(String::from(text));
-            let pairs: Vec<Prefix> = pairs.iter().map(|&(prefix, uri)| (owned(prefix), owned(uri))).collect();
+            let mut pairs: Vec<_> = pairs.iter().map(|&(prefix, uri)| (owned(prefix), owned(uri))).collect();
             let kept = HeaderPrefixes::from(pairs.clone());
-            assert_eq!(kept.as_slice(), pairs);
+            pairs.sort();
+            let of = |prefix: &Prefix| (prefix.name.clone(), prefix.uri.clone());
+            assert_eq!(kept.as_slice().iter().map(of).collect::<Vec<_>>(), pairs);
             kept
         };
         assert_eq!(kept(&[("stream", ns::STREAMS)]), HeaderPrefixes::Usual);

@@ -18,7 +18,8 @@ fn limits() -> Limits {
 
 /// Scans a first-level element that comes in these pieces.
 fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Progress, XmlError> {
-    let (limits, header): (_, [Prefix; 1]) = (limits(), [(Cow::Borrowed("x"), Cow::Borrowed("urn:x"))]);
+    let (limits, header): (_, [Prefix; 1]) =
+        (limits(), [Prefix::new(Cow::Borrowed("x"), Cow::Borrowed("urn:x"))]);
     let (mut scan, mut input) = (Scan::default(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
@@ -175,4 +176,100 @@ fn fault_09_no_cut_moves_a_fault() {
         faults += u32::from(fault(&input).is_some());
     }
     assert!(faults > 700, "{faults} of 1500 are at fault");
+}
+
+/// Scans a whole element with the default limits and this header.
+fn scan_whole(element: &str, header: &[Prefix]) -> Result<Progress, XmlError> {
+    Scan::default().advance(element.as_bytes(), &Limits::default(), header)
+}
+
+#[test]
+fn an_attribute_given_twice_is_found_among_any_number() {
+    for count in 1..=100 {
+        let names: Vec<String> = (0..count).map(|index| format!("a{:02}", index * 37 % 100)).collect();
+        let tag = |prefix: &str, more: &str| {
+            let attributes: String = names.iter().map(|name| format!(" {prefix}{name}=''")).collect();
+            format!("<a xmlns:p='urn:p' xmlns:q='urn:p'{attributes}{more}/>")
+        };
+        for twice in [0, count / 2, count - 1].map(|index| names[index].clone()) {
+            for (prefix, other) in [("", ""), ("p:", "p:"), ("p:", "q:")] {
+                let tag = tag(prefix, &format!(" {other}{twice}=''"));
+                let fault = scan_whole(&tag, &[]).unwrap_err();
+                let at = tag.rfind(' ').unwrap() + 1;
+                assert!(matches!(fault.fault, super::XmlFault::NotWellFormed(_)), "{fault}");
+                assert_eq!(fault.at, at, "{tag}");
+            }
+        }
+        for (prefix, more) in [("", " b=''"), ("p:", " q:b=''"), ("p:", " a00=''")] {
+            let tag = tag(prefix, more);
+            assert_eq!(scan_whole(&tag, &[]), Ok(Progress::Whole(tag.len())), "{tag}");
+        }
+    }
+}
+
+/// Elements that come and go declare some of thirty prefixes; each of them is looked up at each place.
+#[test]
+fn a_prefix_is_what_the_innermost_of_many_declarations_says() {
+    let header: Vec<Prefix> =
+        (0..30).step_by(3).map(|index| Prefix::new(format!("p{index}").into(), "urn:h".into())).collect();
+    let header = super::scope::HeaderPrefixes::from(
+        header.iter().map(|prefix| (prefix.name.clone(), prefix.uri.clone())).collect::<Vec<_>>(),
+    );
+    let mut state = 7_u64;
+    let mut below = |limit: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % limit
+    };
+    // One namespace for each prefix as it is declared; two prefixes of one namespace can't have one attribute.
+    let (mut element, mut open) = (String::from("<a>"), Vec::<Vec<(u64, u64)>>::new());
+    for _ in 0..600 {
+        if open.len() > 20 || (!open.is_empty() && below(3) == 0) {
+            element += "</a>";
+            open.pop();
+        } else {
+            let mut declared: Vec<(u64, u64)> = Vec::new();
+            for _ in 0..below(6) {
+                let prefix = below(30);
+                if declared.iter().all(|&(other, _)| other != prefix) {
+                    declared.push((prefix, below(2)));
+                }
+            }
+            let written: String =
+                declared.iter().map(|(prefix, uri)| format!(" xmlns:p{prefix}='urn:{uri}'")).collect();
+            element += &format!("<a{written}>");
+            open.push(declared);
+        }
+        let means = |prefix: u64| {
+            let inner = open.iter().rev().flatten().find(|&&(declared, _)| declared == prefix);
+            inner.map(|&(_, uri)| uri).or(prefix.is_multiple_of(3).then_some(2))
+        };
+        let (one, other) = (below(30), below(30));
+        let asked = format!("<a p{one}:b='' p{other}:b=''/>");
+        let whole = format!("{element}{asked}{}</a>", "</a>".repeat(open.len()));
+        let fits = one != other && means(one).zip(means(other)).is_some_and(|(one, other)| one != other);
+        let scanned = scan_whole(&whole, header.as_slice());
+        assert_eq!(scanned.is_ok(), fits, "{whole}: {scanned:?}");
+    }
+}
+
+#[test]
+fn a_name_is_too_long_as_soon_as_it_is() {
+    let limit = Limits::default().name;
+    for (front, back) in [("<", "/>"), ("<a ", "=''/>"), ("<x:", "/>"), ("<a x:", "=''/>")] {
+        let name = |length: usize, end: &str| {
+            let fixed = front.len() - front.rfind(['<', ' ']).unwrap() - 1;
+            format!("{front}{}{end}", "b".repeat(length - fixed))
+        };
+        let header = [Prefix::new("x".into(), "urn:x".into())];
+        assert!(scan_whole(&name(limit, back), &header).is_ok(), "{front}");
+        let start = front.rfind(['<', ' ']).unwrap() + 1;
+        for end in ["", back, "\u{20ac}", "::"] {
+            let long = name(limit + 5, end);
+            let error = scan_whole(&long, &header).unwrap_err();
+            assert_eq!(error, super::XmlFault::LongName { limit }.at(start), "{long}");
+        }
+    }
+    let long = format!("<a xmlns='{}'/>", "u".repeat(257));
+    assert_eq!(scan_whole(&long, &[]), Err(super::XmlFault::LongName { limit: 256 }.at(10)));
+    assert!(scan_whole(&long.replacen("uu", "u", 1), &[]).is_ok());
 }

@@ -34,6 +34,14 @@ impl core::ops::BitOrAssign for Oddities {
     }
 }
 
+/// What the scan notes of the bytes that it checks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Notes {
+    pub(super) odd: Oddities,
+    /// What checking them cost, in steps of some 60 instructions.
+    pub(super) work: u32,
+}
+
 /// Digits of a character reference that all parsers take.
 pub(crate) const PORTABLE_DIGITS: usize = 8;
 /// Most digits or letters of a reference.
@@ -49,22 +57,23 @@ pub(super) struct Run {
 }
 
 /// Checks text from `at` to the next `<`.
-pub(super) fn check_text(bytes: &[u8], mut at: usize, odd: &mut Oddities) -> Result<Run, XmlError> {
+pub(super) fn check_text(bytes: &[u8], mut at: usize, notes: &mut Notes) -> Result<Run, XmlError> {
     loop {
-        at = skip_plain(bytes, at);
+        at = skip_plain(bytes, at, &mut notes.work);
         let Some(&byte) = bytes.get(at) else { return Ok(Run { end: at, complete: false }) };
+        notes.work += 1;
         match byte {
             b'<' => return Ok(Run { end: at, complete: true }),
             b'>' if bytes[..at].ends_with(b"]]") => {
                 return Err(XmlFault::NotWellFormed("']]>' in text").at(at));
             }
             b'>' => at += 1,
-            b'&' => match check_reference(bytes, at, odd)? {
+            b'&' => match check_reference(bytes, at, notes)? {
                 Some(end) => at = end,
                 None => return Ok(Run { end: at, complete: false }),
             },
             _ => {
-                let run = check_other(bytes, at, odd)?;
+                let run = check_other(bytes, at, notes)?;
                 if !run.complete {
                     return Ok(run);
                 }
@@ -79,16 +88,17 @@ pub(super) fn check_cdata(
     bytes: &[u8],
     start: usize,
     mut at: usize,
-    odd: &mut Oddities,
+    notes: &mut Notes,
 ) -> Result<Run, XmlError> {
     loop {
-        at = skip_plain(bytes, at);
+        at = skip_plain(bytes, at, &mut notes.work);
         let Some(&byte) = bytes.get(at) else { return Ok(Run { end: at, complete: false }) };
+        notes.work += 1;
         match byte {
             b'>' if bytes[start..at].ends_with(b"]]") => return Ok(Run { end: at + 1, complete: true }),
             b'>' | b'<' | b'&' => at += 1,
             _ => {
-                let run = check_other(bytes, at, odd)?;
+                let run = check_other(bytes, at, notes)?;
                 if !run.complete {
                     return Ok(run);
                 }
@@ -99,13 +109,14 @@ pub(super) fn check_cdata(
 }
 
 /// The first byte from `at` on that needs a look: markup, a reference, `>`, a control, anything but ASCII.
-fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
+fn skip_plain(bytes: &[u8], mut at: usize, work: &mut u32) -> usize {
     loop {
         at = skip_blocks(bytes, at);
         at = bytes::find(bytes, at, specials, is_special);
         if !matches!(bytes.get(at), Some(b'\n' | b'\t')) {
             return at;
         }
+        *work += 1;
         at += 1;
     }
 }
@@ -144,17 +155,18 @@ fn specials(word: u64) -> u64 {
 }
 
 /// Checks the control or non-ASCII characters at `at`; not complete where the last one is cut.
-pub(super) fn check_other(bytes: &[u8], at: usize, odd: &mut Oddities) -> Result<Run, XmlError> {
+pub(super) fn check_other(bytes: &[u8], at: usize, notes: &mut Notes) -> Result<Run, XmlError> {
     if bytes[at] < 0x80 {
         if bytes[at] != b'\r' {
             return Err(XmlFault::NotWellFormed("a control character").at(at));
         }
-        *odd |= Oddities::CARRIAGE_RETURN;
+        notes.odd |= Oddities::CARRIAGE_RETURN;
         return Ok(Run { end: at + 1, complete: true });
     }
     let rest = &bytes[at..];
     // Blanks and letters between are taken along: a look for each word would cost more than the words.
     let stretch = &rest[..bytes::find(rest, 0, stretch_ends, ends_stretch)];
+    notes.work += 1 + stretch.len() as u32 / 8;
     let (valid, rest_is) = match core::str::from_utf8(stretch) {
         Ok(_) => (stretch.len(), Rest::Fine),
         Err(error) if error.error_len().is_none() && stretch.len() == rest.len() => {
@@ -201,16 +213,12 @@ fn noncharacter(text: &[u8]) -> Option<usize> {
 }
 
 /// Checks the reference whose `&` is at `at`; gives the offset behind its `;`, `None` where it is cut.
-pub(super) fn check_reference(
-    bytes: &[u8],
-    at: usize,
-    odd: &mut Oddities,
-) -> Result<Option<usize>, XmlError> {
+pub(super) fn check_reference(bytes: &[u8], at: usize, notes: &mut Notes) -> Result<Option<usize>, XmlError> {
     match reference(bytes, at)? {
         None => Ok(None),
         Some(found) => {
             if found.digits > PORTABLE_DIGITS {
-                *odd |= Oddities::LONG_REFERENCE;
+                notes.odd |= Oddities::LONG_REFERENCE;
             }
             Ok(Some(found.end))
         }
@@ -294,11 +302,11 @@ mod tests {
                 let mut text = [b'x'; 40];
                 text[place] = byte;
                 let expected = if is_special(byte) { place } else { text.len() };
-                assert_eq!(skip_plain(&text, 0), expected, "{byte:#x} at {place}");
+                assert_eq!(skip_plain(&text, 0, &mut 0), expected, "{byte:#x} at {place}");
             }
         }
         let lines = b"a line\n\tand another one that is longer than a group\n";
-        assert_eq!(skip_plain(lines, 0), lines.len());
-        assert_eq!(skip_plain(lines, lines.len()), lines.len());
+        assert_eq!(skip_plain(lines, 0, &mut 0), lines.len());
+        assert_eq!(skip_plain(lines, lines.len(), &mut 0), lines.len());
     }
 }
