@@ -55,7 +55,7 @@ pub enum Written {
 
 /// Work that may still be done before others have their turn.
 ///
-/// An event, a kilobyte of own output, 8 KiB read or written, and 16 tags or attributes are one unit each. [`Budget::default`] is 96 units, some
+/// An event, a kilobyte of own output, 8 KiB read or written, and half a microsecond of the scan are one unit each. [`Budget::default`] is 96 units, some
 /// 50 µs: that bounds how long others wait for a component that floods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget(u16);
@@ -73,8 +73,8 @@ const OUTPUT: usize = 1024;
 /// Bytes read or written that cost one unit.
 const TRANSFER: usize = 8192;
 
-/// Tags and attributes that cost one unit.
-const SCAN: usize = 16;
+/// Steps of the scan that cost one unit.
+const SCAN: usize = 64;
 
 impl Default for Budget {
     fn default() -> Self {
@@ -99,7 +99,7 @@ impl Budget {
         self.spend(bytes / TRANSFER);
     }
 
-    /// Takes the cost of tags and attributes that were checked.
+    /// Takes the cost of the work of the scan.
     pub(crate) fn spend_scan(&mut self, work: usize) {
         self.spend(work / SCAN);
     }
