@@ -14,7 +14,7 @@ use crate::xml::rescope::{foreign_declarations, is_foreign};
 use crate::xml::rewrite;
 use crate::xml::scan::{Head, Value};
 use crate::xml::scope::{HeaderPrefixes, Namespace, Prefix};
-use crate::xml::tag::Span;
+use crate::xml::span::Span;
 use crate::xml::text::Oddities;
 
 /// A stanza that the strict scan accepted whole. It borrows the input and nothing else, so the stream that

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::XmlFault;
 use super::names::{is_portable_namespace, is_portable_namespace_byte};
-use super::tag::Span;
+use super::span::Span;
 use super::text::reference;
 use crate::namespaces as ns;
 
