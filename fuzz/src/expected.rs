@@ -68,3 +68,13 @@ fn element(tree: &Tree) -> Expected {
         _ => Expected::Stanza { id, from: attribute("from"), to: attribute("to") },
     }
 }
+
+/// A stream's own answers do not wait for what others send, nor that for them; each kind keeps its order, and nothing
+/// comes before the handshake or behind the end.
+pub(crate) fn in_order(mut all: Vec<Expected>) -> Vec<Expected> {
+    let first = usize::from(matches!(all.first(), Some(Expected::Handshake)));
+    let is_end = |last: &Expected| matches!(last, Expected::StreamError(_) | Expected::ClosingTag);
+    let end = all.len() - usize::from(all.len() > first && all.last().is_some_and(is_end));
+    all[first..end].sort_by_key(|expected| matches!(expected, Expected::Stanza { .. }));
+    all
+}

@@ -26,6 +26,7 @@ pub mod differences;
 pub mod expat;
 mod expected;
 mod forward;
+mod gate;
 mod header;
 mod initiator;
 mod jid;

@@ -17,12 +17,14 @@ pub(crate) struct Bound {
 pub(crate) struct Model {
     wants: Vec<(String, Option<usize>)>,
     pub(crate) bound: BTreeMap<usize, Bound>,
+    /// Names that components have let go of, and that nobody holds.
+    recent: BTreeSet<String>,
 }
 
 impl Model {
     pub(crate) fn new(hosts: &[&str]) -> Self {
         let wants = hosts.iter().map(|host| ((*host).to_owned(), None)).collect();
-        Self { wants, bound: BTreeMap::new() }
+        Self { wants, bound: BTreeMap::new(), recent: BTreeSet::new() }
     }
 
     /// Who holds a name: nobody, the server (`Some(None)`) or a component.
@@ -71,12 +73,28 @@ impl Model {
         }
         self.wants.splice(0..0, names.into_iter().map(|name| (name, Some(conn))));
         self.bound.insert(conn, newcomer);
+        self.forget_held();
         Ok(displaced)
     }
 
     pub(crate) fn unbind(&mut self, conn: usize) {
+        let names: BTreeSet<String> = self.wants.iter().map(|(name, _)| name.clone()).collect();
+        let held = names.into_iter().filter(|name| self.holder(name) == Some(Some(conn)));
+        let held: Vec<String> = held.collect();
+        self.recent.extend(held);
         self.wants.retain(|(_, who)| *who != Some(conn));
         self.bound.remove(&conn);
+        self.forget_held();
+    }
+
+    fn forget_held(&mut self) {
+        let recent = std::mem::take(&mut self.recent);
+        self.recent = recent.into_iter().filter(|name| self.holder(name).is_none()).collect();
+    }
+
+    /// A component had the name, and is expected back.
+    pub(crate) fn is_recent(&self, name: &str) -> bool {
+        self.recent.contains(name)
     }
 
     fn prefixes(&self) -> Vec<(String, usize)> {
@@ -100,6 +118,7 @@ impl Model {
                 self.wants.push((name, Some(conn)));
             }
         }
+        self.forget_held();
         true
     }
 

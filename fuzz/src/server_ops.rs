@@ -8,15 +8,16 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use enjamb_core::jid::Jid;
 use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
-use enjamb_core::{Instant, StreamId};
+use enjamb_core::{Instant, Now, StreamId};
 use enjamb_runtime::{ServerConnection, SharedSwitch};
 
-use crate::expected::{Expected, read};
+use crate::expected::{Expected, in_order, read};
+use crate::gate::Gate;
 use crate::model::{Bound, Model};
 use crate::net::{Alarm, Cuts, Tasks, Wire, connection};
 use crate::server_script::{
-    Access, End, From, GRANTS, Grant, HOSTS, KINDS, KNOWN, NAMES, Op, RATE, Script, Sent, To, domain,
-    is_listed, of, patterns,
+    Access, End, GRANTS, Grant, HOSTS, KNOWN, NAMES, Op, RATE, Script, Sent, Written, domain, is_listed, of,
+    patterns,
 };
 
 /// One connection, from the component's side.
@@ -38,6 +39,7 @@ struct World {
     switch: Arc<SharedSwitch>,
     listeners: Vec<Arc<ListenerConfig>>,
     model: Model,
+    gate: Gate,
     peers: Vec<Peer>,
     /// Which connection stands in each slot.
     slots: [Option<usize>; 4],
@@ -93,6 +95,7 @@ impl World {
             switch: Arc::new(switch),
             listeners: GRANTS.iter().map(Grant::listener).collect(),
             model: Model::new(&hosts),
+            gate: Gate::default(),
             peers: Vec::new(),
             slots: [None; 4],
             cuts: script.cuts,
@@ -126,6 +129,11 @@ impl World {
                     self.end(conn, how);
                 }
             }
+            Op::Gate(attach) => {
+                let now = self.now();
+                self.gate.set(&self.switch, now, *attach);
+            }
+            Op::FromGate(sent) => self.send_from_gate(sent),
             Op::AddHost(host) => {
                 let host = of(&HOSTS, *host);
                 assert_eq!(self.switch.add_host(domain(host)).is_ok(), self.model.add_host(host));
@@ -259,47 +267,40 @@ impl World {
         }
     }
 
+    /// The number of the next stanza.
+    fn number(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.tasks.clock.now(), unix: Duration::from_secs(1_800_000_000) }
+    }
+
     /// Writes one stanza, and what the model makes of it.
     fn send(&mut self, conn: usize, sent: &Sent, bytes: &mut Vec<u8>) {
-        let (name, type_, payload) = *of(&KINDS, sent.kind);
         let own = self.peers[conn].claim.clone();
-        let to = match &sent.to {
-            To::Nobody => None,
-            To::Name(index) => Some((*of(&NAMES, *index)).to_owned()),
-            To::User(index) => Some(format!("u@{}/r", of(&NAMES, *index))),
-            To::Under(prefix, host) => Some(format!("{}.{}", of(&NAMES[..3], *prefix), of(&HOSTS, *host))),
-        };
-        let from = sent.from.as_ref().map(|from| match from {
-            From::Name(index) => format!("v@{}", of(&NAMES, *index)),
-            From::Own(host) if own.is_prefix => format!("v@{}.{}", own.name, of(&HOSTS, *host)),
-            From::Own(_) => format!("v@{}/s", own.name),
-        });
-        let id = format!("i{}", self.next_id);
-        self.next_id += 1;
-        bytes.extend(format!("<{name} id='{id}'").bytes());
-        for (key, value) in [("type", Some(type_)), ("to", to.as_deref()), ("from", from.as_deref())] {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                bytes.extend(format!(" {key}='{value}'").bytes());
-            }
-        }
-        let filling = if sent.long { " ".repeat(700) } else { String::new() };
-        bytes.extend(format!(">{payload}{filling}</{name}>").bytes());
+        let written = sent.write(self.number(), (&own.name, own.is_prefix), bytes);
+        let (what, count) = self.outcome(conn, &own, &written);
+        self.expect(Source::Peer(conn), written, what, count);
+    }
 
+    /// Notes who gets what over a stanza.
+    fn expect(&mut self, source: Source, written: Written, what: Outcome, count: Metric) {
+        let Written { id, kind: (name, type_, _), .. } = written;
         let answerable =
             !matches!((name, type_), (_, "error") | ("iq", "result") | ("presence", "unavailable"));
-        let (what, count) = self.outcome(conn, &own, to.as_deref(), from.as_deref(), (name, type_, payload));
-        let sender = &mut self.peers[conn].expected;
         let count = match what {
             Outcome::Delivered(receiver, from, to) => {
-                self.peers[receiver].expected.push(Expected::Stanza { id, from, to });
+                self.expected(receiver).push(Expected::Stanza { id, from, to });
                 count
             }
             Outcome::Result(items) => {
-                sender.push(Expected::Result { id, items });
+                self.expected(source).push(Expected::Result { id, items });
                 count
             }
             Outcome::Error(condition) if answerable => {
-                sender.push(Expected::Error { id, condition: condition.into() });
+                self.expected(source).push(Expected::Error { id, condition: condition.into() });
                 count
             }
             Outcome::Error(_) | Outcome::Nothing => match count {
@@ -313,19 +314,20 @@ impl World {
         self.counted[place] += 1;
     }
 
+    fn expected(&mut self, source: Source) -> &mut Vec<Expected> {
+        match source {
+            Source::Peer(conn) => &mut self.peers[conn].expected,
+            Source::Gate => &mut self.gate.expected,
+        }
+    }
+
     /// What becomes of a stanza, and where it is counted if it is answered.
-    fn outcome(
-        &self,
-        conn: usize,
-        own: &Bound,
-        to: Option<&str>,
-        from: Option<&str>,
-        (name, type_, payload): (&str, &str, &str),
-    ) -> (Outcome, Metric) {
+    fn outcome(&self, conn: usize, own: &Bound, written: &Written) -> (Outcome, Metric) {
+        let (to, from) = (written.to.as_deref(), written.from.as_deref());
+        let (name, type_, payload) = written.kind;
         let refused = (Outcome::Error("bad-request"), Metric::Rejected);
         let grant = &GRANTS[own.listener];
         let Some(to) = to else { return refused };
-        let domain_of = |address: &str| Jid::parse(address).expect("it is one").domain().to_owned();
         let is_prefix_of =
             |domain: &str| domain.strip_prefix(&*own.name).is_some_and(|rest| rest.starts_with('.'));
         let from = match from {
@@ -343,17 +345,26 @@ impl World {
         if name == "iq" && type_ == "get" && payload.is_empty() {
             return refused;
         }
-        let (to_domain, from_domain) = (domain_of(to), domain_of(&from));
+        let from_domain = domain_of(&from);
         if own.is_prefix && grant.check_from && self.model.holder(&from_domain) != Some(Some(conn)) {
             return refused;
         }
+        self.routed(Source::Peer(conn), to, from, written.kind)
+    }
+
+    /// What becomes of a stanza whose sender may send it.
+    fn routed(
+        &self,
+        source: Source,
+        to: &str,
+        from: String,
+        (name, type_, payload): (&str, &str, &str),
+    ) -> (Outcome, Metric) {
+        let [to_domain, from_domain] = [to, &from].map(domain_of);
         let receiver = match self.model.holder(&to_domain) {
             Some(Some(receiver)) => receiver,
             Some(None) => return (self.host(to, name, type_, payload), Metric::Answered),
-            None if is_listed(&KNOWN, &to_domain) => {
-                return (Outcome::Error("remote-server-timeout"), Metric::Bounced);
-            }
-            None => return (Outcome::Error("remote-server-not-found"), Metric::Bounced),
+            None => return self.elsewhere(source, to, from),
         };
         let allowed = match GRANTS[self.model.bound[&receiver].listener].access {
             Access::All => true,
@@ -363,7 +374,41 @@ impl World {
         if !allowed {
             return (Outcome::Error("not-allowed"), Metric::Bounced);
         }
-        (Outcome::Delivered(receiver, from, to.into()), Metric::Delivered)
+        (Outcome::Delivered(Source::Peer(receiver), from, to.into()), Metric::Delivered)
+    }
+
+    /// The gate passes a stanza on, if it is one that may be sent at all.
+    fn send_from_gate(&mut self, sent: &Sent) {
+        let mut bytes = Vec::new();
+        let written = sent.write(self.number(), ("far.example", false), &mut bytes);
+        let now = self.now();
+        let Some(port) = &mut self.gate.port else { return };
+        let taken = port.send(&*self.switch, now, &bytes);
+        let (name, type_, payload) = written.kind;
+        let is_improper = name == "iq" && type_ == "get" && payload.is_empty();
+        match (&written.to, &written.from) {
+            (Some(to), Some(from)) if !is_improper => {
+                assert_eq!(taken, Ok(()));
+                let (what, count) = self.routed(Source::Gate, to, from.clone(), written.kind);
+                self.expect(Source::Gate, written, what, count);
+            }
+            _ => assert!(taken.is_err(), "{}", String::from_utf8_lossy(&bytes)),
+        }
+    }
+
+    /// What becomes of a stanza for a name that nobody holds.
+    fn elsewhere(&self, source: Source, to: &str, from: String) -> (Outcome, Metric) {
+        let domain = to.trim_start_matches("u@").trim_end_matches("/r");
+        let is_gated = self.gate.port.is_some();
+        let stays = KNOWN.contains(&domain) || (is_gated && self.model.is_recent(domain));
+        let condition = match source {
+            Source::Peer(_) if is_gated && !stays => {
+                return (Outcome::Delivered(Source::Gate, from, to.into()), Metric::Delivered);
+            }
+            _ if stays || (!is_gated && is_listed(&KNOWN, domain)) => "remote-server-timeout",
+            _ => "remote-server-not-found",
+        };
+        (Outcome::Error(condition), Metric::Bounced)
     }
 
     /// What a host of the server answers.
@@ -407,6 +452,8 @@ impl World {
         for peer in &mut self.peers {
             peer.received.extend(peer.wire.drain());
         }
+        let now = self.now();
+        self.gate.take(&self.switch, now);
     }
 
     /// Compares all that came with what the model wanted.
@@ -425,24 +472,26 @@ impl World {
             assert_eq!(got, expected, "connection {number} ({:?}): {shown}", peer.claim);
             assert!(!peer.over || peer.wire.is_shut(), "connection {number} is not closed");
         }
+        self.gate.check();
         let counted = COUNTED.map(|count| self.switch.metrics().get(count));
         assert_eq!(counted, self.counted, "of {COUNTED:?}");
         assert_eq!(self.switch.bound(), self.peers.iter().filter(|peer| peer.live).count());
     }
 }
 
-/// A stream's own answers do not wait for what others send, nor that for them; each kind keeps its order, and nothing
-/// comes before the handshake or behind the end.
-fn in_order(mut all: Vec<Expected>) -> Vec<Expected> {
-    let first = usize::from(matches!(all.first(), Some(Expected::Handshake)));
-    let is_end = |last: &Expected| matches!(last, Expected::StreamError(_) | Expected::ClosingTag);
-    let end = all.len() - usize::from(all.len() > first && all.last().is_some_and(is_end));
-    all[first..end].sort_by_key(|expected| matches!(expected, Expected::Stanza { .. }));
-    all
+fn domain_of(address: &str) -> String {
+    Jid::parse(address).expect("it is one").domain().to_owned()
+}
+
+/// Who sends or gets something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Source {
+    Peer(usize),
+    Gate,
 }
 
 enum Outcome {
-    Delivered(usize, String, String),
+    Delivered(Source, String, String),
     Result(Vec<String>),
     Error(&'static str),
     Nothing,

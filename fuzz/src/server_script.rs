@@ -59,9 +59,25 @@ pub(crate) const GRANTS: [Grant; 7] = [
 
 #[derive(Arbitrary, Debug)]
 pub(crate) enum Op {
-    Connect { slot: u8, name: u8, is_prefix: bool, grant: u8, secret: u8 },
-    Send { slot: u8, stanzas: Many<Sent> },
-    End { slot: u8, how: End },
+    Connect {
+        slot: u8,
+        name: u8,
+        is_prefix: bool,
+        grant: u8,
+        secret: u8,
+    },
+    Send {
+        slot: u8,
+        stanzas: Many<Sent>,
+    },
+    End {
+        slot: u8,
+        how: End,
+    },
+    /// Attaches or detaches the gate: a local port that is the default route of all.
+    Gate(bool),
+    /// The gate passes a stanza on.
+    FromGate(Sent),
     AddHost(u8),
     RemoveHost(u8),
     Wait(u8),
@@ -183,4 +199,41 @@ pub(crate) fn is_listed(listed: &[&str], name: &str) -> bool {
         Some(suffix) => name.ends_with(suffix),
         None => name == *pattern,
     })
+}
+
+/// A stanza as it was written.
+pub(crate) struct Written {
+    pub(crate) id: String,
+    pub(crate) to: Option<String>,
+    pub(crate) from: Option<String>,
+    /// Name, type and payload.
+    pub(crate) kind: (&'static str, &'static str, &'static str),
+}
+
+impl Sent {
+    /// Writes a stanza of a component with this claim.
+    pub(crate) fn write(&self, number: u64, (own, is_prefix): (&str, bool), bytes: &mut Vec<u8>) -> Written {
+        let (name, type_, payload) = *of(&KINDS, self.kind);
+        let to = match &self.to {
+            To::Nobody => None,
+            To::Name(index) => Some((*of(&NAMES, *index)).to_owned()),
+            To::User(index) => Some(format!("u@{}/r", of(&NAMES, *index))),
+            To::Under(prefix, host) => Some(format!("{}.{}", of(&NAMES[..3], *prefix), of(&HOSTS, *host))),
+        };
+        let from = self.from.as_ref().map(|from| match from {
+            From::Name(index) => format!("v@{}", of(&NAMES, *index)),
+            From::Own(host) if is_prefix => format!("v@{own}.{}", of(&HOSTS, *host)),
+            From::Own(_) => format!("v@{own}/s"),
+        });
+        let id = format!("i{number}");
+        bytes.extend(format!("<{name} id='{id}'").bytes());
+        for (key, value) in [("type", Some(type_)), ("to", to.as_deref()), ("from", from.as_deref())] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                bytes.extend(format!(" {key}='{value}'").bytes());
+            }
+        }
+        let filling = if self.long { " ".repeat(700) } else { String::new() };
+        bytes.extend(format!(">{payload}{filling}</{name}>").bytes());
+        Written { id, to, from, kind: (name, type_, payload) }
+    }
 }
