@@ -155,6 +155,16 @@ impl StanzaError {
         .append(self, out);
     }
 
+    /// Answers a stanza with this error, in `out`, unless no error may answer it; says whether it did. Send it back to where
+    /// the stanza came from, whatever its `from` says: an error must not reach somebody who has asked for nothing.
+    pub fn answer(&self, stanza: &Stanza<'_>, out: &mut Vec<u8>) -> bool {
+        let may = stanza.expects_reply();
+        if may {
+            self.append_answer_to(stanza, out);
+        }
+        may
+    }
+
     /// [`append_answer_to`](Self::append_answer_to) for a stanza that was written long ago. Says where the addresses of the
     /// answer are.
     pub(crate) fn append_answer_by(&self, envelope: &Envelope, stanza: &[u8], out: &mut Vec<u8>) -> Envelope {

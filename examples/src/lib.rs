@@ -27,6 +27,10 @@ pub struct Readme;
 #[cfg(doctest)]
 pub struct Embedding;
 
+#[doc = include_str!("../../docs/ports.md")]
+#[cfg(doctest)]
+pub struct Ports;
+
 #[doc = include_str!("../../docs/adapters.md")]
 #[cfg(doctest)]
 pub struct Adapters;

@@ -156,6 +156,7 @@ impl Grant {
             access: access.into(),
             conflict: if self.kick_old { ConflictBehaviour::KickOld } else { ConflictBehaviour::Disconnect },
             realm: self.realm(),
+            later_hosts: true,
             domains: self.listed.map(|listed| patterns(listed).into_iter().collect()),
         });
         listener.rate = self.shaped.then(|| NonZeroU64::new(RATE).expect("it is not 0"));

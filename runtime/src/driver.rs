@@ -256,6 +256,10 @@ impl<T, C: Timer, S: Session> Drop for Driver<T, C, S> {
         if !self.done {
             let now = Now { monotonic: self.timer.now(), unix: self.timer.unix() };
             self.session.handle_error(now, io::ErrorKind::ConnectionAborted);
+            // What is left to do is due at once, and done in one piece: nobody polls any more.
+            while self.session.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+                self.session.handle_timeout(now);
+            }
         }
     }
 }

@@ -65,6 +65,8 @@ fn core_settings(settings: &config::Listener) -> ListenerConfig {
         access: settings.access.clone(),
         conflict: settings.conflict_behaviour,
         realm: settings.realm,
+        // One secret is right for all names of a listener.
+        later_hosts: true,
         domains: settings.domains.as_ref().map(|domains| domains.iter().cloned().collect()),
     });
     listener.limits = Arc::new(limits);

@@ -79,7 +79,8 @@ fn missing(proof: &str) -> Result<(), String> {
     let (file, name) = proof.split_once("::").ok_or(format!("what is {proof}?"))?;
     let file = if file.contains('/') { root().join(file) } else { of_the_tests(file)? };
     let source = read(&file)?;
-    let test = format!(r"#\[test\]\n\s*(?:#\[should_panic[^\]]*\]\n\s*)?fn {name}\(\)").replace(r"\s", "[ ]");
+    let attribute = r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\n\s*(?:#\[should_panic[^\]]*\]\n\s*)?";
+    let test = format!(r"{attribute}(?:async )?fn {name}\(\)").replace(r"\s", "[ ]");
     let test = Regex::new(&test).map_err(|error| error.to_string())?;
     test.is_match(&source).then_some(()).ok_or(format!("no test {name} in {}", file.display()))
 }
@@ -106,6 +107,25 @@ fn every_rule_has_a_proof_or_a_reason() {
     assert_eq!(ids, wanted, "each rule once, in order");
     let faults: Vec<String> = rules.iter().flat_map(faults).collect();
     assert!(faults.is_empty(), "{}:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// docs/ports.md has the rules of ports, with words and proofs alone.
+#[test]
+fn every_rule_of_ports_has_a_proof() {
+    let page = read(&root().join("docs/ports.md")).expect("the page is committed");
+    let row = Regex::new(r"(?m)^\| (P\d+) \| [^|]{20,} \| ([^|]+) \|$").expect("a pattern");
+    let rows: Vec<(String, String)> =
+        row.captures_iter(&page).map(|row| (row[1].to_owned(), row[2].to_owned())).collect();
+    let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
+    let wanted: Vec<String> = (1..=10).map(|number| format!("P{number}")).collect();
+    assert_eq!(ids, wanted, "each rule once, in order");
+    for (id, proofs) in &rows {
+        for proof in proofs.split_whitespace().map(|proof| proof.trim_matches('`')) {
+            assert_eq!(missing(proof), Ok(()), "{id}");
+            let name = proof.rsplit("::").next().unwrap_or_default();
+            assert!(name.starts_with(&format!("{}_", id.to_lowercase())), "{id}: {name} does not name it");
+        }
+    }
 }
 
 #[test]

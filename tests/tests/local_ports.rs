@@ -31,20 +31,22 @@ fn attach(switch: &Arc<SharedSwitch>, config: PortConfig) -> Result<LocalPort, A
 }
 
 fn port(switch: &Arc<SharedSwitch>, of: &str) -> LocalPort {
-    attach(switch, PortConfig::new([name(of)])).unwrap()
+    attach(switch, PortConfig::new([name(of)])).expect("it can be done")
 }
 
 async fn component(switch: &Arc<SharedSwitch>, of: &str) -> Component {
-    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it can be done");
+    let address = socket.local_addr().expect("it can be done");
     let listener = Arc::new(ListenerConfig::new(Secret::new("s")));
     tokio::spawn(enjamb_tokio::serve(socket, Arc::clone(switch), listener));
-    enjamb_tokio::connect(address, Domain::parse(of).unwrap(), Secret::new("s")).await.unwrap()
+    enjamb_tokio::connect(address, Domain::parse(of).expect("it can be done"), Secret::new("s"))
+        .await
+        .expect("it can be done")
 }
 
 async fn received(port: &LocalPort) -> Vec<String> {
     let batch = timeout(SOON, port.recv()).await.expect("something comes").expect("the port is there");
-    batch.iter().map(|stanza| String::from_utf8(stanza.as_bytes().into()).unwrap()).collect()
+    batch.iter().map(|stanza| String::from_utf8(stanza.as_bytes().into()).expect("it can be done")).collect()
 }
 
 fn message(from: &str, to: &str) -> String {
@@ -192,7 +194,7 @@ async fn p9_subscription_tells_what_is_bound_and_released_and_why() {
 }
 
 fn port_of_none(switch: &Arc<SharedSwitch>) -> LocalPort {
-    attach(switch, PortConfig::new([])).unwrap()
+    attach(switch, PortConfig::new([])).expect("nobody holds anything")
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ pub(super) fn bounce(input: Vec<u8>) -> Option<Case> {
         back.clear();
         let Ok(step) = stream.process(Instant::ORIGIN, black_box(&input), &mut out) else { return false };
         let Some(ServerEvent::Stanza(stanza)) = step.event else { return false };
-        stanza.refuse(&error, &mut back) && !black_box(&back).is_empty()
+        error.answer(&stanza, &mut back) && !black_box(&back).is_empty()
     }))
 }
 

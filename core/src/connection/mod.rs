@@ -47,8 +47,13 @@ use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
 use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
-use crate::switch::{ListenerConfig, PortInfo, Switch, bounce_unsent};
+use crate::switch::{ListenerConfig, PortInfo, Switch, Unsent};
 use crate::time::{Instant, Now};
+
+/// Unsent stanzas that are answered at once when a connection ends.
+const FIRST_SHARE: usize = 64;
+/// Those that are answered in each call after that, some 2 µs each.
+const NEXT_SHARE: usize = 2;
 
 /// One component's connection to a server.
 ///
@@ -65,7 +70,7 @@ use crate::time::{Instant, Now};
 /// | at any time | [`poll_event`](Self::poll_event) |
 ///
 /// until `poll_output` gives [`Transmit::Done`]. A connection that is dropped before leaves its place behind: call
-/// [`handle_error`](Self::handle_error) first.
+/// [`abandon`](Self::abandon) first.
 ///
 /// All calls take the switch that the connection was made on, and times of one clock that never runs backwards.
 pub struct Connection<S: Switch> {
@@ -201,7 +206,10 @@ impl<S: Switch> Connection<S> {
                 self.obey(switch, now, cause);
             }
         }
-        Ending::transmit(self.session.closed.as_ref().map(|closed| &closed.ending), self.output.pending())
+        let closed = self.session.closed.as_ref();
+        let what = Ending::transmit(closed.map(|closed| &closed.ending), self.output.pending());
+        let is_left = closed.is_some_and(|closed| !closed.left.is_empty());
+        if what == Transmit::Done && is_left { Transmit::Nothing } else { what }
     }
 
     /// Notes what became of the output.
@@ -249,22 +257,21 @@ impl<S: Switch> Connection<S> {
     /// Ends the connection for a reason that came from the switch.
     fn obey(&mut self, switch: &S, now: Now, cause: StreamErrorCause) {
         let queued = switch.queue(&self.session.port, |queue| queue.close());
-        let unsent = if matches!(cause, StreamErrorCause::Shutdown) {
+        let left = if matches!(cause, StreamErrorCause::Shutdown) {
             // What was taken is still sent.
             self.output.join(&queued);
-            0
+            None
         } else {
-            let unsent = bounce_unsent(switch, now.monotonic, Some(&cause), [&self.output, &queued]);
-            self.output.cut();
-            unsent
+            Some(Unsent::new([self.output.cut(), queued], Some(&cause)))
         };
         let error = StreamError::from(cause);
         let phase = mem::replace(&mut self.session.phase, Phase::Ended);
         self.output.append(|out| phase.refuse(error.clone(), out));
         self.session.close(switch, now, CloseReason::Error(error));
         if let Some(closed) = &mut self.session.closed {
-            closed.unsent += unsent;
+            closed.left.extend(left);
         }
+        self.bounce(switch, now, FIRST_SHARE);
     }
 
     /// How many bytes may be read now; `usize::MAX`: as many as you like. 0: none, until the time of
@@ -307,7 +314,8 @@ impl<S: Switch> Connection<S> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if let Some(closed) = &self.session.closed {
-            return closed.ending.poll_timeout();
+            // What is left to answer goes on at once.
+            return if closed.left.is_empty() { closed.ending.poll_timeout() } else { Some(Instant::ORIGIN) };
         }
         let retry_at = self.session.retry_at.filter(|_| self.next == Next::Room && self.may_answer());
         let tokens_at = self.session.shaper.as_ref().filter(|_| self.wants_tokens);
@@ -321,6 +329,7 @@ impl<S: Switch> Connection<S> {
     pub fn handle_timeout(&mut self, switch: &S, now: Now) {
         if self.session.closed.is_some() {
             self.settle(switch, now, |ending, _| ending.handle_timeout(now.monotonic));
+            self.bounce(switch, now, NEXT_SHARE);
             return;
         }
         if self.idle_at.is_some_and(|at| at <= now.monotonic) {
@@ -347,8 +356,13 @@ impl<S: Switch> Connection<S> {
         self.session.close(switch, now, CloseReason::ByPeer);
     }
 
-    /// The transport broke, in the operating system's `words`, or is about to be dropped: nothing more can be written,
-    /// and the connection is over.
+    /// The connection is about to be dropped before it is over: does all that is left to do, in one piece.
+    pub fn abandon(&mut self, switch: &S, now: Now, words: String) {
+        self.handle_error(switch, now, words);
+        self.bounce(switch, now, usize::MAX);
+    }
+
+    /// The transport broke, in the operating system's `words`: nothing more can be written.
     pub fn handle_error(&mut self, switch: &S, now: Now, words: String) {
         self.session.close(switch, now, CloseReason::Broken(words));
         self.settle(switch, now, |ending, _| *ending = Ending::Done);
@@ -375,13 +389,30 @@ impl<S: Switch> Connection<S> {
         }
         // An order that it did not live to obey, if it broke.
         let (order, queued) = switch.queue(port, |queue| (queue.take_order(), queue.close()));
-        let halves = [&self.output, &queued];
-        let unsent = closed.unsent + bounce_unsent(switch, now.monotonic, order.as_ref(), halves);
+        closed.left.push(Unsent::new([mem::take(&mut self.output), queued], order.as_ref()));
+        self.bounce(switch, now, FIRST_SHARE);
+    }
+
+    /// Answers the next stanzas that were not sent, at most so many: others have their turn between two shares. Once none is
+    /// left and nothing more will be written, the last event is there.
+    fn bounce(&mut self, switch: &S, now: Now, most: usize) {
+        let Self { session: Session { closed: Some(closed), port, domain, events, .. }, .. } = self else {
+            return;
+        };
+        let mut rest = most;
+        for unsent in &mut closed.left {
+            let done = unsent.bounce(switch, now.monotonic, rest);
+            closed.unsent += done;
+            rest -= done as usize;
+        }
+        closed.left.retain(|unsent| !unsent.is_empty());
+        if !closed.left.is_empty() || closed.ending.is_flushing() || mem::replace(&mut closed.told, true) {
+            return;
+        }
         switch.remove_port(port);
         let (reason, changes) = (closed.reason.clone(), mem::take(&mut closed.changes));
-        let domain = self.session.domain.take();
-        let event = ConnectionEvent::Closed { domain, reason, unsent, changes };
-        self.session.events.get_or_insert_default().push(event);
+        let event = ConnectionEvent::Closed { domain: domain.take(), reason, unsent: closed.unsent, changes };
+        events.get_or_insert_default().push(event);
     }
 
     /// Answers [`SecretsNeeded`](ConnectionEvent::SecretsNeeded): the handshake has to prove one of these. None: it can

@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
 use crate::stream::{Rejected, ServerEvent, ServerStream, Step};
-use crate::switch::{Delivery, DeliveryContext, ListenerConfig, Metric, Outcome, Switch, unbind};
+use crate::switch::{Delivery, DeliveryContext, ListenerConfig, Metric, Outcome, Switch, Unsent, unbind};
 use crate::time::{Instant, Now};
 
 /// A connection without its input and output.
@@ -38,8 +38,12 @@ pub(super) struct Session<S: Switch> {
 pub(super) struct Closed {
     pub(super) reason: CloseReason,
     pub(super) changes: Vec<BindingChange>,
+    /// How many were answered or counted, and those that are left.
     pub(super) unsent: u64,
+    pub(super) left: Vec<Unsent>,
     pub(super) ending: Ending,
+    /// The last event is there.
+    pub(super) told: bool,
 }
 
 impl<S: Switch> Session<S> {
@@ -69,7 +73,8 @@ impl<S: Switch> Session<S> {
             }
             let changes = unbind(switch, &self.port, now.monotonic, &reason);
             let ending = Ending::begin(&self.listener().limits, now.monotonic);
-            self.closed = Some(Box::new(Closed { reason, changes, unsent: 0, ending }));
+            self.closed =
+                Some(Box::new(Closed { reason, changes, unsent: 0, left: Vec::new(), ending, told: false }));
             // The last words are in the output. A step that has taken the phase does not give it back.
             self.phase = Phase::Ended;
         }
@@ -108,6 +113,9 @@ impl<S: Switch> Session<S> {
                 budget.spend_scan(stream.take_work());
                 if taken.1 == Next::Input {
                     budget.spend_blanks(taken.0);
+                }
+                if let Some(delivery) = &mut self.delivery {
+                    budget.spend(delivery.take_work());
                 }
                 if self.closed.is_none() {
                     self.phase = Phase::Open(stream);

@@ -15,7 +15,7 @@ use crate::time::Now;
 use crate::xml::rewrite;
 use crate::xml::scan::{Progress, Scan, Value};
 use crate::xml::scope::HeaderPrefixes;
-use crate::xml::tag::Span;
+use crate::xml::span::Span;
 
 /// A stanza that waits for a local port. It has passed the strict scan, or was written by the switch, and says by itself
 /// what its prefixes stand for. Its default namespace is `jabber:component:accept`.

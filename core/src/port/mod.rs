@@ -28,7 +28,7 @@ use crate::queue::Buffer;
 use crate::router::{AttachError, BindingChange, Claim, PortId};
 use crate::stanza::{AddressFault, OwnedStanza, Stanza, is_proper};
 use crate::stanza_error::RejectReason;
-use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, attach, bounce_unsent, detach};
+use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, Unsent, attach, detach};
 use crate::time::{Instant, Now};
 use crate::xml::names::leading_blanks;
 use crate::xml::scan::{Progress, Scan};
@@ -420,7 +420,8 @@ impl<S: Switch> LocalPort<S> {
     pub fn detach(mut self, switch: &S, now: Now) -> Detached {
         let changes = detach(switch, &self.port, now.monotonic);
         let queued = switch.queue(&self.port, |queue| queue.close());
-        let unsent = bounce_unsent(switch, now.monotonic, None, [&self.inbox, &queued]);
+        let mut unsent = Unsent::new([mem::take(&mut self.inbox), queued], None);
+        let unsent = unsent.bounce(switch, now.monotonic, usize::MAX);
         switch.remove_port(&self.port);
         self.outbox.drain(..self.routed);
         Detached { unsent, unrouted: self.outbox, changes }

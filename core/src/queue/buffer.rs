@@ -156,8 +156,18 @@ impl Buffer {
         })
     }
 
-    /// Takes away the stanzas of which nothing is written. What is left is to be written whole.
-    pub(crate) fn cut(&mut self) {
+    /// Forgets the first stanza that is not out, and what stands before it.
+    pub(crate) fn drop_first(&mut self) {
+        let first = self
+            .rest()
+            .find(|(start, entry)| *start >= self.written && matches!(entry.kind, Kind::Stanza(_)));
+        if let Some((_, entry)) = first {
+            self.advance((entry.end - self.written) as usize);
+        }
+    }
+
+    /// Takes away the stanzas of which nothing is written, and returns them. What is left is to be written whole.
+    pub(crate) fn cut(&mut self) -> Self {
         let mut left = Self::default();
         for (start, entry) in self.rest() {
             if start < self.written || matches!(entry.kind, Kind::Own) {
@@ -165,7 +175,7 @@ impl Buffer {
                 left.append(|out| out.extend_from_slice(piece));
             }
         }
-        *self = left;
+        core::mem::replace(self, left)
     }
 
     /// Gives memory back while there is nothing in here.

@@ -59,7 +59,7 @@ impl Share {
         let reserve = if holds_nothing { max / 4 } else { 0 };
         let most = (if shares == 1 { max } else { max / 2 }).saturating_add(reserve);
         let add = |most: usize| move |taken: usize| taken.checked_add(bytes).filter(|&sum| sum <= most);
-        let Ok(before) = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add(most)) else {
+        let Ok(before) = self.taken.fetch_update(Ordering::Acquire, Ordering::Relaxed, add(most)) else {
             return false;
         };
         if before + bytes <= max / shares {
@@ -74,9 +74,10 @@ impl Share {
         granted
     }
 
+    /// In the opposite order, so that the pool never seems to hold more than the shares have taken.
     fn give_back(&self, bytes: usize) {
-        self.taken.fetch_sub(bytes, Ordering::Relaxed);
         self.pool.taken.fetch_sub(bytes, Ordering::Relaxed);
+        self.taken.fetch_sub(bytes, Ordering::Release);
     }
 }
 

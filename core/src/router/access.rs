@@ -34,6 +34,13 @@ pub trait AccessRule: Send + Sync {
     /// Whether `sender` may send; `sender_is_host` says whether its domain is a host of this server. It is asked for
     /// each stanza, so it should neither wait nor allocate.
     fn allows(&self, sender: &Jid<'_>, sender_is_host: bool) -> bool;
+
+    /// What one such question costs beside the stanza's own share, in units of a
+    /// [`Budget`](crate::connection::Budget), some 0.5 µs each. Others have their turn earlier by that.
+    fn cost(&self, sender: &Jid<'_>) -> usize {
+        let _ = sender;
+        0
+    }
 }
 
 impl<F: Fn(&Jid<'_>, bool) -> bool + Send + Sync> AccessRule for F {
@@ -55,6 +62,16 @@ impl Access {
         match self {
             Self::Everyone => true,
             Self::Rule(rule) => rule.allows(sender, sender_is_host),
+        }
+    }
+}
+
+impl Access {
+    /// What a question about `sender` costs, see [`AccessRule::cost`].
+    pub(crate) fn cost(&self, sender: &Jid<'_>) -> usize {
+        match self {
+            Self::Everyone => 0,
+            Self::Rule(rule) => rule.cost(sender),
         }
     }
 }

@@ -27,6 +27,18 @@ impl DomainPattern {
         }
     }
 
+    /// Whether a name is among those of both patterns.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(name), other) | (other, Self::Exact(name)) => other.matches(name.as_str()),
+            // Of two wildcards one is inside the other, or they have no name in common.
+            (Self::Below(one), Self::Below(two)) => {
+                one == two || self.matches(two.as_str()) || other.matches(one.as_str())
+            }
+        }
+    }
+
     /// Whether the pattern is about `domain`, a canonical name.
     #[must_use]
     pub fn matches(&self, domain: &str) -> bool {
@@ -140,6 +152,23 @@ mod tests {
         assert_eq!(exact.to_string(), "bücher.example");
         assert!(exact.matches("bücher.example"));
         assert!(!exact.matches("a.bücher.example"));
+    }
+
+    #[test]
+    fn patterns_overlap_if_a_name_is_among_both() {
+        for (one, two, overlap) in [
+            ("a.example", "a.example", true),
+            ("a.example", "b.example", false),
+            ("a.example", "*.example", true),
+            ("example", "*.example", false),
+            ("*.example", "*.example", true),
+            ("*.example", "*.a.example", true),
+            ("*.a.example", "*.b.example", false),
+            ("*.a.example", "*.aa.example", false),
+        ] {
+            let [one, two] = [one, two].map(|text| DomainPattern::parse(text).unwrap());
+            assert_eq!((one.overlaps(&two), two.overlaps(&one)), (overlap, overlap), "{one} and {two}");
+        }
     }
 
     #[test]

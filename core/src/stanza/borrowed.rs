@@ -8,14 +8,13 @@ use super::envelope::Envelope;
 use super::kind::{StanzaKind, expects_reply};
 use crate::jid::{Jid, JidError};
 use crate::namespaces as ns;
-use crate::stanza_error::StanzaError;
 use crate::xml::child::Child;
 use crate::xml::escape::{push_attribute, push_value};
 use crate::xml::rescope::{foreign_declarations, is_foreign};
 use crate::xml::rewrite;
 use crate::xml::scan::{Head, Value};
 use crate::xml::scope::{HeaderPrefixes, Namespace, Prefix};
-use crate::xml::tag::Span;
+use crate::xml::span::Span;
 use crate::xml::text::Oddities;
 
 /// A stanza that the strict scan accepted whole. It borrows the input and nothing else, so the stream that
@@ -131,16 +130,6 @@ impl<'b> Stanza<'b> {
     #[must_use]
     pub fn expects_reply(&self) -> bool {
         expects_reply(self.kind.as_str(), self.known_type())
-    }
-
-    /// Appends `error` as the answer to `out`, unless no error may answer it; says whether it did. Send it back to where the
-    /// stanza came from, whatever its `from` says: an error must not reach somebody who has asked for nothing.
-    pub fn refuse(&self, error: &StanzaError, out: &mut Vec<u8>) -> bool {
-        let may = self.expects_reply();
-        if may {
-            error.append_answer_to(self, out);
-        }
-        may
     }
 
     /// Its `type`, where that is one of those that mean something.

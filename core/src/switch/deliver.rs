@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::host;
+use crate::jid::Jid;
 use crate::queue::Offer;
+use crate::router::Access;
 use crate::stanza::Stanza;
 use crate::stanza_error::StanzaError;
 use crate::time::{Instant, Now};
@@ -39,6 +41,8 @@ struct Batch<P> {
     /// Receivers to wake.
     dirty: Vec<P>,
     tally: Tally,
+    /// What access rules have cost.
+    work: usize,
 }
 
 /// What a batch adds to the metrics.
@@ -65,7 +69,10 @@ pub(crate) struct DeliveryContext<'a, S> {
 
 impl<P> Default for Delivery<P> {
     fn default() -> Self {
-        Self { routes: RouteCache::default(), batch: Batch { dirty: Vec::new(), tally: Tally::default() } }
+        Self {
+            routes: RouteCache::default(),
+            batch: Batch { dirty: Vec::new(), tally: Tally::default(), work: 0 },
+        }
     }
 }
 
@@ -107,7 +114,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
                 Route::Ruled { port, from_host }
-                    if !port.as_ref().listener.policy.access.allows(from, *from_host) =>
+                    if !batch.ask(&port.as_ref().listener.policy.access, from, *from_host) =>
                 {
                     StanzaError::access_denied(domain)
                 }
@@ -143,12 +150,17 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 }
             };
         };
-        if may_answer && stanza.refuse(&error, out) {
+        if may_answer && error.answer(stanza, out) {
             batch.tally.bounced += 1;
         } else {
             batch.tally.dropped += 1;
         }
         Outcome::Done
+    }
+
+    /// What access rules have cost since it was asked last, in units of a budget.
+    pub(crate) fn take_work(&mut self) -> usize {
+        mem::take(&mut self.batch.work)
     }
 
     /// Ends a batch: wakes its receivers, each once, and adds it to the metrics.
@@ -157,6 +169,14 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
             switch.wake(&port);
         }
         mem::take(&mut self.batch.tally).add_to(switch.metrics());
+    }
+}
+
+impl<P> Batch<P> {
+    /// Whether an access rule lets `sender` send.
+    fn ask(&mut self, access: &Access, sender: &Jid<'_>, sender_is_host: bool) -> bool {
+        self.work += access.cost(sender);
+        access.allows(sender, sender_is_host)
     }
 }
 

@@ -7,6 +7,7 @@ use core::fmt;
 use super::feed::{Feed, SwitchEvent, Watcher};
 use super::shared::SwitchShared;
 use crate::close::ReleaseReason;
+use crate::config::SwitchConfig;
 use crate::jid::Domain;
 use crate::queue::{Queue, Share, Shares};
 use crate::router::{PortId, Router};
@@ -25,8 +26,17 @@ pub struct Directory<P> {
 /// They go with the last port.
 type WeakShares = (Weak<Share>, Weak<Share>);
 
+impl SwitchConfig {
+    /// What a [`Switch`](super::Switch) keeps: what all ports use directly, and the directory.
+    #[must_use]
+    pub fn into_parts<P>(self) -> (SwitchShared, Directory<P>) {
+        let shared = SwitchShared::new(self.info, self.max_queued);
+        (shared, Directory::new(self.hosts, self.list_hidden))
+    }
+}
+
 impl<P> Directory<P> {
-    pub(super) fn new(hosts: impl IntoIterator<Item = Domain>, list_hidden: bool) -> Self {
+    fn new(hosts: impl IntoIterator<Item = Domain>, list_hidden: bool) -> Self {
         let mut router = Router::new(hosts);
         router.list_hidden(list_hidden);
         Self {

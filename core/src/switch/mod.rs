@@ -43,7 +43,7 @@ pub use metrics::{Metric, Metrics};
 pub use ports::{Bind, Switch};
 pub use shared::{PortInfo, SwitchShared};
 pub use status::{PortKind, PortStatus};
-pub(crate) use unsent::bounce_unsent;
+pub(crate) use unsent::Unsent;
 
 pub use crate::config::{ListenerConfig, SwitchConfig};
 pub use crate::queue::Queue;

@@ -2,9 +2,8 @@
 
 use alloc::sync::Arc;
 
-use super::directory::Directory;
 use super::metrics::Metrics;
-use crate::config::{ListenerConfig, SwitchConfig};
+use crate::config::ListenerConfig;
 use crate::host::HostInfo;
 use crate::queue::{Pool, Queue, Share, Shares};
 use crate::router::PortId;
@@ -39,22 +38,17 @@ pub struct SwitchShared {
     partial: Arc<Pool>,
 }
 
-impl SwitchConfig {
-    /// What a [`Switch`](super::Switch) keeps: what all ports use directly, and the directory.
-    #[must_use]
-    pub fn into_parts<P>(self) -> (SwitchShared, Directory<P>) {
-        let shared = SwitchShared {
-            epoch: AtomicU64::new(1),
-            info: self.info,
-            metrics: Metrics::default(),
-            pool: Arc::new(Pool::new(self.max_queued)),
-            partial: Arc::new(Pool::new(self.max_queued)),
-        };
-        (shared, Directory::new(self.hosts, self.list_hidden))
-    }
-}
-
 impl SwitchShared {
+    pub(super) fn new(info: HostInfo, max_queued: usize) -> Self {
+        Self {
+            epoch: AtomicU64::new(1),
+            info,
+            metrics: Metrics::default(),
+            pool: Arc::new(Pool::new(max_queued)),
+            partial: Arc::new(Pool::new(max_queued)),
+        }
+    }
+
     /// Stands still while the directory is looked at.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)

@@ -8,28 +8,48 @@ use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::Instant;
 
-/// Answers the stanzas that were put into a queue and never sent, of its two halves, to the port that holds their `from`
-/// now. Counts those that no error may answer, and those whose sender is gone or full. Returns how many there were.
-pub(crate) fn bounce_unsent<S: Switch>(
-    switch: &S,
-    now: Instant,
-    cause: Option<&StreamErrorCause>,
-    halves: [&Buffer; 2],
-) -> u64 {
-    let (mut bounced, mut dropped) = (0, 0);
-    for (stanza, envelope) in halves.into_iter().flat_map(Buffer::unsent) {
-        match envelope.and_then(|envelope| return_to_sender(switch, now, stanza, envelope)) {
-            Some(()) => bounced += 1,
-            None => dropped += 1,
+/// Stanzas that were put into a queue and never sent, on their way back to the ports that hold their `from` now.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    /// The two halves of the queue, in order.
+    halves: [Buffer; 2],
+    /// The receiver was replaced.
+    replaced: bool,
+}
+
+impl Unsent {
+    /// Those of a port that ends for this reason.
+    pub(crate) fn new(halves: [Buffer; 2], cause: Option<&StreamErrorCause>) -> Self {
+        Self { halves, replaced: matches!(cause, Some(StreamErrorCause::Replaced)) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.halves.iter().all(|half| half.first().is_none())
+    }
+
+    /// Answers the next stanzas, at most so many. Counts those that no error may answer, and those whose sender is gone or
+    /// full. Returns how many there were.
+    pub(crate) fn bounce<S: Switch>(&mut self, switch: &S, now: Instant, most: usize) -> u64 {
+        let (mut bounced, mut dropped) = (0, 0);
+        for half in &mut self.halves {
+            while bounced + dropped < most as u64
+                && let Some((stanza, envelope)) = half.first()
+            {
+                match envelope.and_then(|envelope| return_to_sender(switch, now, stanza, envelope)) {
+                    Some(()) => bounced += 1,
+                    None => dropped += 1,
+                }
+                half.drop_first();
+            }
         }
+        if self.replaced {
+            switch.metrics().add(Metric::UnsentReplaced, bounced + dropped);
+        } else {
+            switch.metrics().add(Metric::UnsentBounced, bounced);
+            switch.metrics().add(Metric::UnsentDropped, dropped);
+        }
+        bounced + dropped
     }
-    if matches!(cause, Some(StreamErrorCause::Replaced)) {
-        switch.metrics().add(Metric::UnsentReplaced, bounced + dropped);
-    } else {
-        switch.metrics().add(Metric::UnsentBounced, bounced);
-        switch.metrics().add(Metric::UnsentDropped, dropped);
-    }
-    bounced + dropped
 }
 
 fn return_to_sender<S: Switch>(switch: &S, now: Instant, stanza: &[u8], envelope: &Envelope) -> Option<()> {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::order::{Order, hash};
-use super::tag::{Attribute, Name};
+use super::span::{Attribute, Name};
 
 /// The attributes of a start tag. Whether one is given twice costs a few comparisons for each, however many there are.
 #[derive(Debug, Default)]

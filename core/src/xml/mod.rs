@@ -5,7 +5,7 @@
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
 //! | `scope` | which prefix stands for which namespace |
 //! | `order` | finds a name among many |
-//! | `tag`, `attributes`, `text`, `names` | the scan's parts: start tags, character data, characters |
+//! | `tag`, `attributes`, `span`, `text`, `names` | the scan's parts: start tags, their pieces, character data, characters |
 //! | `child` | a stanza's first child, for the host that answers it |
 //! | `rescope` | which declarations of a stanza mean the stream's own namespace under another name |
 //! | `rewrite` | copies a scanned stanza and rewrites the parts that may not be delivered as they came |
@@ -25,6 +25,7 @@ pub(crate) mod rescope;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod scope;
+pub(crate) mod span;
 pub(crate) mod tag;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 
 use super::rewrite::same_value;
 use super::scope::namespace_key;
-use super::tag::{Span, attributes_from};
+use super::span::Span;
+use super::tag::attributes_from;
 use crate::namespaces as ns;
 
 /// Components are to write `jabber:component:accept`; old libraries write the other two.

@@ -12,7 +12,8 @@ use super::rescope::{content_group, is_content_namespace, is_foreign};
 use super::scope::{
     Declared, Namespace, Prefix, Resolved, Scope, check_namespace, namespace_key, unportable_at,
 };
-use super::tag::{INSIDE, Name, Span, Unfinished, skip_space, start_tag};
+use super::span::{Name, Span};
+use super::tag::{INSIDE, Unfinished, skip_space, start_tag};
 use super::text::{self, Notes, Oddities};
 use super::{XmlError, XmlFault, rewrite};
 use crate::limits::{LONGEST_NAMESPACE, Limits};

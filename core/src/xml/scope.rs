@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::XmlFault;
 use super::names::{is_portable_namespace, is_portable_namespace_byte};
 use super::order::{Found, Order, hash};
-use super::tag::Span;
+use super::span::Span;
 use super::text::reference;
 use crate::namespaces as ns;
 

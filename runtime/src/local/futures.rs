@@ -7,7 +7,7 @@ use enjamb_core::port::{Batch, SendError};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::{BoxedTimer, LocalPort, lock};
+use super::{LocalPort, Unsent, lock};
 
 impl Stream for LocalPort {
     type Item = Batch;
@@ -15,12 +15,6 @@ impl Stream for LocalPort {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
         self.poll_recv(cx)
     }
-}
-
-/// A stanza that the sink has taken and that waits for room.
-pub(super) struct Unsent {
-    stanza: Vec<u8>,
-    alarm: Option<BoxedTimer>,
 }
 
 /// Ready while no stanza waits for room; flushed once it was sent; closed once it is detached after that.

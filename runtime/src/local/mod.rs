@@ -30,10 +30,17 @@ pub struct LocalPort {
     waiting: Arc<Waiting>,
     /// What the sink has taken.
     #[cfg(feature = "futures")]
-    unsent: Mutex<Option<futures::Unsent>>,
+    unsent: Mutex<Option<Unsent>>,
 }
 
 type BoxedTimer = Box<dyn Timer + Send>;
+
+/// A stanza that the sink has taken and that waits for room.
+#[cfg(feature = "futures")]
+struct Unsent {
+    stanza: Vec<u8>,
+    alarm: Option<BoxedTimer>,
+}
 
 struct Inner {
     /// `None` once it is detached.

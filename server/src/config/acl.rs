@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use enjamb_core::jid::Domain;
 use regex::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::dfa::{Automaton, dense};
+use regex_automata::util::syntax;
+use regex_syntax::hir::{Hir, HirKind};
 
 use super::diagnostic::{Faults, Severity};
 use super::reader::{Section, Value, array};
@@ -15,6 +19,10 @@ use crate::printable::quoted;
 
 /// The memory that one compiled regexp may take, in bytes.
 const REGEXP_SIZE: usize = 1 << 20;
+/// Characters of a regexp whose table would take more, with its repetitions written out.
+const REGEXP_WEIGHT: usize = 256;
+/// Characters of the longest regexp.
+const REGEXP_LENGTH: usize = 1024;
 
 /// Each key of a pattern with the part of the address that it looks at.
 const CONDITIONS: [(&str, &str, &str, JidField); 3] = [
@@ -136,16 +144,106 @@ fn normalised(field: JidField, text: &str) -> Result<Matcher, String> {
 
 /// Users and servers are the same in upper and lower case, so a regexp for them makes no difference either.
 fn compiled(field: JidField, text: &str) -> Result<Matcher, String> {
+    let refused = |reason: &str| format!("{} is no regexp that can be used here: {reason}", quoted(text));
+    let length = text.chars().count();
+    if length > REGEXP_LENGTH {
+        return Err(refused(&format!("it has {length} characters, and the limit is {REGEXP_LENGTH}")));
+    }
+    let ignores_case = matches!(field, JidField::User | JidField::Server);
     let regexp: Regex = RegexBuilder::new(text)
-        .case_insensitive(matches!(field, JidField::User | JidField::Server))
+        .case_insensitive(ignores_case)
         .size_limit(REGEXP_SIZE)
         .dfa_size_limit(REGEXP_SIZE)
         .build()
         .map_err(|error| {
             // The crate's message is a drawing of many lines; the reason stands on its last one.
             let whole = error.to_string();
-            let reason = whole.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("{} is no regexp that can be used here: {reason}", quoted(text))
+            refused(whole.lines().last().unwrap_or_default().trim_start_matches("error: "))
         })?;
-    Ok(Matcher::Custom(Arc::new(move |text: &str| regexp.is_match(text))))
+    if let Some(table) = table(text, ignores_case) {
+        // It never gives up: what would make it is left to the other.
+        let is_match =
+            move |text: &str| matches!(table.try_search_fwd(&Input::new(text).earliest(true)), Ok(Some(_)));
+        return Ok(Matcher::Custom { test: Arc::new(is_match), weight: 1 });
+    }
+    let weight = regex_syntax::parse(text).map_or(usize::MAX, |parsed| weight(&parsed));
+    if weight > REGEXP_WEIGHT {
+        return Err(refused(&format!(
+            "with its repetitions written out it has {weight} characters, and the limit is {REGEXP_WEIGHT}"
+        )));
+    }
+    Ok(Matcher::Custom { test: Arc::new(move |text: &str| regexp.is_match(text)), weight })
+}
+
+/// The regexp as a table that takes one step for each byte of the text, whatever it says; `None` if that is too large.
+fn table(text: &str, ignores_case: bool) -> Option<dense::DFA<Vec<u32>>> {
+    let limits =
+        dense::Config::new().dfa_size_limit(Some(REGEXP_SIZE)).determinize_size_limit(Some(REGEXP_SIZE));
+    let syntax = syntax::Config::new().case_insensitive(ignores_case);
+    dense::Builder::new().configure(limits).syntax(syntax).build(text).ok()
+}
+
+/// The characters of a regexp with its repetitions written out: as many steps may a match take for each byte.
+fn weight(parsed: &Hir) -> usize {
+    match parsed.kind() {
+        HirKind::Empty => 0,
+        HirKind::Literal(literal) => literal.0.len(),
+        HirKind::Class(_) | HirKind::Look(_) => 1,
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min.max(1));
+            weight(&repetition.sub).saturating_mul(times as usize)
+        }
+        HirKind::Capture(capture) => weight(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().map(weight).fold(0, usize::saturating_add)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(pattern: &str, text: &str) -> Option<bool> {
+        match compiled(JidField::User, pattern) {
+            Ok(Matcher::Custom { test, .. }) => Some(test(text)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn regexp_finds_its_pattern_anywhere_and_in_either_case() {
+        for (pattern, text, found) in [
+            ("^irc-[0-9]+$", "irc-12", true),
+            ("^irc-[0-9]+$", "irc-12x", false),
+            ("IRC", "my-irc-bot", true),
+            (r"^[\w.+-]{1,16}$", "\u{fc}ser.name+x", true),
+            (r"^[\w.+-]{1,16}$", "no space", false),
+            ("^(alice|bob|carol)$", "bob", true),
+            ("x?$", "", true),
+            (r"\bbot\b", "a bot here", true),
+            ("", "", true),
+            // One step for each byte, whatever the pattern.
+            ("(a?){20}a{20}b", &"a".repeat(1023), false),
+        ] {
+            assert_eq!(holds(pattern, text), Some(found), "{pattern} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn regexp_without_a_table_is_bounded_by_its_length() {
+        for (pattern, words) in [
+            ("(a?){500}a{500}b", "it has 1001 characters, and the limit is 256"),
+            (
+                "(a|b)*a(a|b){300}",
+                "with its repetitions written out it has 302 characters, and the limit is 256",
+            ),
+            (r"^\w{1,300}$", "Compiled regex exceeds size limit"),
+            (&*"x".repeat(REGEXP_LENGTH + 1), "it has 1025 characters, and the limit is 1024"),
+            ("(", "unclosed group"),
+        ] {
+            let said = compiled(JidField::User, pattern).map(drop).expect_err(pattern);
+            assert!(said.contains(words), "{pattern}: {said}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
+use enjamb_core::router::DomainPattern;
+
 use super::diagnostic::Faults;
 use super::listener::{Listener, Password};
 use super::reader::Section;
@@ -87,6 +89,37 @@ impl Secrets {
                 .help("give each its own");
         }
         self.0.push((secret.clone(), port, span));
+    }
+}
+
+/// The `domains` of the listeners read so far, with their secrets.
+#[derive(Default)]
+pub(super) struct Listed(Vec<(Vec<DomainPattern>, Password, Range<usize>)>);
+
+impl Listed {
+    /// Notes a listener's `domains`. A name that two listeners with different secrets list is anyone's who knows either.
+    pub(super) fn add(
+        &mut self,
+        domains: &[DomainPattern],
+        secret: &Password,
+        span: Range<usize>,
+        faults: &mut Faults,
+    ) {
+        for (others, _, first) in self.0.iter().filter(|(_, other, _)| other != secret) {
+            let both = |one: &DomainPattern| {
+                others.iter().find(|two| one.overlaps(two)).map(|two| (one.clone(), two))
+            };
+            let Some((one, two)) = domains.iter().find_map(both) else { continue };
+            let which = if one == *two { format!("`{one}`") } else { format!("`{one}` and `{two}`") };
+            let message = format!(
+                "two listeners with different secrets list {which}: a component of either may take the name"
+            );
+            faults
+                .warning(span.clone(), message)
+                .label(first.clone(), "the first list is here")
+                .help("list each name once");
+        }
+        self.0.push((domains.to_vec(), secret.clone(), span));
     }
 }
 

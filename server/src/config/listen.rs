@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::access::{Named, Rules};
 use super::address::{Addresses, address};
-use super::advice::{self, Secrets};
+use super::advice::{self, Listed, Secrets};
 use super::diagnostic::Faults;
 use super::general::{General, passed_over};
 use super::listener::{CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING};
@@ -91,10 +91,11 @@ pub(super) fn listeners(
         }
     }
     section.finish(&[], faults);
-    let (mut addresses, mut secrets) = (Addresses::default(), Secrets::default());
+    let (mut addresses, mut secrets, mut listed) =
+        (Addresses::default(), Secrets::default(), Listed::default());
     let mut listeners: Vec<_> = tables
         .into_iter()
-        .filter_map(|table| listener(table, context, (&mut addresses, &mut secrets), faults))
+        .filter_map(|table| listener(table, context, (&mut addresses, &mut secrets, &mut listed), faults))
         .collect();
     for listener in &mut listeners {
         listener.takes_ipv4 = addresses.takes_ipv4(listener.address);
@@ -115,7 +116,7 @@ fn set_realms(listeners: &mut [Listener]) {
 fn listener<'t>(
     mut section: Section<'t, '_>,
     context: &Context<'_>,
-    (addresses, secrets): (&mut Addresses, &mut Secrets),
+    (addresses, secrets, listed): (&mut Addresses, &mut Secrets, &mut Listed),
     faults: &mut Faults,
 ) -> Option<Listener> {
     let reuse_port = section.boolean("reuse_port", false, faults);
@@ -153,6 +154,11 @@ fn listener<'t>(
         }
     }
     listener.domains = domains(&mut section, context, faults);
+    if let (Some(domains), Some(password), Some(value)) =
+        (&listener.domains, &password, section.take("domains"))
+    {
+        listed.add(domains, password, value.span(), faults);
+    }
     numbers(&mut section, context, &mut listener, faults);
     sources::read(&mut section, &mut listener, faults);
     listener.proxy_protocol = section.boolean("proxy_protocol", listener.proxy_protocol, faults);

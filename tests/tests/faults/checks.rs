@@ -55,6 +55,11 @@ fn doubtful() -> Vec<(String, &'static str)> {
         (one("ip_address = \"203.0.113.7\""), "it listens on 203.0.113.7 without TLS"),
         (one("ip_address = \"0.0.0.0\"\nproxy_protocol = true"), "`proxy_protocol` on all addresses"),
         (one("") + &with_secret(8889, ""), "two listeners have the same secret"),
+        (
+            one("domains = [\"irc.example\"]")
+                + &listener(8889, "password = \"Xq7TnV2mPz4LrK8sWd\"\ndomains = [\"*.example\"]"),
+            "two listeners with different secrets list `*.example` and `irc.example`",
+        ),
         (secret("aaaaaaaaaaaaaaaaaaaaaaaa"), "`password` is one character again and again"),
         (secret("abababababababababab"), "`password` has very few different characters"),
         (secret("changeme"), "`password` is a placeholder"),

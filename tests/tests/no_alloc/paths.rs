@@ -36,7 +36,7 @@ pub(crate) fn closed() -> BindPolicy {
     let condition = |field, matcher| Condition { field, matcher };
     let conditions = vec![
         condition(JidField::User, Matcher::Glob(Glob::parse("rome*").expect("it is a glob"))),
-        condition(JidField::User, Matcher::Custom(Arc::new(|user| user == "romeo"))),
+        condition(JidField::User, Matcher::Custom { test: Arc::new(|user| user == "romeo"), weight: 1 }),
         condition(JidField::User, Matcher::Equals("ROMEO".into())),
         condition(JidField::Server, Matcher::Equals("Comp.Example.".into())),
         condition(JidField::Resource, Matcher::Equals("Orchard".into())),

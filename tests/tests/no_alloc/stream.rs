@@ -84,7 +84,7 @@ impl Server {
             Destination::DefaultRoute(_) | Destination::Away => StanzaError::component_away(to.domain()),
             Destination::Unknown => StanzaError::no_such_domain(to.domain()),
         };
-        let _answered = stanza.refuse(&error, out);
+        let _answered = error.answer(&stanza, out);
     }
 
     fn assert_goes(&self, stanza: &str, goes: Goes) {

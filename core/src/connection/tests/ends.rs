@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::queue::{Buffer, Offer};
 use crate::router::{BindPolicy, ConflictBehaviour};
 use crate::stanza::Stanza;
-use crate::switch::{LocalSwitch, Metric, Switch, SwitchConfig, bounce_unsent};
+use crate::switch::{LocalSwitch, Metric, Switch, SwitchConfig, Unsent};
 use crate::xml::scan::Scan;
 use crate::xml::scope::HeaderPrefixes;
 
@@ -73,7 +73,8 @@ fn unsent_stanza_returns_to_its_sender_or_is_counted() {
     let switch = switch();
     let message = "<message from='a.example' to='b.example' id='1'/>";
     let bounce = |stanza, cause| {
-        bounce_unsent(&switch, NOW.monotonic, cause, [&queued(&switch, stanza), &Buffer::default()])
+        let halves = [queued(&switch, stanza), Buffer::default()];
+        Unsent::new(halves, cause).bounce(&switch, NOW.monotonic, usize::MAX)
     };
     let unsent = |stanza| bounce(stanza, None);
     let counted = || counts(&switch, [Metric::UnsentBounced, Metric::UnsentDropped]);
@@ -248,4 +249,37 @@ fn every_metric_has_a_name_of_its_own() {
     let names: BTreeSet<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
     assert_eq!(names.len(), Metric::ALL.len());
     assert!(names.iter().all(|name| name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))));
+}
+
+#[test]
+fn end_of_a_long_queue_is_cut_into_shares() {
+    let switch = switch();
+    let mut sender = bound(&switch, listener(), "to='a.example'");
+    let mut receiver = bound(&switch, listener(), "to='b.example'");
+    let stanzas = "<message to='b.example'/>".repeat(90);
+    for _ in 0..4 {
+        assert_eq!(send(&switch, &mut sender, &stanzas).0.consumed, stanzas.len());
+    }
+    let bounced = || switch.metrics().get(Metric::UnsentBounced);
+    receiver.handle_error(&switch, NOW, "reset".into());
+    assert!(receiver.poll_event().is_some_and(|event| matches!(event, ConnectionEvent::Bound { .. })));
+    let mut before = 0;
+    while receiver.poll_timeout().is_some() {
+        let share = bounced() - before;
+        assert!((1..=64).contains(&share), "{share} in one call");
+        before = bounced();
+        // Its names are free meanwhile, and it is not over.
+        assert_eq!(receiver.poll_output(&switch, NOW), Transmit::Nothing);
+        assert!(receiver.poll_event().is_none());
+        receiver.handle_timeout(&switch, NOW);
+    }
+    assert_eq!(bounced(), 360);
+    assert_eq!(receiver.poll_output(&switch, NOW), Transmit::Done);
+    let Some(ConnectionEvent::Closed { unsent: 360, .. }) = receiver.poll_event() else {
+        panic!("it is over")
+    };
+    let mut dropped = bound(&switch, listener(), "to='b.example'");
+    assert_eq!(send(&switch, &mut sender, &stanzas).0.consumed, stanzas.len());
+    dropped.abandon(&switch, NOW, "dropped".into());
+    assert_eq!((bounced(), dropped.poll_output(&switch, NOW)), (450, Transmit::Done));
 }
