@@ -84,12 +84,12 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
                 return Poll::Ready(None);
             }
             if !self.turn(cx) {
-                self.budget = Budget::default();
+                self.budget.renew();
                 return Poll::Pending;
             }
             self.budget.spend(1);
         }
-        self.budget = Budget::default();
+        self.budget.renew();
         self.timer.yield_now(cx);
         Poll::Pending
     }

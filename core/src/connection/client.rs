@@ -8,6 +8,7 @@ use core::mem;
 
 use super::ending::Ending;
 use super::progress::{Budget, Next, OWN_MARK, Progress, Transmit, Written};
+use super::session::window;
 use crate::close::CloseReason;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::Secret;
@@ -93,11 +94,31 @@ impl ClientConnection {
                 break;
             }
             budget.spend(1);
+            let rest = &input[consumed..];
+            let shown = &rest[..rest.len().min(self.window())];
             let taken;
-            (taken, self.next) = self.step(now, &input[consumed..], &mut take);
+            (taken, self.next) = self.step(now, shown, &mut take);
             consumed += taken;
+            if let Phase::Open(stream) = &mut self.phase {
+                budget.spend_scan(stream.take_work());
+            }
+            if self.next == Next::Input {
+                budget.spend_blanks(taken);
+            }
+            if self.next == Next::Input && shown.len() < rest.len() {
+                self.next = Next::More;
+            }
         }
         Progress { consumed, next: self.next }
+    }
+
+    /// Bytes of the input that the next step is to see.
+    fn window(&self) -> usize {
+        if let Phase::Open(stream) = &self.phase {
+            window(stream.reach(), stream.limits())
+        } else {
+            usize::MAX
+        }
     }
 
     /// Takes at most one event from `input`.

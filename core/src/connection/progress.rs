@@ -55,26 +55,29 @@ pub enum Written {
 
 /// Work that may still be done before others have their turn.
 ///
-/// An event, a kilobyte of own output, 8 KiB read or written, and half a microsecond of the scan are one unit each. [`Budget::default`] is 96 units, some
-/// 50 µs: that bounds how long others wait for a component that floods.
+/// An event, a kilobyte of own output, 8 KiB read or written, and half a microsecond of the scan are one unit each.
+/// [`Budget::default`] is 96 units, some 50 µs: that bounds how long others wait for a component that floods. The last of
+/// them may cost more than is left; what is owed is taken from the next share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget(u16);
+pub struct Budget(i32);
 
 /// Own output, such as errors, over which nothing is read.
 pub(super) const OWN_MARK: usize = 64 * 1024;
 
-/// Bytes of the input that one step looks at: a large stanza is scanned in several.
-pub(super) const WINDOW: usize = 8 * 1024;
+/// Bytes of the input that one step looks at: a large stanza is scanned in several. The dearest of them cost half a budget.
+pub(super) const WINDOW: usize = 2 * 1024;
 
 /// Units of a full budget.
-const FULL: u16 = 96;
+const FULL: i32 = 96;
 /// Bytes of own output that cost one unit.
 const OUTPUT: usize = 1024;
 /// Bytes read or written that cost one unit.
 const TRANSFER: usize = 8192;
 
+/// Blanks between stanzas that cost one unit.
+const BLANKS: usize = 512;
 /// Steps of the scan that cost one unit.
-const SCAN: usize = 64;
+const SCAN: u32 = 64;
 
 impl Default for Budget {
     fn default() -> Self {
@@ -86,12 +89,18 @@ impl Budget {
     /// Whether nothing is left.
     #[must_use]
     pub fn is_spent(self) -> bool {
-        self.0 == 0
+        self.0 <= 0
+    }
+
+    /// What was spent of a whole share; more than that if the last event cost more than was left.
+    #[must_use]
+    pub fn spent(self) -> usize {
+        FULL.saturating_sub(self.0).unsigned_abs() as usize
     }
 
     /// Takes the cost of some events, or of some turns of a loop.
     pub fn spend(&mut self, events: usize) {
-        self.0 = self.0.saturating_sub(u16::try_from(events).unwrap_or(u16::MAX));
+        self.0 = self.0.saturating_sub(i32::try_from(events).unwrap_or(i32::MAX));
     }
 
     /// Takes the cost of bytes that were read or written.
@@ -99,9 +108,19 @@ impl Budget {
         self.spend(bytes / TRANSFER);
     }
 
-    /// Takes the cost of the work of the scan.
-    pub(crate) fn spend_scan(&mut self, work: usize) {
-        self.spend(work / SCAN);
+    /// Begins the next share, from which what is owed is taken.
+    pub fn renew(&mut self) {
+        self.0 = self.0.saturating_add(FULL).min(FULL);
+    }
+
+    /// Takes the cost of the scan's work, and of what else was noted in its steps.
+    pub(crate) fn spend_scan(&mut self, work: u32) {
+        self.spend((work / SCAN) as usize);
+    }
+
+    /// Takes the cost of blanks between stanzas.
+    pub(crate) fn spend_blanks(&mut self, bytes: usize) {
+        self.spend(bytes / BLANKS);
     }
 
     /// Takes the cost of bytes that the stream wrote by itself: a long answer, such as a host's list of all components,

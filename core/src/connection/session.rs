@@ -11,6 +11,7 @@ use super::phase::Phase;
 use super::progress::{Budget, Next, WINDOW};
 use crate::close::CloseReason;
 use crate::jid::Domain;
+use crate::limits::Limits;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
 use crate::stream::{Rejected, ServerEvent, ServerStream, Step};
@@ -80,11 +81,21 @@ impl<S: Switch> Session<S> {
     }
 }
 
+/// Bytes of the input that a stream is to see next, if it has looked at so many. A name that was cut is looked at again, so
+/// that much more is shown.
+pub(super) fn window(reach: usize, limits: &Limits) -> usize {
+    reach.saturating_add(WINDOW.max(limits.name.saturating_mul(2)))
+}
+
 impl<S: Switch> Session<S> {
     /// Bytes of the input that the next step is to see. How it is cut makes no difference but this: others have their turn
     /// while a large stanza is scanned.
     pub(super) fn window(&self) -> usize {
-        if let Phase::Open(stream) = &self.phase { stream.reach() + WINDOW } else { usize::MAX }
+        if let Phase::Open(stream) = &self.phase {
+            window(stream.reach(), stream.limits())
+        } else {
+            usize::MAX
+        }
     }
 
     /// Takes at most one event from `input`.
@@ -100,6 +111,9 @@ impl<S: Switch> Session<S> {
             Phase::Open(mut stream) => {
                 let taken = self.open_step(switch, now, &mut stream, input, out);
                 budget.spend_scan(stream.take_work());
+                if taken.1 == Next::Input {
+                    budget.spend_blanks(taken.0);
+                }
                 if let Some(delivery) = &mut self.delivery {
                     budget.spend(delivery.take_work());
                 }

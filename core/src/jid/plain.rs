@@ -131,7 +131,7 @@ mod tests {
             texts.extend([part.clone(), alloc::format!("{part}@b"), alloc::format!("a@b/{part}")]);
         }
         for text in &texts {
-            let closer = Jid::parse_any(text);
+            let closer = Jid::parse_any(text, &mut 0);
             if let Some((start, end)) = super::parts(text.as_bytes()) {
                 let jid = closer.unwrap_or_else(|error| panic!("{text}: {error}"));
                 assert_eq!((jid.domain(), jid.is_verbatim()), (&text[start..end], true), "{text}");

@@ -112,7 +112,7 @@ impl<'a> Incoming<'a> {
     fn address(&self, quoted: &'a [u8]) -> Option<Jid<'a>> {
         let inner = &quoted[1..quoted.len() - 1];
         let plain = !inner.iter().any(|byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r'));
-        address(inner, Value { span: Span::new(0, inner.len()), plain }).ok()
+        address(inner, Value { span: Span::new(0, inner.len()), plain }, &mut 0).ok()
     }
 }
 

@@ -49,7 +49,7 @@ impl<'b> Stanza<'b> {
         header: &HeaderPrefixes,
     ) -> Option<Result<Self, AddressFault>> {
         let kind = StanzaKind::of(head)?;
-        let addresses = addresses(bytes, head);
+        let addresses = addresses(bytes, head, &mut 0);
         Some(addresses.map(|addresses| Self::assemble(bytes, kind, head, header, addresses)))
     }
 
@@ -196,6 +196,19 @@ impl<'b> Stanza<'b> {
         };
         let own = head.xmlns.is_some() || head.name.has_prefix() || head.inherited != 0;
         !own && !head.odd.any() && keeps(head.to, &self.to) && keeps(head.from, &self.from)
+    }
+
+    /// What writing it costs, in steps of the scan. That of a small one counts with the event.
+    pub(crate) fn copy_work(&self) -> u32 {
+        const SMALL: usize = 512;
+        let length = self.bytes.len();
+        if length < SMALL {
+            0
+        } else if self.head.odd.any() {
+            length as u32 / 3
+        } else {
+            length as u32 / 128
+        }
     }
 
     fn append_anew(&self, out: &mut Vec<u8>) -> Envelope {
@@ -355,17 +368,22 @@ impl fmt::Debug for Stanza<'_> {
 pub(crate) fn addresses<'b>(
     bytes: &'b [u8],
     head: &Head,
+    work: &mut u32,
 ) -> Result<(Option<Jid<'b>>, Option<Jid<'b>>), AddressFault> {
-    let to = head.to.map(|value| address(bytes, value)).transpose().map_err(AddressFault::To)?;
-    let from = head.from.map(|value| address(bytes, value)).transpose().map_err(AddressFault::From)?;
+    let mut address = |value| address(bytes, value, work);
+    let to = head.to.map(&mut address).transpose().map_err(AddressFault::To)?;
+    let from = head.from.map(&mut address).transpose().map_err(AddressFault::From)?;
     Ok((to, from))
 }
 
-pub(crate) fn address(bytes: &[u8], value: Value) -> Result<Jid<'_>, JidError> {
+/// An address, and the work on it in steps of the scan.
+pub(crate) fn address<'b>(bytes: &'b [u8], value: Value, work: &mut u32) -> Result<Jid<'b>, JidError> {
     if value.plain {
-        Jid::parse(span_text(bytes, value.span))
+        Jid::parse_noting(span_text(bytes, value.span), work)
     } else {
-        Jid::parse(&rewrite::value(value.span.of(bytes))).map(Jid::into_owned)
+        let written = value.span.of(bytes);
+        *work += written.len() as u32 / 2;
+        Jid::parse_noting(&rewrite::value(written), work).map(Jid::into_owned)
     }
 }
 

@@ -46,7 +46,7 @@ impl OwnedStanza {
     #[expect(clippy::missing_panics_doc, reason = "what is copied was checked, and does not change")]
     pub fn as_stanza(&self) -> Stanza<'_> {
         let (to, from) =
-            addresses(&self.bytes, &self.head).expect("its addresses were valid when it was copied");
+            addresses(&self.bytes, &self.head, &mut 0).expect("its addresses were valid when it was copied");
         let (to, from) = (self.to.clone().or(to), self.from.clone().or(from));
         Stanza::assemble(&self.bytes, self.kind, &self.head, &self.prefixes, (to, from))
     }

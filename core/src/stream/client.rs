@@ -173,6 +173,20 @@ impl ClientStream {
         self.open.is_closed()
     }
 
+    /// As [`ServerStream::reach`](super::ServerStream::reach).
+    pub(crate) fn reach(&self) -> usize {
+        self.open.reach()
+    }
+
+    /// The work of the scan since it was asked last, in its steps.
+    pub(crate) fn take_work(&mut self) -> u32 {
+        self.open.take_work()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.open.limits
+    }
+
     /// Takes at most one event out of `input`; see the [module](super) for how.
     ///
     /// # Errors

@@ -124,8 +124,8 @@ impl Open {
         }
     }
 
-    /// How many tags and attributes were checked since it was asked last.
-    pub(super) fn take_work(&mut self) -> usize {
+    /// The work of the scan since it was asked last, in its steps.
+    pub(super) fn take_work(&mut self) -> u32 {
         self.scan.as_mut().map_or(0, |scan| scan.take_work())
     }
 

@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
 use super::excerpt::Excerpt;
 use super::open::{First, Open};
@@ -31,6 +32,8 @@ use crate::xml::scope::{HeaderPrefixes, Namespace};
 pub struct ServerStream {
     open: Open,
     peer: Peer,
+    /// Work on addresses, and on what is to be rewritten.
+    work: u32,
 }
 
 /// Whose stream it is, and what it may say.
@@ -75,7 +78,7 @@ impl ServerStream {
         check_from: bool,
         host: Domain,
     ) -> Self {
-        Self { open, peer: Peer { domain, is_subdomain, check_from, host } }
+        Self { open, peer: Peer { domain, is_subdomain, check_from, host }, work: 0 }
     }
 
     /// The domain that the component is bound as; with [`is_subdomain`](Self::is_subdomain) the prefix.
@@ -128,10 +131,12 @@ impl ServerStream {
     #[inline(always)]
     fn element<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<u8>) -> ServerEvent<'b> {
         let (head, prefixes) = (self.open.head(), &self.open.prefixes);
-        match self.peer.checked(bytes, head) {
+        match self.peer.checked(bytes, head, &mut self.work) {
             Ok((kind, to, from)) => {
                 let addresses = (Some(to), Some(from));
-                ServerEvent::Stanza(Stanza::assemble(bytes, kind, head, prefixes, addresses))
+                let stanza = Stanza::assemble(bytes, kind, head, prefixes, addresses);
+                self.work += stanza.copy_work();
+                ServerEvent::Stanza(stanza)
             }
             Err(reason) => {
                 let element = Refusable { bytes, head, prefixes };
@@ -226,9 +231,9 @@ impl ServerStream {
         self.open.reach()
     }
 
-    /// How many tags and attributes were checked since it was asked last: what an input costs beside its bytes.
-    pub(crate) fn take_work(&mut self) -> usize {
-        self.open.take_work()
+    /// The work that the input cost since it was asked last, in steps of some 8 ns.
+    pub(crate) fn take_work(&mut self) -> u32 {
+        self.open.take_work() + mem::take(&mut self.work)
     }
 
     /// What the stream may cost.
@@ -256,9 +261,10 @@ impl Peer {
         &self,
         bytes: &'b [u8],
         head: &Head,
+        work: &mut u32,
     ) -> Result<(StanzaKind, Jid<'b>, Jid<'b>), RejectReason> {
         let kind = StanzaKind::of(head).ok_or(RejectReason::NoStanza)?;
-        let (to, from) = addresses(bytes, head).map_err(|fault| match fault {
+        let (to, from) = addresses(bytes, head, work).map_err(|fault| match fault {
             AddressFault::To(error) => RejectReason::BadTo(error),
             AddressFault::From(error) => RejectReason::BadFrom(error),
         })?;
@@ -289,9 +295,9 @@ impl Peer {
         let name = core::str::from_utf8(head.name.local(bytes)).unwrap_or_default();
         let answered = expects_reply(name, head.known_type(bytes));
         if answered {
-            let to = head.to.and_then(|value| address(bytes, value).ok());
+            let to = head.to.and_then(|value| address(bytes, value, &mut 0).ok());
             let from = head.from.filter(|_| *reason != RejectReason::ForeignFrom);
-            let from = from.and_then(|value| address(bytes, value).ok());
+            let from = from.and_then(|value| address(bytes, value, &mut 0).ok());
             let namespace = head.namespace.filter(|_| *reason == RejectReason::NoStanza);
             Answer {
                 name,

@@ -2,14 +2,15 @@
 
 use alloc::vec::Vec;
 
+use super::order::{Order, hash};
 use super::span::{Attribute, Name};
 
 /// The attributes of a start tag. Whether one is given twice costs a few comparisons for each, however many there are.
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
     list: Vec<Attribute>,
-    /// Places in the list, in an order of the names, or of those that have a namespace.
-    order: Vec<u32>,
+    /// By their names as written, if they are more than a few; then by namespace and local name.
+    order: Order,
 }
 
 /// So many are compared one by one, which is faster.
@@ -18,6 +19,7 @@ const FEW: usize = 8;
 impl Attributes {
     pub(super) fn clear(&mut self) {
         self.list.clear();
+        self.order.clear();
     }
 
     pub(super) fn as_slice(&self) -> &[Attribute] {
@@ -39,20 +41,20 @@ impl Attributes {
     #[inline(never)]
     fn note_name(&mut self, name: Name, input: &[u8]) -> bool {
         let Self { list, order } = self;
-        let key = |name: Name| {
-            let name = name.whole(input);
-            (name.len(), name)
+        let mut note = |place: usize, name: &[u8]| {
+            let hash = hash(name);
+            let found = order.find(hash, |place| list[place].name.whole(input).cmp(name));
+            if let Err(at) = found {
+                order.insert(at, hash, place);
+            }
+            found.is_err()
         };
         if list.len() == FEW {
-            order.clear();
-            order.extend(0..FEW as u32);
-            order.sort_unstable_by_key(|&place| key(list[place as usize].name));
+            for (place, attribute) in list.iter().enumerate() {
+                note(place, attribute.name.whole(input));
+            }
         }
-        let place = order.binary_search_by_key(&key(name), |&place| key(list[place as usize].name));
-        if let Err(at) = place {
-            order.insert(at, list.len() as u32);
-        }
-        place.is_err()
+        note(list.len(), name.whole(input))
     }
 
     /// Forgets which namespaces were noted.
@@ -72,10 +74,12 @@ impl Attributes {
         let Self { list, order } = self;
         list[place].namespace = namespace;
         let key = |place: usize| (same(list[place].namespace), list[place].name.local(input));
-        match order.binary_search_by_key(&key(place), |&place| key(place as usize)) {
-            Ok(at) => Some(list[order[at] as usize].namespace),
+        let (number, local) = key(place);
+        let hash = hash(local) ^ number as u32;
+        match order.find(hash, |place| key(place).cmp(&(number, local))) {
+            Ok(found) => Some(list[found.place].namespace),
             Err(at) => {
-                order.insert(at, place as u32);
+                order.insert(at, hash, place);
                 None
             }
         }
@@ -83,6 +87,6 @@ impl Attributes {
 
     pub(super) fn release(&mut self) {
         self.list.shrink_to(0);
-        self.order.shrink_to(0);
+        self.order.release();
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
 //! | `scope` | which prefix stands for which namespace |
+//! | `order` | finds a name among many |
 //! | `tag`, `attributes`, `span`, `text`, `names` | the scan's parts: start tags, their pieces, character data, characters |
 //! | `child` | a stanza's first child, for the host that answers it |
 //! | `rescope` | which declarations of a stanza mean the stream's own namespace under another name |
@@ -19,6 +20,7 @@ mod attributes;
 pub(crate) mod child;
 pub(crate) mod escape;
 pub(crate) mod names;
+mod order;
 pub(crate) mod rescope;
 pub(crate) mod rewrite;
 pub(crate) mod scan;

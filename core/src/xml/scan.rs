@@ -112,9 +112,9 @@ impl Scan {
         self.start_tag.as_ref().map_or(self.at, Unfinished::reach).max(self.blanks)
     }
 
-    /// Takes what was noted of the work since the last time, in steps of some 60 instructions.
-    pub(crate) fn take_work(&mut self) -> usize {
-        core::mem::take(&mut self.notes.work) as usize
+    /// Takes the work that was done since the last time, in steps of some 8 ns.
+    pub(crate) fn take_work(&mut self) -> u32 {
+        core::mem::take(&mut self.notes.work)
     }
 
     /// What the element that was just found whole looks like, until the next one begins.
@@ -141,6 +141,15 @@ impl Scan {
             self.head = Head::default();
             self.notes.odd = Oddities::default();
         }
+        let before = self.reach();
+        let progress = self.go_on(input, limits, header)?;
+        let reach = if let Progress::Whole(length) = progress { length } else { self.reach() };
+        self.notes.work += reach.saturating_sub(before) as u32 / STEP;
+        Ok(progress)
+    }
+
+    #[inline(always)]
+    fn go_on(&mut self, input: &[u8], limits: &Limits, header: &[Prefix]) -> Result<Progress, XmlError> {
         loop {
             self.notes.work += 1;
             let step = match self.cdata {
@@ -444,6 +453,8 @@ impl Scan {
     }
 }
 
+/// Bytes that cost one step, if nothing is to be done but to read them.
+const STEP: u32 = 8;
 /// Steps of a prefix's look-up.
 const LOOK_UP: u32 = 4;
 

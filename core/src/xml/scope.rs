@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::XmlFault;
 use super::names::{is_portable_namespace, is_portable_namespace_byte};
+use super::order::{Found, Order, hash};
 use super::span::Span;
 use super::text::reference;
 use crate::namespaces as ns;
@@ -118,9 +119,9 @@ pub(super) struct Resolved<'a> {
 pub(super) struct Scope {
     /// The innermost last.
     declared: Vec<Declared>,
-    /// Once they are more than a few: places in `declared`, by prefix, of one prefix the innermost last. It stays until
-    /// none is left, so that a declaration that comes and goes costs one step.
-    order: Vec<u32>,
+    /// By prefix, once they are more than a few. It stays until none is left, so that a declaration that comes and goes costs
+    /// one step.
+    order: Order,
 }
 
 impl Scope {
@@ -132,16 +133,18 @@ impl Scope {
     }
 
     pub(super) fn push(&mut self, declared: Declared, input: &[u8]) {
-        let place = self.declared.len() as u32;
         self.declared.push(declared);
         if !self.order.is_empty() {
-            let behind = self.behind(declared.prefix.of(input), input);
-            self.order.insert(behind, place);
+            self.note(self.declared.len() - 1, input);
         } else if self.declared.len() > Self::FEW {
-            let Self { declared, order } = self;
-            order.extend(0..=place);
-            order.sort_unstable_by_key(|&place| (declared[place as usize].prefix.of(input), place));
+            (0..self.declared.len()).for_each(|place| self.note(place, input));
         }
+    }
+
+    fn note(&mut self, place: usize, input: &[u8]) {
+        let prefix = self.declared[place].prefix.of(input);
+        let at = self.find(prefix, input).map_or_else(|at| at, |found| found.behind);
+        self.order.insert(at, hash(prefix), place);
     }
 
     /// Takes back the declarations of an element that ends.
@@ -153,29 +156,23 @@ impl Scope {
     }
 
     fn pop(&mut self, depth: u16, input: &[u8]) {
-        while let Some(&last) = self.declared.last()
-            && last.depth == depth
-        {
-            if !self.order.is_empty() {
-                let behind = self.behind(last.prefix.of(input), input);
-                self.order.remove(behind - 1);
+        while let Some(last) = self.declared.last().filter(|last| last.depth == depth) {
+            if let Ok(found) = self.find(last.prefix.of(input), input) {
+                self.order.remove(found);
             }
             self.declared.pop();
         }
     }
 
-    /// How many in the order come before what is behind this prefix.
-    fn behind(&self, prefix: &[u8], input: &[u8]) -> usize {
-        self.order.partition_point(|&place| self.declared[place as usize].prefix.of(input) <= prefix)
+    fn find(&self, prefix: &[u8], input: &[u8]) -> Result<Found, usize> {
+        self.order.find(hash(prefix), |place| self.declared[place].prefix.of(input).cmp(prefix))
     }
 
     fn innermost(&self, prefix: &[u8], input: &[u8]) -> Option<&Declared> {
-        let is_it = |declared: &&Declared| declared.prefix.of(input) == prefix;
         if self.order.is_empty() {
-            return self.declared.iter().rev().find(is_it);
+            return self.declared.iter().rev().find(|declared| declared.prefix.of(input) == prefix);
         }
-        let last = self.behind(prefix, input).checked_sub(1)?;
-        Some(&self.declared[self.order[last] as usize]).filter(is_it)
+        self.find(prefix, input).ok().map(|found| &self.declared[found.place])
     }
 
     /// Looks a prefix up: in the open elements, the innermost first, then in the stream header.
@@ -205,7 +202,7 @@ impl Scope {
 
     pub(super) fn release(&mut self) {
         self.declared.shrink_to(0);
-        self.order.shrink_to(0);
+        self.order.release();
     }
 }
 

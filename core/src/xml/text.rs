@@ -38,7 +38,7 @@ impl core::ops::BitOrAssign for Oddities {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Notes {
     pub(super) odd: Oddities,
-    /// What checking them cost, in steps of some 60 instructions.
+    /// What checking them cost, in steps of some 8 ns.
     pub(super) work: u32,
 }
 

@@ -247,7 +247,7 @@ fn what_is_long_or_odd_costs_a_few() {
         (format!("<message to='{labels}example'/>"), Goes::Back("no component serves"), 16),
         (format!("<message to='&amp;{long}'/>"), Goes::Back("the 'to' is no address"), 5),
         (
-            format!("<message to='peer.example'><q:x xmlns:q='urn:&amp;{long}'/></message>"),
+            format!("<message to='peer.example'><q:x xmlns:q='urn:&amp;{}'/></message>", &long[..200]),
             Goes::There("from='comp.example'"),
             1,
         ),
