@@ -143,6 +143,15 @@ pub enum StreamErrorCause {
         /// The limit.
         limit: usize,
     },
+    /// The prefixes that the header declares would add too much to a stanza that uses them: its receiver gets them
+    /// declared in the stanza.
+    #[error(
+        "the namespace prefixes of the stream header take more than {limit} bytes: declare them in the stanzas"
+    )]
+    LongPrefixes {
+        /// The limit, in bytes, of all declarations but that of the streams namespace.
+        limit: usize,
+    },
     /// The root element is not `<stream:stream>`.
     #[error("the first element is not 'stream' in the namespace http://etherx.jabber.org/streams")]
     NoStream,
@@ -329,6 +338,7 @@ fn condition_of(cause: &StreamErrorCause) -> StreamCondition {
         | StreamErrorCause::LongNegotiation { .. }
         | StreamErrorCause::BigStanza { .. }
         | StreamErrorCause::ManyPrefixes { .. }
+        | StreamErrorCause::LongPrefixes { .. }
         | StreamErrorCause::Kicked(_)
         | StreamErrorCause::TurnedAway(_) => StreamCondition::PolicyViolation,
         StreamErrorCause::LooksLikeTls => StreamCondition::NotWellFormed,

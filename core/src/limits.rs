@@ -5,6 +5,10 @@ use core::time::Duration;
 /// Max prefixes that a stream header may declare: a stanza marks those it uses in 32 bits.
 pub(crate) const MOST_PREFIXES: usize = 32;
 
+/// Max bytes that the prefixes of a stream header may add to a stanza, each declared once: 30 of the usual length. So a short
+/// stanza that uses them is not many times as long for its receiver.
+pub(crate) const LONGEST_ADDITION: usize = 1024;
+
 /// Max bytes of a namespace name, as it is written. No XEP has more than 80.
 pub(crate) const LONGEST_NAMESPACE: usize = 256;
 

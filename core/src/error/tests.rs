@@ -77,6 +77,11 @@ fn each_cause_has_its_condition_and_its_words() {
             "policy-violation: the stream header declares more than 8 namespace prefixes",
         ),
         (
+            StreamErrorCause::LongPrefixes { limit: 9 },
+            "policy-violation: the namespace prefixes of the stream header take more than 9 bytes: \
+             declare them in the stanzas",
+        ),
+        (
             StreamErrorCause::NoStream,
             "invalid-namespace: the first element is not 'stream' in the namespace \
              http://etherx.jabber.org/streams",

@@ -13,7 +13,7 @@ use crate::xml::escape::{push_attribute, push_value};
 use crate::xml::rescope::{foreign_declarations, is_foreign};
 use crate::xml::rewrite;
 use crate::xml::scan::{Head, Value};
-use crate::xml::scope::{HeaderPrefixes, Namespace, Prefix};
+use crate::xml::scope::{HeaderPrefixes, Namespace};
 use crate::xml::span::Span;
 use crate::xml::text::Oddities;
 
@@ -337,14 +337,10 @@ impl<'b> Stanza<'b> {
     /// what they call the stream's namespace becomes the receiver's.
     fn declare_inherited(&self, out: &mut Vec<u8>) {
         let is_named_so = matches!(self.head.namespace, Some(Namespace::Header(_)));
-        for (index, Prefix { name, uri, .. }) in self.prefixes.as_slice().iter().enumerate() {
+        for (index, prefix) in self.prefixes.as_slice().iter().enumerate() {
             if self.head.inherited & (1 << index) != 0 {
-                out.extend_from_slice(b" xmlns:");
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"='");
-                let foreign = is_named_so && is_foreign(uri.as_bytes());
-                push_value(out, if foreign { ns::COMPONENT } else { uri }, b'\'');
-                out.push(b'\'');
+                let foreign = is_named_so && is_foreign(prefix.uri.as_bytes());
+                prefix.declare(if foreign { ns::COMPONENT } else { &prefix.uri }, out);
             }
         }
     }

@@ -10,7 +10,7 @@ use rxml::error::EndOrError;
 use rxml::{Parse, RawEvent, RawParser};
 
 use crate::error::{StreamError, StreamErrorCause};
-use crate::limits::{Limits, MOST_PREFIXES};
+use crate::limits::{LONGEST_ADDITION, Limits, MOST_PREFIXES};
 use crate::namespaces as ns;
 use crate::xml::XmlFault;
 use crate::xml::escape::push_attribute;
@@ -142,6 +142,9 @@ fn read_tag(tag: &[u8]) -> Result<StreamHeader, StreamError> {
         return Err(StreamErrorCause::ManyPrefixes { limit: MOST_PREFIXES }.into());
     }
     header.prefixes = prefixes.into();
+    if header.prefixes.longest_addition() > LONGEST_ADDITION {
+        return Err(StreamErrorCause::LongPrefixes { limit: LONGEST_ADDITION }.into());
+    }
     Ok(header)
 }
 

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::XmlFault;
+use super::escape::push_value;
 use super::names::{is_portable_namespace, is_portable_namespace_byte};
 use super::order::{Found, Order, hash};
 use super::span::Span;
@@ -23,6 +24,15 @@ impl Prefix {
     pub(super) fn new(name: Cow<'static, str>, uri: Cow<'static, str>) -> Self {
         let key = namespace_key(uri.as_bytes());
         Self { name, uri, key }
+    }
+
+    /// Appends a declaration of it that means `uri`, as a stanza has it that uses it.
+    pub(crate) fn declare(&self, uri: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b" xmlns:");
+        out.extend_from_slice(self.name.as_bytes());
+        out.extend_from_slice(b"='");
+        push_value(out, uri, b'\'');
+        out.push(b'\'');
     }
 }
 
@@ -54,6 +64,15 @@ impl From<Vec<(Cow<'static, str>, Cow<'static, str>)>> for HeaderPrefixes {
 }
 
 impl HeaderPrefixes {
+    /// The most bytes that they add to a stanza. That of the streams namespace does not count, as no stanza can do without.
+    pub(crate) fn longest_addition(&self) -> usize {
+        let mut declared = Vec::new();
+        for prefix in self.as_slice().iter().filter(|prefix| prefix.uri != ns::STREAMS) {
+            prefix.declare(&prefix.uri, &mut declared);
+        }
+        declared.len()
+    }
+
     /// In the order of their names.
     pub(crate) fn as_slice(&self) -> &[Prefix] {
         match self {

@@ -119,3 +119,23 @@ fn a_negotiation_that_has_failed_stays_so() {
     assert!(matches!(next, Handshake::Failed(again) if again == error));
     assert_eq!((consumed, out), (0, said), "it is said once");
 }
+
+#[test]
+fn header_prefixes_add_at_most_a_kilobyte_to_a_stanza() {
+    let header = |count: usize, uri: &dyn Fn(usize) -> String| -> String {
+        let prefixes: String = (0..count).map(|n| alloc::format!(" xmlns:p{n}='{}'", uri(n))).collect();
+        core::str::from_utf8(HEADER).unwrap().replace(" to=", &alloc::format!("{prefixes} to="))
+    };
+    let usual = header(20, &|n| alloc::format!("http://jabber.org/protocol/name{n}"));
+    let used: String = (0..20).map(|n| alloc::format!(" p{n}:a=''")).collect();
+    let stanza = alloc::format!("<message to='comp.example'><x{used}/></message>");
+    let (delivered, _) = all_cuts(usual.as_bytes(), stanza.as_bytes());
+    let added = delivered.len() - stanza.len() - " from='comp.example'".len();
+    assert!((900..=1024).contains(&added), "{added} bytes were added");
+    for (count, length) in [(31, 22), (5, 222)] {
+        let refused = header(count, &|_| "u".repeat(length));
+        let (error, _) = ended(&refused, &Arc::new(Limits::default()));
+        let words = "policy-violation: the namespace prefixes of the stream header take more than 1024 bytes";
+        assert!(error.as_ref().is_some_and(|error| error.starts_with(words)), "{refused}: {error:?}");
+    }
+}
