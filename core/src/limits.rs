@@ -9,8 +9,8 @@ pub(crate) const MOST_PREFIXES: usize = 32;
 /// stanza that uses them is not many times as long for its receiver.
 pub(crate) const LONGEST_ADDITION: usize = 1024;
 
-/// Max bytes of a namespace name, as it is written. No XEP has more than 80.
-pub(crate) const LONGEST_NAMESPACE: usize = 256;
+/// Max bytes of a namespace name, as it is written. No XEP has more than 80; each may be written as a reference.
+pub(crate) const LONGEST_NAMESPACE: usize = 1024;
 
 /// What one stream may cost. Start from [`Limits::default`] and change what has to differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
