@@ -17,7 +17,7 @@ pub(crate) struct Bound {
 pub(crate) struct Model {
     wants: Vec<(String, Option<usize>)>,
     pub(crate) bound: BTreeMap<usize, Bound>,
-    /// Names that components have let go of, and that nobody holds.
+    /// Names that components have let go of, and that none holds.
     recent: BTreeSet<String>,
 }
 
@@ -89,7 +89,7 @@ impl Model {
 
     fn forget_held(&mut self) {
         let recent = std::mem::take(&mut self.recent);
-        self.recent = recent.into_iter().filter(|name| self.holder(name).is_none()).collect();
+        self.recent = recent.into_iter().filter(|name| !matches!(self.holder(name), Some(Some(_)))).collect();
     }
 
     /// A component had the name, and is expected back.
