@@ -32,9 +32,10 @@ impl Envelope {
         };
         let [from, to, id, stanza_type] =
             [" from=", " to=", " id=", " type="].map(|name| next(name.as_bytes()).unwrap_or(0));
-        let domain = meant(answer, from).map_or(0, |from| {
-            let bare = from.split('/').next().unwrap_or_default();
-            bare.find('@').map_or(0, |at| at + 1) as u16
+        // A local part holds no character that is written as a reference.
+        let domain = quoted(answer, from).map_or(0, |quoted| {
+            let bare = quoted.split(|&byte| byte == b'/').next().unwrap_or_default();
+            memchr::memchr(b'@', bare).unwrap_or(0) as u16
         });
         Self { kind, domain, from, to, id, stanza_type }
     }
