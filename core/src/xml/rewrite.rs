@@ -8,51 +8,61 @@ use alloc::vec::Vec;
 
 use super::escape::push_text;
 use super::text::{PORTABLE_DIGITS, reference};
+use crate::bytes;
 
 /// Appends a piece of a scanned stanza: CDATA sections become text, line ends and CR become what parsers make
 /// of them, long character references become short ones. `in_tag`: the piece begins inside a start tag.
 pub(crate) fn copy(out: &mut Vec<u8>, bytes: &[u8], in_tag: bool) {
     const CDATA: &[u8] = b"<![CDATA[";
     let mut place = if in_tag { Place::Tag } else { Place::Text };
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, place) {
+    // What is between them comes out as it is.
+    let (mut plain, mut at) = (0, 0);
+    loop {
+        // Odd bytes come in runs.
+        if !bytes.get(at).is_some_and(|&byte| place.may_end(byte)) {
+            at = bytes::find(bytes, at, |word| place.ends(word), |byte| place.may_end(byte));
+        }
+        let Some(&byte) = bytes.get(at) else { break };
+        let behind = match (byte, place) {
             (b'<', Place::Text) if bytes[at..].starts_with(CDATA) => {
                 let start = at + CDATA.len();
                 let end =
                     memchr::memmem::find(&bytes[start..], b"]]>").map_or(bytes.len(), |end| start + end);
+                out.extend_from_slice(&bytes[plain..at]);
                 push_line_ends(out, &bytes[start..end]);
-                at = (end + 3).min(bytes.len());
-                continue;
+                (end + 3).min(bytes.len())
             }
             (b'\r', _) => {
-                let followed = bytes.get(at + 1) == Some(&b'\n');
-                at += 1 + usize::from(followed);
+                out.extend_from_slice(&bytes[plain..at]);
                 out.push(if matches!(place, Place::Text) { b'\n' } else { b' ' });
-                continue;
+                at + 1 + usize::from(bytes.get(at + 1) == Some(&b'\n'))
             }
-            (b'&', _) => {
-                if let Ok(Some(found)) = reference(bytes, at) {
-                    push_reference(out, &bytes[at..found.end], found.digits, found.stands_for);
-                    at = found.end;
+            (b'&', _) => match reference(bytes, at) {
+                Ok(Some(found)) if found.digits > PORTABLE_DIGITS => {
+                    out.extend_from_slice(&bytes[plain..at]);
+                    push_reference(out, found.stands_for);
+                    found.end
+                }
+                found => {
+                    at = found.ok().flatten().map_or(at + 1, |found| found.end);
                     continue;
                 }
-            }
-            (b'<', Place::Text) => place = Place::Tag,
+            },
             // The brackets before it may have come out of a CDATA section: ']]>' must not come about.
             (b'>', Place::Text) => {
+                out.extend_from_slice(&bytes[plain..at]);
                 out.extend_from_slice(b"&gt;");
+                at + 1
+            }
+            _ => {
+                place = place.behind(byte);
                 at += 1;
                 continue;
             }
-            (b'>', Place::Tag) => place = Place::Text,
-            (b'\'' | b'"', Place::Tag) => place = Place::Value(byte),
-            (_, Place::Value(quote)) if byte == quote => place = Place::Tag,
-            _ => {}
-        }
-        out.push(byte);
-        at += 1;
+        };
+        (plain, at) = (behind, behind);
     }
+    out.extend_from_slice(&bytes[plain..]);
 }
 
 #[derive(Clone, Copy)]
@@ -61,6 +71,38 @@ enum Place {
     Tag,
     /// In an attribute value, up to this quote.
     Value(u8),
+}
+
+impl Place {
+    /// Where one is behind this byte.
+    fn behind(self, byte: u8) -> Self {
+        match (byte, self) {
+            (b'<', Self::Text) => Self::Tag,
+            (b'>', Self::Tag) => Self::Text,
+            (b'\'' | b'"', Self::Tag) => Self::Value(byte),
+            (_, Self::Value(quote)) if byte == quote => Self::Tag,
+            _ => self,
+        }
+    }
+
+    /// Needs this byte a look?
+    fn may_end(self, byte: u8) -> bool {
+        match self {
+            Self::Text => matches!(byte, b'<' | b'>' | b'&' | b'\r'),
+            Self::Tag => matches!(byte, b'>' | b'\'' | b'"' | b'&' | b'\r'),
+            Self::Value(quote) => byte == quote || matches!(byte, b'&' | b'\r'),
+        }
+    }
+
+    #[inline(always)]
+    fn ends(self, word: u64) -> u64 {
+        let place = match self {
+            Self::Text => bytes::equal_but_2(word, b'>'),
+            Self::Tag => bytes::equal(word, b'>') | bytes::equal(word, b'\'') | bytes::equal(word, b'"'),
+            Self::Value(quote) => bytes::equal(word, quote),
+        };
+        (place | bytes::equal(word, b'&') | bytes::equal(word, b'\r')) & !bytes::not_ascii(word)
+    }
 }
 
 /// Appends a CDATA section's content as text, its line ends as XML 1.0 section 2.11 makes them.
@@ -75,11 +117,8 @@ fn push_line_ends(out: &mut Vec<u8>, content: &[u8]) {
     push_text(out, core::str::from_utf8(lines).unwrap_or_default());
 }
 
-fn push_reference(out: &mut Vec<u8>, written: &[u8], digits: usize, stands_for: char) {
-    if digits <= PORTABLE_DIGITS {
-        out.extend_from_slice(written);
-        return;
-    }
+/// Appends a reference in as few digits as can be.
+fn push_reference(out: &mut Vec<u8>, stands_for: char) {
     out.extend_from_slice(b"&#x");
     let code = u32::from(stands_for);
     let highest = (31 - (code | 1).leading_zeros()) / 4;

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant as Clock, SystemTime};
 
 use enjamb_core::connection::{
-    Budget, ClientConnection, ClientConnectionEvent, Connection, Transmit, Written,
+    Budget, ClientConnection, ClientConnectionEvent, Connection, Next, Transmit, Written,
 };
 use enjamb_core::jid::Domain;
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
@@ -90,7 +90,7 @@ impl Served {
         if read == Some(0) {
             connection.handle_eof(switch, now);
         }
-        Ok(progress.consumed > 0 || written.is_some() || read.is_some())
+        Ok(progress.consumed > 0 || progress.next == Next::More || written.is_some() || read.is_some())
     }
 }
 
@@ -139,7 +139,7 @@ impl Component {
         if read == Some(0) {
             connection.handle_eof(now);
         }
-        Ok(progress.consumed > 0 || written.is_some() || read.is_some())
+        Ok(progress.consumed > 0 || progress.next == Next::More || written.is_some() || read.is_some())
     }
 }
 
