@@ -4,6 +4,7 @@
 mod case;
 mod parsers;
 mod path;
+mod polls;
 mod routes;
 mod stanzas;
 mod turns;
@@ -27,6 +28,9 @@ const PATH: [&str; 14] = [
     "append-324",
     "connect",
 ];
+
+/// One share of work of a connection that floods, usually and with input that is as dear as can be.
+pub const POLLS: [&str; 5] = ["poll-usual", "poll-text", "poll-names", "poll-prefixes", "poll-lines"];
 
 /// Cases of the router alone, and how many domains are bound in them.
 pub const ROUTES: [(&str, usize); 5] = [
@@ -54,7 +58,11 @@ pub const OTHERS: [&str; 4] = ["rxml-324", "rxml-2000", "quick-xml-324", "quick-
 
 /// The names of our own cases.
 pub fn ours() -> impl Iterator<Item = &'static str> {
-    PATH.into_iter().chain([SAME.0]).chain(TURNS.map(|(name, _)| name)).chain(ROUTES.map(|(name, _)| name))
+    PATH.into_iter()
+        .chain(POLLS)
+        .chain([SAME.0])
+        .chain(TURNS.map(|(name, _)| name))
+        .chain(ROUTES.map(|(name, _)| name))
 }
 
 /// What a round of a case is.
@@ -77,6 +85,11 @@ pub fn says(case: &str) -> &'static str {
         "scan-324" => "of rich-324: the scan and its addresses",
         "append-324" => "of rich-324: the copy",
         "connect" => "header, handshake and binding of a connection",
+        "poll-usual" => "one poll of a connection that floods with messages as rich-324, which are bounced",
+        "poll-text" => "the same with a large message of text",
+        "poll-names" => "the same with a large message whose attributes have one of 240 prefixes",
+        "poll-prefixes" => "the same with attributes of different ones of them",
+        "poll-lines" => "the same with a large message of line ends",
         _ if case.starts_with("same-") => {
             "a message of some 200 bytes through the whole drive loop, from one socket to the same other of so many"
         }
@@ -101,6 +114,9 @@ pub fn case(name: &str) -> Option<Case> {
     }
     if WRONG_HANDSHAKES.contains(&name) {
         return Some(path::wrong_handshake(name.trim_start_matches("handshake-")));
+    }
+    if POLLS.contains(&name) {
+        return polls::poll(name);
     }
     match name {
         "connect" => Some(path::connect()),

@@ -144,7 +144,9 @@ impl Scan {
         let before = self.reach();
         let progress = self.go_on(input, limits, header)?;
         let reach = if let Progress::Whole(length) = progress { length } else { self.reach() };
-        self.notes.work += reach.saturating_sub(before) as u32 / STEP;
+        let bytes = reach.saturating_sub(before) as u32;
+        let text = core::mem::take(&mut self.notes.text);
+        self.notes.work += bytes.saturating_sub(text) / STEP + text / TEXT_STEP;
         Ok(progress)
     }
 
@@ -168,12 +170,14 @@ impl Scan {
 
     fn text(&mut self, input: &[u8]) -> Result<Step, XmlError> {
         let run = text::check_text(input, self.at, &mut self.notes)?;
+        self.notes.text += (run.end - self.at) as u32;
         self.at = run.end;
         Ok(if run.complete { Step::Token } else { Step::Last(Progress::Partial) })
     }
 
     fn cdata(&mut self, input: &[u8], start: usize) -> Result<Step, XmlError> {
         let run = text::check_cdata(input, start, self.at, &mut self.notes)?;
+        self.notes.text += (run.end - self.at) as u32;
         self.at = run.end;
         if !run.complete {
             return Ok(Step::Last(Progress::Partial));
@@ -455,6 +459,8 @@ impl Scan {
 
 /// Bytes that cost one step, if nothing is to be done but to read them.
 const STEP: u32 = 8;
+/// The same for text, of which 32 bytes are looked at at once.
+const TEXT_STEP: u32 = 64;
 /// Steps of a prefix's look-up.
 const LOOK_UP: u32 = 4;
 

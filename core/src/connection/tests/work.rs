@@ -105,7 +105,7 @@ fn no_call_costs_more_than_two_shares_and_the_copy_of_a_stanza() {
         let is_one = input.matches("<message").count() == 1;
         let allowed = 2 * SHARE + if is_one { copied } else { 0 };
         assert!(dearest <= allowed, "{what}: {dearest} units in one call");
-        assert!(sum >= input.len() / 1024, "{what}: {sum} units for {} bytes", input.len());
+        assert!(sum >= input.len() / 2048, "{what}: {sum} units for {} bytes", input.len());
         assert!(!is_one || sum <= input.len() / 12, "{what}: {sum} units for {} bytes", input.len());
     }
 }
