@@ -14,12 +14,14 @@
 //! | `shaper` | a shaper lets its rate through, never more, and never waits without an end |
 //! | `config` | a configuration is read, or refused with reasons; no password is shown |
 //! | `jid` | canonical addresses are canonical, and those of the `jid` crate |
+//! | `cost` | no input costs more work than its bytes may, no call more than its share, and the work that is counted is the work that is done |
 //! | `proxy_header` | who reads a PROXY header as far as it is told to comes to what the whole gives, and reads no byte of what is behind |
 
 mod acceptor;
 mod chunking;
 mod config;
 mod connection;
+mod cost;
 #[path = "../../tests/src/differences.rs"]
 pub mod differences;
 #[path = "../../tests/src/expat.rs"]
@@ -49,6 +51,7 @@ pub mod tree;
 pub use acceptor::output_is_one_document;
 pub use chunking::cuts_are_invisible;
 pub use config::config_or_reasons;
+pub use cost::cost_is_counted;
 pub use forward::forwarding_keeps_the_meaning;
 pub use header::header_is_read_as_expat_does;
 pub use initiator::component_says_one_document;
@@ -77,4 +80,5 @@ pub const TARGETS: &[Target] = &[
     ("config", config_or_reasons),
     ("jid", canonical_is_canonical),
     ("proxy_header", proxy_headers_end_where_they_say),
+    ("cost", cost_is_counted),
 ];

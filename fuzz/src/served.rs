@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::connection::{Budget, Connection, ConnectionEvent};
+use enjamb_core::connection::{Budget, Connection, ConnectionEvent, Next};
 use enjamb_core::jid::{Domain, Jid};
 use enjamb_core::router::{Access, BindPolicy};
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
@@ -71,7 +71,7 @@ impl Served {
             input.drain(..progress.consumed);
             let wrote = self.connection.write_to(&self.switch, self.now, &mut self.out);
             self.receiver.write_to(&self.switch, self.now, &mut self.received);
-            if progress.consumed == 0 && !wrote {
+            if progress.consumed == 0 && progress.next != Next::More && !wrote {
                 break;
             }
         }
