@@ -40,7 +40,7 @@ pub(crate) enum Command {
         #[arg(long, default_value = "bench/instructions.toml")]
         budget: PathBuf,
     },
-    /// What 'instructions' counts: so many rounds of a case.
+    /// What 'instructions' counts: this many rounds of a case.
     #[command(hide = true)]
     Exercise {
         /// The case's name.

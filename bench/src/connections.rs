@@ -44,7 +44,7 @@ fn in_waves(
     Ok(())
 }
 
-/// Connects, authenticates and closes so many components.
+/// Connects, authenticates and closes N components.
 pub(crate) fn storm(target: &Target, count: usize, tick: &dyn Fn(f64)) -> io::Result<Value> {
     let (cpu, own, begun) = (target.cpu_seconds()?, cpu_seconds(std::process::id())?, Instant::now());
     in_waves(target, count, tick, drop)?;
@@ -60,7 +60,7 @@ pub(crate) fn storm(target: &Target, count: usize, tick: &dyn Fn(f64)) -> io::Re
     }))
 }
 
-/// Keeps so many authenticated components connected that say nothing.
+/// Keeps N authenticated components connected that say nothing.
 pub(crate) fn herd(target: &Target, count: usize, tick: &dyn Fn(f64)) -> io::Result<Value> {
     let before = target.pid.map(rss_kib).transpose()?;
     let mut herd = Vec::with_capacity(count);

@@ -19,7 +19,7 @@ use crate::wire::{Conn, attribute, connect};
 
 /// A stanza that does not come for so long is lost.
 const LOST: Duration = Duration::from_secs(5);
-/// An open loop gives up when so many stanzas are outstanding.
+/// An open loop gives up when this many stanzas are outstanding.
 const MOST_BACKLOG: u64 = 1 << 20;
 
 /// The server that is loaded.

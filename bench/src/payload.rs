@@ -25,7 +25,7 @@ struct Template {
 }
 
 impl Payload {
-    /// Messages with a body of so many bytes.
+    /// Messages with a body of this many bytes.
     pub(crate) fn body(length: usize) -> Self {
         let body = "x".repeat(length);
         let rest = format!(" type='chat'><body>{body}</body></message>").into_bytes();

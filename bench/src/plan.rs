@@ -34,7 +34,7 @@ enum What {
     Storm,
     Herd,
     Among(usize),
-    /// One sender to so many.
+    /// One sender to this many receivers.
     InTurn(usize),
 }
 

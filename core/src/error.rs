@@ -67,7 +67,7 @@ conditions! {
         HostGone = "host-gone",
         /// The domain is not served.
         HostUnknown = "host-unknown",
-        /// An address is missing or is none.
+        /// An address is missing or invalid.
         ImproperAddressing = "improper-addressing",
         /// The server failed.
         InternalServerError = "internal-server-error",
@@ -248,9 +248,7 @@ pub enum StreamErrorCause {
         limit: usize,
     },
     /// A stanza goes on, and all connections together hold as much of unfinished ones as they may.
-    #[error(
-        "all components together have begun so much that the server takes no more of a stanza over {free} bytes"
-    )]
+    #[error("server-wide limit on partial stanzas reached: no stanza over {free} bytes is taken for now")]
     PoolEmpty {
         /// What each connection may hold all the same, in bytes.
         free: usize,

@@ -27,7 +27,7 @@ impl Shaper {
         Self { rate, level: capacity(rate), filled_at: now }
     }
 
-    /// How many bytes may be read now. Where it is none, try again at [`poll_timeout`](Self::poll_timeout).
+    /// The number of bytes that may be read now. If it is 0, try again at [`poll_timeout`](Self::poll_timeout).
     pub fn allowance(&mut self, now: Instant) -> usize {
         self.fill(now);
         usize::try_from(self.level / NANOBYTES).unwrap_or(usize::MAX)

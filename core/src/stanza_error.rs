@@ -29,7 +29,7 @@ conditions! {
         InternalServerError = "internal-server-error",
         /// There is no such thing.
         ItemNotFound = "item-not-found",
-        /// An address is none.
+        /// An address is invalid.
         JidMalformed = "jid-malformed",
         /// The receiver does not take it as it is.
         NotAcceptable = "not-acceptable",
@@ -289,7 +289,7 @@ impl StanzaError {
         Self::new(StanzaCondition::NotAllowed, ErrorType::Cancel, words.concat())
     }
 
-    /// The receiver takes no stanza of more than so many bytes.
+    /// The receiver takes no stanza of more than `limit` bytes.
     #[must_use]
     pub fn too_long(limit: usize) -> Self {
         let text = format!("the component takes stanzas up to {limit} bytes, and this one is longer");
@@ -304,7 +304,7 @@ impl StanzaError {
     /// All queues together hold as much as they may, and the receiver's is long.
     pub(crate) fn pool_empty() -> Self {
         Self::no_room(
-            "so much waits for components that do not read that the server takes no more for this one",
+            "the server-wide limit on waiting stanzas is reached, and many bytes wait for this component: try again later",
         )
     }
 

@@ -70,7 +70,7 @@ fn namespace_inside(header: &[u8]) -> String {
     let (inside, _) = expat::read(&[header, b"<x/>"].concat(), false);
     match inside.tree.0.into_iter().next() {
         Some(Event::Start(element)) => element.name.0,
-        other => panic!("an element inside the header's is none: {other:?}"),
+        other => panic!("an element inside the header's gives no event: {other:?}"),
     }
 }
 

@@ -7,7 +7,7 @@ use enjamb_core::jid::{Domain, Jid, MAX_PART, canonical_domain};
 /// Reads `data` as an address.
 ///
 /// # Panics
-/// Its canonical form is none, or has a part that is too long; or the `jid` crate, where it takes the address, too, reads
+/// Its canonical form is not an address, or has a part that is too long; or the `jid` crate, if it takes the address, reads
 /// another domain or other parts.
 pub fn canonical_is_canonical(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };

@@ -62,11 +62,11 @@ pub(crate) struct Wire {
     cuts: Cuts,
     /// Bytes read from this end so far.
     read: Rc<Cell<usize>>,
-    /// It breaks once so many bytes went out.
+    /// It breaks once this many bytes went out.
     breaks_after: usize,
 }
 
-/// A connection with so much room in each direction.
+/// A connection with this much room in each direction.
 pub(crate) fn connection(room: usize, cuts: Cuts) -> (Wire, Wire) {
     let pipe = || Rc::new(RefCell::new(Pipe { room, ..Pipe::default() }));
     let (there, back) = (pipe(), pipe());

@@ -31,7 +31,7 @@ struct Script<'a> {
     room: u8,
     mark: u8,
     logins: [Login; 2],
-    /// The first one's wire breaks after so many bytes of its own.
+    /// The first one's wire breaks after this many bytes of its own.
     breaks_after: Option<u16>,
     choices: Bytes<'a>,
     /// Who says what, in order.

@@ -109,7 +109,7 @@ impl Scope {
         Self { default: COMPONENT.into(), prefixes }
     }
 
-    /// Inside a stanza that a component of ours sends: its own header's prefixes are none of the stanza's.
+    /// Inside a stanza that a component of ours sends: its own header's prefixes do not belong to the stanza.
     pub(crate) fn of_component() -> Self {
         Self { default: COMPONENT.into(), prefixes: vec![("xml".into(), XML.into())] }
     }

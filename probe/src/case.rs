@@ -157,7 +157,7 @@ impl Case {
         }
     }
 
-    /// The bytes to send on the stream of this id, or `None` where they speak of a name that there is none for.
+    /// The bytes to send on the stream of this id, or `None` if they need a name that was not given.
     ///
     /// # Panics
     /// The corpus is not written as its README says.

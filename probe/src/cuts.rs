@@ -35,7 +35,7 @@ impl Random {
 pub enum Cut {
     /// All in one.
     Whole,
-    /// Reads of so many bytes.
+    /// Reads of this many bytes.
     Every(usize),
     /// Reads of 1 to 40 bytes, some much longer, by this seed.
     Random(u64),

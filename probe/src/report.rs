@@ -22,7 +22,7 @@ pub struct Row {
     /// The cut, where it was not played as the case says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
-    /// What the server did; `None` where the case needs a name that there is none for.
+    /// What the server did; `None` if the case needs a name that was not given.
     pub answer: Option<String>,
     /// How good that is.
     pub verdict: Option<Verdict>,

@@ -48,7 +48,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Plays it; `None` where it needs a receiver, and there is none.
+    /// Plays it; `None` if it needs a receiver that was not given.
     ///
     /// # Errors
     /// The server no longer accepts, or one of the components no longer gets in.

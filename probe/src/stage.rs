@@ -27,7 +27,7 @@ static QUESTION: LazyLock<Regex> = LazyLock::new(|| pattern("<message[^>]*PROBE[
 /// How long is waited.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For an answer that must come. Only a server that doesn't give it costs so much time.
+    /// For an answer that must come. Only a server that doesn't give it costs this much time.
     pub answer: Duration,
     /// For nothing, before we believe that nothing comes.
     pub silence: Duration,

@@ -64,7 +64,7 @@ fn stanzas(written: &str) -> usize {
     written.matches("<message ").count()
 }
 
-/// Sends a stanza, and waits for room if there is none.
+/// Sends a stanza, and waits while there is no room.
 fn send(switch: &SharedSwitch, connection: &mut Shareable, stanza: &[u8]) {
     block_on(poll_fn(|cx| {
         connection.port().register(cx.waker());

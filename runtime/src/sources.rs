@@ -361,7 +361,7 @@ impl SourceLimiter {
 }
 
 impl SourceLimits {
-    /// How long a source may not use a name after so many failures.
+    /// How long a source may not use a name after this many failures.
     fn wait_after(&self, failures: u32) -> Duration {
         match failures.checked_sub(self.failures) {
             None | Some(0) => Duration::ZERO,

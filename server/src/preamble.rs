@@ -146,7 +146,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// A port scan or a health check is none.
+    /// A port scan or a health check does not count as one.
     pub(crate) fn is_news(&self) -> bool {
         match self {
             Self::Gone | Self::Broken(_) => false,

@@ -33,7 +33,7 @@ pub const V2_LIMIT: usize = 4096;
 /// What the bytes so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// The beginning of a header, of which so many bytes are missing at least. Who reads no more than that, and asks
+    /// The beginning of a header; at least this many bytes are missing. A caller that reads no more than that, and asks
     /// again, never reads a byte of what is behind it.
     Needs(usize),
     /// A header, whole.
@@ -111,7 +111,7 @@ fn v1(bytes: &[u8]) -> Result<Parsed, ProxyError> {
         "UNKNOWN" => None,
         "TCP4" => Some(v1_source::<Ipv4Addr>(rest)?),
         "TCP6" => Some(v1_source::<Ipv6Addr>(rest)?),
-        _ => return Err(ProxyError::Line("its family is none of TCP4, TCP6 and UNKNOWN")),
+        _ => return Err(ProxyError::Line("its family is not TCP4, TCP6 or UNKNOWN")),
     };
     Ok(Parsed::Whole { len: end + 1, from })
 }
@@ -176,7 +176,7 @@ fn v2(bytes: &[u8]) -> Result<Parsed, ProxyError> {
     Ok(Parsed::Whole { len, from })
 }
 
-/// Passes over the proxy's remarks: a byte of type, two of length, so many bytes. Of one kind, the checksum, the
+/// Passes over the proxy's remarks: a byte of type, two of length, then that many bytes. Of one kind, the checksum, the
 /// specification wants that it is held against the header.
 fn check_remarks(header: &[u8], mut remarks: &[u8]) -> Result<(), ProxyError> {
     const CRC32C: u8 = 0x03;

@@ -62,7 +62,7 @@ impl Element {
         fault_in(&self.tree)
     }
 
-    /// The condition of the error in it, empty if there is none.
+    /// The condition of the error in it, empty without an error.
     #[must_use]
     pub fn condition(&self) -> String {
         self.fault().map(|fault| fault.condition).unwrap_or_default()

@@ -55,7 +55,7 @@ impl Config {
         }
     }
 
-    /// A file of the test's own, for which so many free ports are found.
+    /// A file of the test's own, for which this many free ports are found.
     #[must_use]
     pub fn of_text(ports: usize, text: Text) -> Self {
         Self { text: Some((ports, text)), ..Self::new(&[]) }

@@ -201,7 +201,7 @@ impl Issued {
 /// A client's TLS over TCP, blocking, with 5 s for each read.
 pub type Client = StreamOwned<ClientConnection, Slowly>;
 
-/// A TCP stream that writes so many bytes at once, most often all.
+/// A TCP stream that writes this many bytes at once, most often all.
 pub struct Slowly {
     /// The stream itself.
     pub stream: TcpStream,

@@ -40,7 +40,7 @@ async fn polls_until_a_byte_is_seen() -> u32 {
 
 #[test]
 fn who_yields_on_tokio_lets_the_sockets_be_looked_at() {
-    // Left to itself, it would look at them only after so many polls as long as a task is ready.
+    // Left to itself, it would look at them only after many polls as long as a task is ready.
     for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
         let runtime = builder.enable_all().worker_threads(1).event_interval(1_000_000).build().unwrap();
         let polls = runtime.block_on(async { tokio::spawn(polls_until_a_byte_is_seen()).await.unwrap() });

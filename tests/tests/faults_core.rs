@@ -102,7 +102,7 @@ fn fault_02_local_parts_are_for_their_domain_to_judge() {
     }
 }
 
-/// The words of the stream error that answers this element, sent in writes of so many bytes.
+/// The words of the stream error that answers this element, sent in writes of N bytes.
 fn stream_error(addr: SocketAddr, element: &[u8], split: Option<usize>) -> String {
     let mut wire = online(addr, &header("bot.example"));
     wire.send(element, split);

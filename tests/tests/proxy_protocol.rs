@@ -25,7 +25,7 @@ fn v2(command: u8, family: u8, content: &[u8]) -> Vec<u8> {
 /// 192.0.2.7:45678 to 203.0.113.1:8888.
 const IP4: &[u8] = &[192, 0, 2, 7, 203, 0, 113, 1, 0xb2, 0x6e, 0x22, 0xb8];
 
-/// Logs in behind a header, which goes out with the stream's own in writes of so many bytes; gives the line of the
+/// Logs in behind a header, which goes out with the stream's own in writes of N bytes; gives the line of the
 /// log that tells who it is.
 fn logged_in(server: &Server, proxy: &[u8], split: Option<usize>, domain: &str) -> String {
     let mut wire = Wire::connect(server.addr(0));

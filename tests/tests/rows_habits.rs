@@ -37,7 +37,7 @@ fn headers_come_in_every_shape() {
         let mut wire = Wire::connect(server.addr(0));
         let outcome = wire.log_in(header.as_bytes());
         if header.starts_with("<stream ") {
-            // Its default namespace is not the component's: the one shape that is none.
+            // Its default namespace is not the component's: the one shape that is not valid.
             assert!(outcome.is_err(), "{header}");
         } else {
             assert!(outcome.is_ok(), "{header}: {outcome:?}");

@@ -13,7 +13,7 @@ fn start() -> Server {
     Config::new(&["host.example"]).listener("").start()
 }
 
-/// A header of exactly so many bytes.
+/// A header of exactly this many bytes.
 fn header_of(bytes: usize) -> String {
     let plain = header("comp.example");
     let pad = bytes - plain.len() - " pad=''".len();

@@ -15,7 +15,7 @@ use enjamb_tests::tree::Tree;
 
 /// How many mutants; the environment variable ENJAMB_MUTANTS asks for another number.
 const MUTANTS: usize = 40_000;
-/// One in so many of the documents that were handed on goes to expat as well.
+/// One in N of the documents that were handed on goes to expat as well.
 const EXPAT_SHARE: usize = 4;
 const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='comp.example'>";
 const RECEIVING: &[u8] = b"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' from='x' id='1'>";

@@ -14,7 +14,7 @@ use enjamb_runtime::{Component, ComponentSettings, Request, RequestError, SendEr
 use enjamb_tests::sim::{Peer, TaskId, World, header};
 use futures_util::Sink;
 
-/// A component alone with this server, which says so much at once.
+/// A component alone with this server, which says all of this at once.
 fn alone(world: &mut World, said: &str) -> (Component, TaskId, Peer) {
     let settings =
         ComponentSettings::new(Domain::parse("a.example").expect("it is a domain"), Secret::new("s"));

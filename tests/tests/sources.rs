@@ -262,7 +262,7 @@ fn behind_a_proxy_the_address_in_the_header_is_the_source() {
         assert_eq!(fail(source), Err(Some("not-authorized".to_owned())), "{source}");
         noted(n);
     }
-    // All of an IPv6 subscriber's /64 are one source; the proxy that all of them come through is none.
+    // All of an IPv6 subscriber's /64 are one source; the proxy that all of them come through is not a source.
     for source in ["192.0.2.7", "2001:db8::4"] {
         assert_eq!(enter(source, "guess.example").1, turned_away(), "{source}");
     }

@@ -20,7 +20,7 @@ fn start(authority: &Authority, more: &str) -> Server {
     Config::new(&[HOST]).listener(&(table + NO_PEERS + more)).args(&["--log", "debug"]).start()
 }
 
-/// Waits until the log says this so many times.
+/// Waits until the log says this N times.
 fn wait_for_log(server: &Server, what: &str, times: usize) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while server.log().matches(what).count() != times {
@@ -316,7 +316,7 @@ fn sighup_without_tls_changes_nothing() {
     comp.assert_quiet();
 }
 
-/// Has so many connections, each of which leaves so many KiB or more with the server; gives by how much its memory grows.
+/// Has N connections, each of which leaves at least this many KiB with the server; returns by how much its memory grows.
 fn hold(
     server: &Server,
     before: u64,

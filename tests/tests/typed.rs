@@ -95,7 +95,7 @@ fn what_only_the_stream_declares_and_what_is_written_unusually_is_understood() {
     ] {
         assert_eq!(written(&element(&mut stream, xml.as_bytes())), written(&in_its_stream(&xml)));
     }
-    // The parser takes no reference of so many digits; it is rewritten before.
+    // The parser takes no reference with that many digits; it is rewritten before.
     let digits = b"<message to='a.example'><body>&#0000000065;</body></message>";
     let message: Message = received(&mut stream, digits).as_stanza().parse().unwrap();
     assert_eq!(message.bodies.values().next().map(String::as_str), Some("A"));

@@ -157,7 +157,7 @@ pub(crate) fn smoke(time: Duration, asked: &[String]) -> Result<()> {
     verdict(&all)
 }
 
-/// Every target for so much of the processor's time, one after the other. The table says of which commit it is.
+/// Runs every target for this much of the processor's time, one after the other. The table names the commit.
 pub(crate) fn long(time: Duration, asked: &[String]) -> Result<()> {
     let targets = targets(asked)?;
     let programs = build(&targets)?;

@@ -91,7 +91,7 @@ pub fn says(case: &str) -> &'static str {
         "poll-prefixes" => "the same with attributes of different ones of them",
         "poll-lines" => "the same with a large message of line ends",
         _ if case.starts_with("same-") => {
-            "a message of some 200 bytes through the whole drive loop, from one socket to the same other of so many"
+            "a message of some 200 bytes through the whole drive loop, from one socket to the same one of N others"
         }
         _ if case.starts_with("turns-") => "the same, to each of this many receivers in turn",
         _ if case.starts_with("route-") => "a look-up alone, among this many domains",

@@ -12,7 +12,7 @@ use super::case::Case;
 /// Addresses asked for in turn, so that no two in a row are the same.
 const ASKED: usize = 64;
 
-/// Looks domains up among so many that are bound.
+/// Looks domains up among N that are bound.
 pub(super) fn route(domains: usize) -> Option<Case> {
     let mut router = Router::new([Domain::parse("host.example").ok()?]);
     let terms = Arc::new(BindPolicy::default());

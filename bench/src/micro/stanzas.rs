@@ -1,6 +1,6 @@
 //! The stanzas of the cases.
 
-/// The stanza that a case's name stands for; of those with a number at the end, of so many bytes, to two or three
+/// The stanza that a case's name stands for; of those with a number at the end, of that many bytes, to two or three
 /// where characters are longer.
 pub(super) fn of(name: &str) -> Vec<u8> {
     let odd = match name {

@@ -1,4 +1,4 @@
-//! A stanza from one connection's socket to another's, through the whole drive loop, among so many connections: all but
+//! A stanza from one connection's socket to another's, through the whole drive loop, among N connections: all but
 //! the kernel and the runtime.
 
 use std::cell::{Cell, RefCell};

@@ -393,7 +393,7 @@ impl<S: Switch> Connection<S> {
         self.bounce(switch, now, FIRST_SHARE);
     }
 
-    /// Answers the next stanzas that were not sent, at most so many: others have their turn between two shares. Once none is
+    /// Answers the next stanzas that were not sent, at most `most`: others have their turn between two shares. Once none is
     /// left and nothing more will be written, the last event is there.
     fn bounce(&mut self, switch: &S, now: Now, most: usize) {
         let Self { session: Session { closed: Some(closed), port, domain, events, .. }, .. } = self else {

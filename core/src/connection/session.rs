@@ -81,7 +81,7 @@ impl<S: Switch> Session<S> {
     }
 }
 
-/// Bytes of the input that a stream is to see next, if it has looked at so many. A name that was cut is looked at again, so
+/// Bytes of the input that a stream is to see next, if it has looked at `reach` of them. A name that was cut is looked at again, so
 /// that much more is shown.
 pub(super) fn window(reach: usize, limits: &Limits) -> usize {
     reach.saturating_add(WINDOW.max(limits.name.saturating_mul(2)))

@@ -147,8 +147,8 @@ fn each_cause_has_its_condition_and_its_words() {
         ),
         (
             StreamErrorCause::PoolEmpty { free: 9 },
-            "resource-constraint: all components together have begun so much that the server takes no more of a \
-             stanza over 9 bytes",
+            "resource-constraint: server-wide limit on partial stanzas reached: no \
+             stanza over 9 bytes is taken for now",
         ),
         (StreamErrorCause::Other("it rains"), "undefined-condition: it rains"),
         (StreamErrorCause::Peer { text: "bye".into() }, "undefined-condition: the peer says: bye"),

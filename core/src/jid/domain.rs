@@ -127,7 +127,7 @@ pub fn canonical_domain(raw: &str) -> Result<Cow<'_, str>, JidError> {
 }
 
 /// Whether each label is a number, decimal or hexadecimal, so that the name may be an IPv4 address to a resolver of
-/// it (`inet_aton`). A name behind which an address stands, as `component.10.0.0.1`, is none of those.
+/// it (`inet_aton`). A name that ends in an address, such as `component.10.0.0.1`, is not one of those.
 fn is_numbers_alone(name: &str) -> bool {
     name.split('.').all(|label| match label.as_bytes() {
         [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),

@@ -66,8 +66,8 @@ pub enum JidError {
     /// The domain is in brackets and no IPv6 address.
     #[error("the domain is in brackets, and no IPv6 address")]
     NotIpv6,
-    /// The domain consists of numbers alone, as an IPv4 address does, and is none in its one spelling of four
-    /// decimal numbers: `127.1` and `0x7f.0.0.1` mean to many what `127.0.0.1` means.
+    /// The domain consists of numbers alone, as an IPv4 address does, and is not written as four decimal numbers:
+    /// `127.1` and `0x7f.0.0.1` mean to many what `127.0.0.1` means.
     #[error("the domain consists of numbers alone, and is no IPv4 address of four decimal numbers")]
     NotIpv4,
     /// IDNA refuses the domain, or allows it only with characters dropped or replaced by look-alikes.

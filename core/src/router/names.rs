@@ -40,7 +40,7 @@ pub struct Router {
     pub(super) listing: Listing,
     /// Who has which prefix; two ports may not have the same, be there hosts or not.
     pub(super) prefixes: BTreeMap<Domain, PortId>,
-    /// Every name that is held, for look-up alone: its order is none.
+    /// Every name that is held. Only for look-up: a hash map has no order to rely on.
     pub(super) names: HashMap<Domain, Holder>,
     /// Every wildcard that is held, by the name behind `*.`.
     pub(super) below: BTreeMap<Domain, PortId>,

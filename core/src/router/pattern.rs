@@ -10,7 +10,7 @@ use crate::jid::{Domain, JidError};
 pub enum DomainPattern {
     /// This name alone.
     Exact(Domain),
-    /// `*.NAME`: every name with one or more labels in front of NAME; NAME itself is none of them.
+    /// `*.NAME`: every name with one or more labels in front of NAME. NAME itself does not match.
     Below(Domain),
 }
 
@@ -19,7 +19,7 @@ impl DomainPattern {
     ///
     /// # Errors
     ///
-    /// Where the name is none; a `*` at any other place is a character that no name holds.
+    /// The text is not a domain name, or has a `*` at another place.
     pub fn parse(text: &str) -> Result<Self, JidError> {
         match text.strip_prefix("*.") {
             Some(name) => Domain::parse(name).map(Self::Below),

@@ -42,7 +42,7 @@ pub(crate) enum AddressFault {
 }
 
 impl<'b> Stanza<'b> {
-    /// Makes a stanza of what the scan found; `None` if the element is none.
+    /// Makes a stanza of what the scan found; `None` if the element is not one.
     pub(crate) fn new(
         bytes: &'b [u8],
         head: &Head,

@@ -66,7 +66,7 @@ pub(crate) fn expects_reply(name: &str, known_type: Option<&str>) -> bool {
 }
 
 impl Head {
-    /// The `type` of the element, empty where it is none that a rule here asks for.
+    /// The `type` of the element, empty if no rule here asks for it.
     pub(crate) fn known_type(&self, bytes: &[u8]) -> Option<&'static str> {
         self.type_.map(|value| known_type(value.span.of(bytes)))
     }

@@ -153,7 +153,7 @@ pub struct ClientStream {
 pub enum ClientEvent<'b> {
     /// A stanza.
     Stanza(Stanza<'b>),
-    /// An element that is no stanza, one with an address that is none, or the stream's own ping come back: nothing
+    /// An element that is not a stanza, one with an invalid address, or the stream's own ping come back: nothing
     /// to do about it.
     Ignored,
     /// The server ended the stream in good order; our closing tag is in `out`.

@@ -171,7 +171,7 @@ impl ServerStream {
     }
 
     /// The stanza given last can't be taken yet, say because its receiver's queue is full. The next
-    /// [`process`](Self::process) gives it again, without a second scan. Returns its length: so many bytes
+    /// [`process`](Self::process) gives it again, without a second scan. Returns its length: that many bytes
     /// of what that call consumed are unconsumed again, and must begin the next input.
     #[must_use = "the input must be rewound by that"]
     pub fn put_back(&mut self) -> usize {

@@ -26,7 +26,7 @@ pub enum SwitchEvent {
         /// Why.
         reason: ReleaseReason,
     },
-    /// The watcher was too slow: so many changes are missing here.
+    /// The watcher was too slow: this many changes are missing here.
     Missed(u64),
 }
 

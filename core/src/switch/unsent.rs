@@ -27,7 +27,7 @@ impl Unsent {
         self.halves.iter().all(|half| half.first().is_none())
     }
 
-    /// Answers the next stanzas, at most so many. Counts those that no error may answer, and those whose sender is gone or
+    /// Answers the next stanzas, at most `most`. Counts those that no error may answer, and those whose sender is gone or
     /// full. Returns how many there were.
     pub(crate) fn bounce<S: Switch>(&mut self, switch: &S, now: Instant, most: usize) -> u64 {
         let (mut bounced, mut dropped) = (0, 0);

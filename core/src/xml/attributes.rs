@@ -13,7 +13,7 @@ pub(super) struct Attributes {
     order: Order,
 }
 
-/// So many are compared one by one, which is faster.
+/// Up to this many are compared one by one, which is faster.
 const FEW: usize = 8;
 
 impl Attributes {

@@ -83,7 +83,7 @@ pub enum XmlFault {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// A reference has so many digits or letters that nobody can mean it.
+    /// A reference has more digits or letters than any character needs.
     #[error("a reference has more than {limit} digits or letters")]
     LongReference {
         /// The limit.

@@ -26,7 +26,7 @@ pub(crate) enum Progress {
     Partial,
     /// The element is one of the streams namespace, which nobody waits for the end of.
     StreamElement(StreamElement),
-    /// The element is whole and well-formed; so many bytes long.
+    /// The element is whole and well-formed, and this many bytes long.
     Whole(usize),
 }
 
@@ -447,7 +447,7 @@ impl Scan {
         let top = top_level(local);
         let is_of_stream = match top {
             TopLevel::Handshake => rewrite::same_value(own, ns::COMPONENT.as_bytes()),
-            // A prefixed stanza whose children would change their namespace with the prefix gone is none.
+            // Without its prefix, such an element's children would change their namespace, so it is not taken as a stanza.
             _ => is_content_namespace(own) && is_content_namespace(default),
         };
         if is_of_stream {

@@ -144,7 +144,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// So few are compared one by one.
+    /// Up to this many are compared one by one.
     const FEW: usize = 8;
 
     pub(super) fn len(&self) -> usize {

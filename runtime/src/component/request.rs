@@ -89,7 +89,7 @@ impl Component {
     /// stanzas meanwhile: where more wait than may, nothing is read.
     ///
     /// # Errors
-    /// The answer is an error, or there is none: see [`RequestError`].
+    /// The answer is an error, or no answer came: see [`RequestError`].
     pub async fn request(&self, request: Request<'_>) -> Result<OwnedStanza, RequestError> {
         self.shared.check(request.payload.as_bytes())?;
         let timeout = request.timeout;

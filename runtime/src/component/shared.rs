@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) mark: usize,
     pub(crate) id_prefix: String,
-    /// The component's own address; a prefix is none.
+    /// The component's own address; `None` for a prefix, which is not an address.
     pub(crate) own: Option<Domain>,
 }
 

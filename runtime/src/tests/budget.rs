@@ -63,7 +63,7 @@ fn take_turn_as(connection: &mut Driven, waker: &Waker) {
     }
 }
 
-/// How many requests are answered in one turn at the most, among so many other components.
+/// The max number of requests that are answered in one turn, among this many other components.
 fn answered_in_a_turn(others: usize, hidden: bool, payload: &str, requests: usize) -> usize {
     let switch = switch();
     let listener = || {

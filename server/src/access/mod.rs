@@ -162,7 +162,7 @@ impl AccessRule for Weighed {
 }
 
 impl From<Rule> for Access {
-    /// A rule that allows everyone is none: no sender is looked at for it.
+    /// A rule that allows everyone becomes [`Access::Everyone`]: no sender is looked at.
     fn from(rule: Rule) -> Self {
         if rule.is_everyone() {
             return Self::Everyone;

@@ -102,7 +102,7 @@ fn looks_secret(name: &str) -> bool {
     nearly_contains(&plain, "password", 2) || nearly_contains(&plain, "secret", 1)
 }
 
-/// Whether `word` stands anywhere in `text` with so many typing errors at most.
+/// Whether `word` stands anywhere in `text` with at most this many typing errors.
 fn nearly_contains(text: &str, word: &str, errors: usize) -> bool {
     let set = |bytes: &[u8]| bytes.iter().fold(0_u128, |set, byte| set | 1 << (byte & 127));
     let letters = set(word.as_bytes());

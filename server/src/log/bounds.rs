@@ -1,4 +1,4 @@
-//! How many lines others may cause: so many a minute, and the rest is counted. The count is said with the next line of
+//! How many lines others may cause: N a minute, and the rest is counted. The count is said with the next line of
 //! another minute, or at the end.
 
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// Of how many it is said at once.
 const AT_ONCE: usize = 100;
 
-/// At most so many lines a minute; the rest are counted.
+/// At most N lines a minute; the rest are counted.
 pub(super) struct PerMinute {
     most: u32,
     since: Option<Instant>,
@@ -276,7 +276,7 @@ impl PerMinute {
         std::mem::take(&mut self.suppressed)
     }
 
-    /// May there be one more? If not, it is counted as so many.
+    /// Whether there may be one more. If not, it is counted as this many.
     pub(super) fn may_log(&mut self, counts: u64) -> bool {
         let may = self.logged < self.most;
         if may {

@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(text.matches("dropped=1\n").count(), 1, "{text}");
     }
 
-    /// A disk that is full for a while: it takes so many bytes, then none, then all.
+    /// A disk that is full for a while: it takes N bytes, then none, then all.
     struct Disk {
         room: usize,
         refusals: usize,

@@ -55,7 +55,7 @@ pub(crate) struct Executor {
     queue: Arc<Queue>,
     tasks: Vec<Option<Task>>,
     random: Random,
-    /// Wakes a task for nothing after one in so many polls, and runs tasks in any order.
+    /// Wakes a task for nothing after one in N polls, and runs tasks in any order.
     pub(super) restless: Option<usize>,
     polls: u64,
     /// Of `polls` and of the clock's causes, when something last happened.

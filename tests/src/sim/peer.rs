@@ -89,7 +89,7 @@ impl Peer {
         self.change(|state| state.appetite = if reading { usize::MAX } else { 0 });
     }
 
-    /// Reads so many bytes more, then stops.
+    /// Reads this many bytes more, then stops.
     pub fn read_only(&self, bytes: usize) {
         self.change(|state| state.appetite = bytes);
     }

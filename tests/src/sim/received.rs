@@ -12,7 +12,7 @@ const COMPONENT: &str = "jabber:component:accept";
 pub struct Element {
     /// Its local name.
     pub name: String,
-    /// Its addresses, id and type; empty where there is none.
+    /// Its addresses, id and type; empty if absent.
     pub to: String,
     /// See `to`.
     pub from: String,

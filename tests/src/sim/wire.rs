@@ -1,4 +1,4 @@
-//! A connection: two pipes with room for so many bytes, a latency, and a habit of cutting.
+//! A connection: two pipes with room for N bytes, a latency, and a habit of cutting.
 
 use std::cell::RefCell;
 use std::io;

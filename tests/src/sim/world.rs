@@ -125,7 +125,7 @@ impl World {
         self.executor.clock.now()
     }
 
-    /// Lets so much time pass.
+    /// Lets this much time pass.
     pub fn run(&mut self, span: Duration) {
         self.executor.run_until(self.now() + span);
     }
@@ -135,7 +135,7 @@ impl World {
         self.run(Duration::from_millis(ms));
     }
 
-    /// Takes so many steps at most at this instant: a task is polled, or what is due happens.
+    /// Takes at most this many steps at this instant: a task is polled, or what is due happens.
     pub fn step(&mut self, steps: usize) {
         for _ in 0..steps {
             if !self.executor.step_now() {
@@ -230,7 +230,7 @@ impl World {
     /// A connection of the project's own component: its handle, its task, and the server's side.
     ///
     /// # Panics
-    /// The domain is none.
+    /// The domain is not a domain name.
     pub fn component(&mut self, domain: &str) -> (Component, TaskId, TaskId) {
         let domain = Domain::parse(domain).expect("a domain");
         let settings = ComponentSettings::new(domain, enjamb_core::Secret::new(SECRET));
@@ -244,7 +244,7 @@ impl World {
     /// A component whose server is a script.
     ///
     /// # Panics
-    /// The domain is none.
+    /// The domain is not a domain name.
     pub fn component_alone(&mut self, settings: ComponentSettings) -> (Component, TaskId, Peer) {
         let clock = Rc::clone(&self.executor.clock);
         let (ours, theirs) = SimTransport::pair(&clock, &self.wire, &mut self.random);

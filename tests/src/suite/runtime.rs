@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the server logged of one connection.
 pub type Log = Arc<Mutex<Vec<ConnectionEvent>>>;
 
-/// A timer that rings so much later than it is set, as a busy machine's does.
+/// A timer that rings this much later than it is set, as a busy machine's does.
 pub struct Late<C>(pub C, pub Duration);
 
 impl<C: Timer> Timer for Late<C> {

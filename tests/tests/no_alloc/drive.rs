@@ -322,7 +322,7 @@ fn a_pool_that_is_used_up_costs_nothing() {
     let mut world = stuck(1024 * 1024);
     world.switch.set_max_queued(0);
     let count = world.count(TO_NARROW.repeat(1000).as_bytes());
-    world.assert_goes(TO_NARROW, Goes::Back("takes no more for this one"), 1000);
+    world.assert_goes(TO_NARROW, Goes::Back("limit on waiting stanzas is reached"), 1000);
     assert_eq!(count, 0);
 }
 
@@ -337,7 +337,7 @@ fn a_stanza_that_its_receiver_takes_for_too_long_costs_the_words_of_its_error() 
     assert_eq!(count, BATCH * ROUNDS);
 }
 
-/// Allocations of an end that finds so many stanzas unsent.
+/// Allocations of an end that finds this many stanzas unsent.
 fn end_with_unsent(stanzas: usize) -> usize {
     let mut world = World::new();
     let mut few = listener(BindPolicy::default());

@@ -63,7 +63,7 @@ fn inputs() -> Vec<(&'static str, String)> {
         ("sections", message("", "<![CDATA[]]>")),
         ("a section", message("", "<![CDATA[>>>>>>>>>>>>>>>>>>]]>")),
         ("small stanzas", "<message to='b.example'/>".repeat(4000)),
-        ("elements that are none", "<a/>".repeat(20_000)),
+        ("elements that are not stanzas", "<a/>".repeat(20_000)),
         ("blanks between stanzas", " ".repeat(1 << 20)),
         ("long addresses", address.repeat(200)),
     ]
