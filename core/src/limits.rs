@@ -9,8 +9,9 @@ pub(crate) const MOST_PREFIXES: usize = 32;
 /// stanza that uses them is not many times as long for its receiver.
 pub(crate) const LONGEST_ADDITION: usize = 1024;
 
-/// Max bytes of a namespace name, as it is written. No XEP has more than 80; each may be written as a reference.
-pub(crate) const LONGEST_NAMESPACE: usize = 1024;
+/// Max bytes of a namespace name, as it is written. No XEP has more than 80, and none is written in references. A tag
+/// may have 128 of them, which are checked in one piece.
+pub(crate) const LONGEST_NAMESPACE: usize = 256;
 
 /// What one stream may cost. Start from [`Limits::default`] and change what has to differ.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -144,7 +144,7 @@ impl StanzaError {
 
     /// Appends the answer to `stanza` (RFC 6120, 8.3.1): the addresses swapped, its id, type `error`, and no
     /// echo of what it held. The caller asks [`Stanza::expects_reply`] first.
-    pub fn append_answer_to(&self, stanza: &Stanza<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn append_answer_to(&self, stanza: &Stanza<'_>, out: &mut Vec<u8>) {
         Answer {
             name: stanza.kind().as_str(),
             namespace: None,

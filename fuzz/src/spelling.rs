@@ -173,7 +173,14 @@ impl<'a> Speller<'a> {
             self.blank(false);
             self.out.push('=');
             self.blank(false);
+            let start = self.out.len();
             self.value(&attribute.value);
+            // A namespace name has 256 bytes at most, as it is written: one that would take more has no references.
+            if attribute.name.starts_with("xmlns") && self.out.len() - start > 256 + 2 {
+                self.out.truncate(start);
+                let plain: String = attribute.value.iter().collect();
+                self.out.push_str(&format!("\"{}\"", plain.replace('&', "&amp;")));
+            }
         }
         self.blank(false);
         if content.is_empty() && self.choice(2) == 0 {

@@ -20,6 +20,7 @@
 //! | `connect` | connects a component, once or again and again |
 //! | `backoff` | when a component tries again |
 //! | `random` | stream ids and jitter |
+//! | `waiters` | tasks that wait for the same thing |
 //! | `sync` | the locks, which loom can replace |
 //!
 //! # Features
@@ -42,6 +43,7 @@ mod shared;
 pub mod sources;
 mod sync;
 mod transport;
+mod waiters;
 mod watch;
 
 pub use backoff::{Backoff, Reconnect};

@@ -1,12 +1,13 @@
 //! A switch for all threads: the state of the core's switch behind locks. It decides nothing.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
-use std::{fmt, mem};
 
 use enjamb_core::switch::{Directory, PortInfo, Queue, Switch, SwitchConfig, SwitchShared};
 
 use crate::sync::{AtomicUsize, Mutex, Ordering, RwLock};
+use crate::waiters::Waiters;
 
 /// What the connections of one server share. Keep it in an [`Arc`]; every method may be called from any thread.
 ///
@@ -17,7 +18,7 @@ pub struct SharedSwitch {
     /// Ports that are there, until their last bytes are written.
     places: AtomicUsize,
     /// Tasks that wait for a change.
-    watchers: Mutex<Vec<Waker>>,
+    pub(crate) watchers: Arc<Waiters>,
 }
 
 /// A port of a [`SharedSwitch`].
@@ -40,25 +41,12 @@ impl SharedSwitch {
             shared,
             directory: RwLock::new(directory),
             places: AtomicUsize::new(0),
-            watchers: Mutex::new(Vec::new()),
-        }
-    }
-
-    /// Has this task woken with the next change. Called before it looks.
-    pub(crate) fn register_watcher(&self, waker: &Waker) {
-        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !watchers.iter().any(|known| known.will_wake(waker)) {
-            watchers.push(waker.clone());
+            watchers: Arc::default(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.places.load(Ordering::Acquire) == 0
-    }
-
-    fn wake_watchers(&self) {
-        let watchers = mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner));
-        watchers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -89,7 +77,7 @@ impl Switch for SharedSwitch {
 
     fn write<R>(&self, change: impl FnOnce(&mut Directory<SharedPort>) -> R) -> R {
         let result = change(&mut self.directory.write().unwrap_or_else(PoisonError::into_inner));
-        self.wake_watchers();
+        self.watchers.wake_all();
         result
     }
 
@@ -101,7 +89,7 @@ impl Switch for SharedSwitch {
     fn remove_port(&self, port: &SharedPort) {
         *port.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if self.places.fetch_sub(1, Ordering::Release) == 1 {
-            self.wake_watchers();
+            self.watchers.wake_all();
         }
     }
 

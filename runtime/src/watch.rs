@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use enjamb_core::switch::{Switch, SwitchEvent, Watcher};
 
 use crate::shared::SharedSwitch;
+use crate::waiters::Waiter;
 
 /// The changes of who holds what on a switch, from the moment on at which it was made. At most 1,024 that were not taken
 /// are kept; [`SwitchEvent::Missed`] stands for those before them.
@@ -15,6 +16,7 @@ pub struct Subscription {
     switch: Arc<SharedSwitch>,
     /// `None` while it is dropped.
     watcher: Option<Watcher>,
+    waiter: Waiter,
 }
 
 impl Subscription {
@@ -22,7 +24,8 @@ impl Subscription {
     #[must_use]
     pub fn new(switch: Arc<SharedSwitch>) -> Self {
         let watcher = Some(switch.watch());
-        Self { switch, watcher }
+        let waiter = switch.watchers.enter();
+        Self { switch, watcher, waiter }
     }
 
     /// The next change. Dropping the future loses nothing.
@@ -32,8 +35,7 @@ impl Subscription {
 
     /// [`next`](Self::next) for a hand-written future.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<SwitchEvent> {
-        // Before the look, so that nothing that comes between the two is missed.
-        self.switch.register_watcher(cx.waker());
+        self.waiter.register(cx.waker());
         let next = self.watcher.as_mut().and_then(|watcher| self.switch.next_event(watcher));
         next.map_or(Poll::Pending, Poll::Ready)
     }
@@ -57,8 +59,9 @@ impl SharedSwitch {
     /// Waits until no connection and no local port is left, and the last bytes of each are written: after
     /// [`shut_down`](Switch::shut_down), before the program ends.
     pub async fn emptied(&self) {
+        let waiter = self.watchers.enter();
         poll_fn(|cx| {
-            self.register_watcher(cx.waker());
+            waiter.register(cx.waker());
             if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

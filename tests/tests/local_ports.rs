@@ -14,6 +14,7 @@ use enjamb_core::{Secret, StreamErrorCause};
 use enjamb_runtime::{LocalPort, SharedSwitch, Subscription};
 use enjamb_tests::local_server::domain;
 use enjamb_tokio::{Component, TokioTimer};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -114,6 +115,33 @@ async fn p5_a_dropped_send_sends_nothing_and_a_dropped_recv_loses_nothing() {
     assert!(std::pin::pin!(slow.recv()).poll(&mut cx).is_pending());
     sender.send(&stanza).await.unwrap();
     assert_eq!(received(&slow).await.len(), 1);
+}
+
+#[tokio::test]
+async fn p5_port_is_a_stream_of_batches_and_a_sink_that_waits_for_room() {
+    let switch = switch();
+    let mut sender = port(&switch, "sender.example");
+    let mut config = PortConfig::new([name("slow.example")]);
+    (config.queue_mark, config.stall) = (1, Duration::from_millis(300));
+    let mut slow = attach(&switch, config).unwrap();
+    let stanza = message("sender.example", "slow.example");
+    SinkExt::send(&mut sender, stanza.clone()).await.unwrap();
+    // The sink takes one more, and is ready again once there is room.
+    sender.feed(stanza.clone()).await.unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(SinkExt::<String>::flush(&mut sender).poll_unpin(&mut cx).is_pending());
+    assert_eq!(slow.next().await.expect("a batch").iter().count(), 1);
+    timeout(SOON, SinkExt::<String>::flush(&mut sender)).await.unwrap().unwrap();
+    // Or once it is answered instead.
+    sender.feed(stanza.clone()).await.unwrap();
+    timeout(SOON, SinkExt::<String>::flush(&mut sender)).await.unwrap().unwrap();
+    assert!(received(&sender).await[0].contains("<resource-constraint "));
+    let refused = SinkExt::send(&mut sender, message("other.example", "slow.example")).await;
+    assert!(matches!(refused, Err(SendError::Rejected(_))), "{refused:?}");
+    timeout(SOON, SinkExt::<String>::close(&mut sender)).await.unwrap().unwrap();
+    assert_eq!(SinkExt::send(&mut sender, stanza).await, Err(SendError::Ended));
+    assert!(sender.next().await.is_none());
+    drop(port(&switch, "sender.example"));
 }
 
 #[tokio::test]

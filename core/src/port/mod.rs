@@ -26,7 +26,7 @@ use crate::error::StreamErrorCause;
 use crate::limits::Limits;
 use crate::queue::Buffer;
 use crate::router::{AttachError, BindingChange, Claim, PortId};
-use crate::stanza::{AddressFault, OwnedStanza, Stanza, is_proper};
+use crate::stanza::{AddressFault, OwnedStanza, Stanza};
 use crate::stanza_error::RejectReason;
 use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, Unsent, attach, detach};
 use crate::time::{Instant, Now};
@@ -298,9 +298,7 @@ impl<S: Switch> LocalPort<S> {
     /// # Errors
     /// It is not taken. [`SendError::Full`] also if what was written by a visit waits for room.
     pub fn send(&mut self, switch: &S, now: Now, stanza: &[u8]) -> Result<(), SendError> {
-        if let Some(until) = self.retry_at.filter(|_| !self.outbox.is_empty()) {
-            return Err(SendError::Full { until });
-        }
+        self.check_order()?;
         let end = stanza.len() - stanza.iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
         let start = leading_blanks(&stanza[..end]);
         // Looked at first: none of two is sent.
@@ -319,12 +317,18 @@ impl<S: Switch> LocalPort<S> {
     /// # Errors
     /// As there.
     pub fn send_stanza(&mut self, switch: &S, now: Now, stanza: &OwnedStanza) -> Result<(), SendError> {
-        if let Some(until) = self.retry_at.filter(|_| !self.outbox.is_empty()) {
-            return Err(SendError::Full { until });
-        }
+        self.check_order()?;
         let result = self.deliver(switch, now, &stanza.as_stanza());
         self.delivery.end_batch(switch);
         result
+    }
+
+    /// What was written by a visit goes first.
+    fn check_order(&self) -> Result<(), SendError> {
+        match self.retry_at {
+            Some(until) if !self.outbox.is_empty() => Err(SendError::Full { until }),
+            _ => Ok(()),
+        }
     }
 
     /// Sends the first stanza of `bytes`; returns its length.
@@ -366,9 +370,6 @@ impl<S: Switch> LocalPort<S> {
             }
             Some(Ok(stanza)) => stanza,
         };
-        if !is_proper(bytes, stanza.kind(), &head) {
-            return Err(SendError::Rejected(RejectReason::ImproperIq));
-        }
         self.deliver(switch, now, &stanza)
     }
 
@@ -378,6 +379,9 @@ impl<S: Switch> LocalPort<S> {
         }
         if stanza.from().is_none() {
             return Err(SendError::Rejected(RejectReason::NoFrom));
+        }
+        if !stanza.is_proper() {
+            return Err(SendError::Rejected(RejectReason::ImproperIq));
         }
         let source = self.port.as_ref();
         let may_answer = self.inbox.pending().len() <= MAX_ANSWERS;

@@ -280,6 +280,27 @@ fn p5_only_what_a_component_might_send_is_taken() {
 }
 
 #[test]
+fn p5_received_stanza_is_sent_on_under_the_same_rules() {
+    let switch = switch();
+    let mut local = attach(&switch, [name("local.example")]);
+    for (bytes, answer) in [
+        (message("local.example/a", "local.example"), Ok(())),
+        (message("a.example", "local.example"), Err(SendError::Rejected(RejectReason::ForeignFrom))),
+        (
+            "<iq from='local.example' to='local.example' type='get'/>".into(),
+            Err(SendError::Rejected(RejectReason::ImproperIq)),
+        ),
+        ("<message to='local.example'/>".into(), Err(SendError::Rejected(RejectReason::NoFrom))),
+    ] {
+        let mut scan = Scan::default();
+        assert!(scan.advance(bytes.as_bytes(), &Limits::default(), &[]).is_ok());
+        let stanza = Stanza::new(bytes.as_bytes(), scan.head(), &HeaderPrefixes::Usual).unwrap().unwrap();
+        assert_eq!(local.send_stanza(&switch, NOW, &OwnedStanza::new(&stanza)), answer, "{bytes}");
+    }
+    assert_eq!(visited(&switch, &mut local), [message("local.example/a", "local.example")]);
+}
+
+#[test]
 fn p5_detached_port_frees_its_names_and_bounces_what_waits() {
     let switch = switch();
     let local = attach(&switch, [name("local.example"), Claim::Host(domain("own.example"))]);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::envelope::Envelope;
-use super::kind::{StanzaKind, expects_reply};
+use super::kind::{StanzaKind, expects_reply, is_proper};
 use crate::jid::{Jid, JidError};
 use crate::namespaces as ns;
 use crate::xml::child::Child;
@@ -130,6 +130,11 @@ impl<'b> Stanza<'b> {
     #[must_use]
     pub fn expects_reply(&self) -> bool {
         expects_reply(self.kind.as_str(), self.known_type())
+    }
+
+    /// Is it no iq, or one that RFC 6120 section 8.2.3 allows?
+    pub(crate) fn is_proper(&self) -> bool {
+        is_proper(self.bytes, self.kind, &self.head)
     }
 
     /// Its `type`, where that is one of those that mean something.

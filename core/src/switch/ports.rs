@@ -145,7 +145,8 @@ pub trait Switch: Sized {
     }
 
     /// Ends the port that holds `name`: its connection with `policy-violation` and `why` as the text, a local port by
-    /// [`PortState::Ended`](crate::port::PortState::Ended). What waits for it bounces. It may come back. Returns the port.
+    /// [`PortState::Ended`](crate::port::PortState::Ended). What waits for a connection bounces; a local port visits it first.
+    /// It may come back. Returns the port.
     fn kick(&self, name: &Domain, why: impl Into<String>) -> Option<PortId> {
         let port = self.read(|directory| {
             let id = directory.router.owner(name.as_str())?;

@@ -7,7 +7,7 @@ use enjamb_core::port::{Batch, SendError};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::{LocalPort, Unsent, lock};
+use super::{LocalPort, RoomWait, Unsent, lock};
 
 impl Stream for LocalPort {
     type Item = Batch;
@@ -28,7 +28,8 @@ impl<B: AsRef<[u8]>> Sink<B> for LocalPort {
     fn start_send(self: Pin<&mut Self>, stanza: B) -> Result<(), SendError> {
         match self.try_send(&stanza) {
             Err(SendError::Full { .. }) => {
-                *lock(&self.unsent) = Some(Unsent { stanza: stanza.as_ref().to_vec(), alarm: None });
+                let wait = RoomWait { waiter: self.waiters.enter(), alarm: None };
+                *lock(&self.unsent) = Some(Unsent { stanza: stanza.as_ref().to_vec(), wait });
                 Ok(())
             }
             result => result,
@@ -51,8 +52,8 @@ impl<B: AsRef<[u8]>> Sink<B> for LocalPort {
 impl LocalPort {
     fn poll_unsent(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let mut slot = lock(&self.unsent);
-        let Some(Unsent { stanza, alarm }) = &mut *slot else { return Poll::Ready(Ok(())) };
-        let result = self.poll_send(cx, alarm, || self.try_send(&stanza));
+        let Some(Unsent { stanza, wait }) = &mut *slot else { return Poll::Ready(Ok(())) };
+        let result = self.poll_send(cx, wait, || self.try_send(&stanza));
         if result.is_ready() {
             *slot = None;
         }

@@ -6,7 +6,7 @@ mod futures;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use enjamb_core::port::{self, Batch, PortConfig, SendError};
 use enjamb_core::router::{AttachError, BindingChange, Claim, PortId};
@@ -15,6 +15,7 @@ use enjamb_core::{Now, OwnedStanza};
 use crate::shared::{SharedSwitch, WakePort};
 use crate::sync::{Mutex, MutexGuard};
 use crate::transport::Timer;
+use crate::waiters::{Waiter, Waiters};
 
 /// A port of a [`SharedSwitch`] with code of this process behind it: a server's users, a bridge, a gateway to other
 /// servers. The core's [`port::LocalPort`] says what it may hold.
@@ -27,7 +28,10 @@ pub struct LocalPort {
     inner: Mutex<Inner>,
     /// Makes the alarm of one `send` that waits for room.
     timers: Box<dyn Fn() -> BoxedTimer + Send + Sync>,
-    waiting: Arc<Waiting>,
+    /// Tasks that wait for stanzas, or for room.
+    waiters: Arc<Waiters>,
+    /// Of who calls [`poll_recv`](Self::poll_recv).
+    receiver: Waiter,
     /// What the sink has taken.
     #[cfg(feature = "futures")]
     unsent: Mutex<Option<Unsent>>,
@@ -39,6 +43,12 @@ type BoxedTimer = Box<dyn Timer + Send>;
 #[cfg(feature = "futures")]
 struct Unsent {
     stanza: Vec<u8>,
+    wait: RoomWait,
+}
+
+/// One stanza's wait for room.
+struct RoomWait {
+    waiter: Waiter,
     alarm: Option<BoxedTimer>,
 }
 
@@ -46,26 +56,6 @@ struct Inner {
     /// `None` once it is detached.
     port: Option<port::LocalPort<SharedSwitch>>,
     clock: BoxedTimer,
-}
-
-/// Tasks that wait for the port: for stanzas, or for room.
-#[derive(Default)]
-struct Waiting(Mutex<Vec<Waker>>);
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        let tasks = std::mem::take(&mut *lock(&self.0));
-        tasks.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Waiting {
-    fn register(&self, cx: &Context<'_>) {
-        let mut tasks = lock(&self.0);
-        if !tasks.iter().any(|task| task.will_wake(cx.waker())) {
-            tasks.push(cx.waker().clone());
-        }
-    }
 }
 
 /// No call leaves what is locked half changed.
@@ -87,14 +77,15 @@ impl LocalPort {
         let clock = timer();
         let now = Now { monotonic: clock.now(), unix: clock.unix() };
         let (port, _) = port::LocalPort::attach(&*switch, config, now)?;
-        let waiting = Arc::new(Waiting::default());
-        port.port().register(&Waker::from(Arc::clone(&waiting)));
+        let waiters = Arc::new(Waiters::default());
+        port.port().register(&Waker::from(Arc::clone(&waiters)));
         Ok(Self {
             switch,
             id: port.id(),
             inner: Mutex::new(Inner { port: Some(port), clock: Box::new(clock) }),
             timers: Box::new(move || Box::new(timer())),
-            waiting,
+            receiver: waiters.enter(),
+            waiters,
             #[cfg(feature = "futures")]
             unsent: Mutex::default(),
         })
@@ -121,13 +112,17 @@ impl LocalPort {
     /// Takes all stanzas that wait for the port, in order, once there is one. `None`: the switch has ended the port, and all
     /// were taken. Dropping the future loses nothing.
     pub async fn recv(&self) -> Option<Batch> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+        let waiter = self.waiters.enter();
+        poll_fn(|cx| self.poll_take(cx, &waiter)).await
     }
 
-    /// [`recv`](Self::recv) for a hand-written future.
+    /// [`recv`](Self::recv) for a hand-written future. The task that called it last is woken.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
-        // Before the look, so that nothing that comes between the two is missed.
-        self.waiting.register(cx);
+        self.poll_take(cx, &self.receiver)
+    }
+
+    fn poll_take(&self, cx: &Context<'_>, waiter: &Waiter) -> Poll<Option<Batch>> {
+        waiter.register(cx.waker());
         let mut inner = lock(&self.inner);
         let Some(port) = &mut inner.port else { return Poll::Ready(None) };
         match port.take(&*self.switch) {
@@ -166,23 +161,23 @@ impl LocalPort {
     }
 
     async fn retry(&self, attempt: impl Fn() -> Result<(), SendError>) -> Result<(), SendError> {
-        let mut alarm = None;
-        poll_fn(|cx| self.poll_send(cx, &mut alarm, &attempt)).await
+        let mut wait = RoomWait { waiter: self.waiters.enter(), alarm: None };
+        poll_fn(|cx| self.poll_send(cx, &mut wait, &attempt)).await
     }
 
     /// Tries to send. If there is no room, the task is woken with the port, and once the time is up.
     fn poll_send(
         &self,
         cx: &mut Context<'_>,
-        alarm: &mut Option<BoxedTimer>,
+        wait: &mut RoomWait,
         attempt: impl Fn() -> Result<(), SendError>,
     ) -> Poll<Result<(), SendError>> {
-        self.waiting.register(cx);
+        wait.waiter.register(cx.waker());
         let until = match attempt() {
             Err(SendError::Full { until }) => until,
             result => return Poll::Ready(result),
         };
-        if alarm.get_or_insert_with(&self.timers).poll_at(cx, until).is_ready() {
+        if wait.alarm.get_or_insert_with(&self.timers).poll_at(cx, until).is_ready() {
             // The next attempt says what became of it.
             cx.waker().wake_by_ref();
         }
@@ -218,7 +213,7 @@ impl LocalPort {
         let has_answer = port.has_answer();
         drop(inner);
         if has_answer {
-            Arc::clone(&self.waiting).wake();
+            self.waiters.wake_all();
         }
         result
     }
@@ -232,7 +227,7 @@ impl LocalPort {
         if let Some(port) = port {
             port.detach(&*self.switch, now);
         }
-        Arc::clone(&self.waiting).wake();
+        self.waiters.wake_all();
     }
 }
 

@@ -3,6 +3,7 @@
 mod ends;
 mod negotiation;
 mod routes;
+mod shares;
 mod work;
 
 use alloc::format;
