@@ -2,12 +2,15 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{NOW, bound, handshake, listener, send, switch};
+use super::{NOW, bound, handshake, listener, send, switch, with};
 use crate::connection::{Budget, ClientConnection, Next};
 use crate::handshake::Secret;
+use crate::jid::Jid;
 use crate::limits::Limits;
+use crate::router::{Access, AccessRule, BindPolicy};
 
 /// Units of a share.
 const SHARE: usize = 96;
@@ -108,6 +111,47 @@ fn no_call_costs_more_than_two_shares_and_the_copy_of_a_stanza() {
         assert!(sum >= input.len() / 2048, "{what}: {sum} units for {} bytes", input.len());
         assert!(!is_one || sum <= input.len() / 12, "{what}: {sum} units for {} bytes", input.len());
     }
+}
+
+/// The units follow what the input costs by `enjamb-bench instructions`, not its length alone.
+#[test]
+fn dear_input_costs_more_units_than_text_does() {
+    let of = |wanted: &str| {
+        let (what, input) = inputs().into_iter().find(|(what, _)| *what == wanted).expect("it is listed");
+        cost(what, &input).1 * 1000 / input.len()
+    };
+    let text = of("text");
+    for dear in
+        ["one prefix of many", "many attributes", "many tags", "line ends", "letters of other scripts"]
+    {
+        let units = of(dear);
+        assert!(units > 8 * text, "{dear}: {units} units for 1,000 bytes, and text {text}");
+    }
+}
+
+/// A rule that costs 50 units by its own word.
+#[test]
+fn questions_to_an_access_rule_count_towards_the_share() {
+    struct Slow;
+    impl AccessRule for Slow {
+        fn allows(&self, _: &Jid<'_>, _: bool) -> bool {
+            true
+        }
+
+        fn cost(&self, sender: &Jid<'_>) -> usize {
+            assert_eq!(sender.as_str(), "a.example");
+            50
+        }
+    }
+    let switch = switch();
+    let access = Access::Rule(Arc::new(Slow));
+    let _receiver = bound(&switch, with(BindPolicy { access, ..BindPolicy::default() }), "to='b.example'");
+    let mut sender = bound(&switch, listener(), "to='a.example'");
+    let mut budget = Budget::default();
+    let stanza = "<message to='b.example'/>";
+    let progress = sender.process(&switch, NOW, stanza.repeat(10).as_bytes(), &mut budget);
+    assert_eq!((progress.consumed, progress.next), (2 * stanza.len(), Next::More));
+    assert!((102..=104).contains(&budget.spent()), "{budget:?}");
 }
 
 #[test]
