@@ -9,7 +9,7 @@ use crate::handshake::Secret;
 use crate::host::HostInfo;
 use crate::jid::Domain;
 use crate::limits::Limits;
-use crate::router::BindPolicy;
+use crate::router::{BindPolicy, DomainPattern};
 
 /// The settings of one switch. Make it with [`SwitchConfig::new`] and change what has to differ.
 #[derive(Clone, Debug)]
@@ -28,6 +28,25 @@ pub struct SwitchConfig {
     /// an equal part is never refused to a realm; so all together hold at most twice as much. A port for which nothing
     /// waits may use a quarter more.
     pub max_queued: usize,
+    /// What is configured for domains, or for all below one (`[domain]`). For others, [`DomainConfig::default`] holds.
+    pub domains: Vec<(DomainPattern, DomainConfig)>,
+}
+
+/// The settings of one domain, whatever connection or port holds it. Make it with [`DomainConfig::default`] and change what
+/// has to differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DomainConfig {
+    /// Time for an answer to a request (`iq` of type `get` or `set`), after which the asker gets an error: 120 s.
+    pub iq_timeout: Duration,
+    /// Requests that are noted at once: 10,000. One over it is delivered, and its asker waits for the component alone.
+    pub max_pending_iqs: usize,
+}
+
+impl Default for DomainConfig {
+    fn default() -> Self {
+        Self { iq_timeout: Duration::from_secs(120), max_pending_iqs: 10_000 }
+    }
 }
 
 impl SwitchConfig {
@@ -39,6 +58,7 @@ impl SwitchConfig {
             info: HostInfo::default(),
             list_hidden: false,
             max_queued: 256 << 20,
+            domains: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use core::fmt;
 use crate::error::conditions;
 use crate::jid::JidError;
 use crate::namespaces as ns;
-use crate::stanza::{Envelope, Stanza};
+use crate::stanza::{Envelope, Stanza, StanzaKind};
 use crate::xml::escape::{push_attribute, push_attribute_of, push_text};
 use crate::xml::rewrite;
 
@@ -181,6 +181,19 @@ impl StanzaError {
     }
 }
 
+impl StanzaError {
+    /// Appends this error as the answer to an iq `from` one address `to` another. Says where the addresses of the answer are.
+    pub(crate) fn append_iq_answer(&self, from: &str, to: &str, id: &str, out: &mut Vec<u8>) -> Envelope {
+        let start = out.len();
+        let mut written = Vec::new();
+        push_attribute(&mut written, "id", id);
+        // Behind ` id=`.
+        let id = written.get(4..);
+        Answer { name: StanzaKind::Iq.as_str(), namespace: None, from, to: &[to], id }.append(self, out);
+        Envelope::of_answer(StanzaKind::Iq, &out[start..])
+    }
+}
+
 impl fmt::Display for StanzaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): {}", self.condition, self.error_type.as_str(), self.text)
@@ -310,6 +323,18 @@ impl StanzaError {
 
     fn no_room(text: &'static str) -> Self {
         Self::new(StanzaCondition::ResourceConstraint, ErrorType::Wait, text)
+    }
+
+    /// The connection of the component that was asked ended before it answered.
+    pub(crate) fn ended_before_answer() -> Self {
+        let text = "the component's connection ended before it answered";
+        Self::new(StanzaCondition::RecipientUnavailable, ErrorType::Wait, text)
+    }
+
+    /// The component that was asked does not answer.
+    pub(crate) fn no_answer() -> Self {
+        let text = "the component has not answered in time";
+        Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, text)
     }
 
     /// The receiver's connection ended before the stanza was sent.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant as Clock, SystemTime};
 
 use enjamb_core::connection::{Budget, Connection, Next, Transmit, Written};
 use enjamb_core::router::PortId;
-use enjamb_core::switch::{ListenerConfig, LocalSwitch};
+use enjamb_core::switch::{ListenerConfig, LocalSwitch, Switch};
 use enjamb_core::{Instant, Now, StreamId};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -44,7 +44,8 @@ pub fn serve(
     let mut turn: VecDeque<PortId> = VecDeque::new();
     let mut also_at = None;
     loop {
-        let due = links.values().filter_map(|link| link.connection.poll_timeout()).chain(also_at).min();
+        let due = links.values().filter_map(|link| link.connection.poll_timeout());
+        let due = due.chain(also_at).chain(switch.poll_timeout()).min();
         let due = due.map(|at| at.since(now(origin).monotonic));
         let wait = if turn.is_empty() { due } else { Some(Duration::ZERO) };
         match poll.poll(&mut events, wait) {
@@ -74,6 +75,9 @@ pub fn serve(
                 link.connection.handle_timeout(switch, now);
                 turn.push_back(*id);
             }
+        }
+        if switch.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+            switch.handle_timeout(now);
         }
         // Each has one turn. Those that have more to do, and those that others left something for, have the next.
         for id in std::mem::take(&mut turn) {

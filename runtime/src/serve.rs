@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use enjamb_core::connection::ConnectionEvent;
@@ -28,6 +30,22 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// accepting goes on after a pause. To log failures and events, accept yourself and poll a [`ServerConnection`]. A
 /// listener without a secret of its own lets nobody in here.
 pub async fn serve<C: Connector>(
+    connector: C,
+    socket: C::Listener,
+    switch: Arc<SharedSwitch>,
+    listener: Arc<ListenerConfig>,
+    limits: SourceLimits,
+) -> Infallible {
+    let mut time = pin!(switch.keep_time(connector.timer()));
+    let mut accepting = pin!(accept(connector.clone(), socket, Arc::clone(&switch), listener, limits));
+    poll_fn(|cx| match time.as_mut().poll(cx) {
+        Poll::Pending => accepting.as_mut().poll(cx),
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await
+}
+
+async fn accept<C: Connector>(
     connector: C,
     socket: C::Listener,
     switch: Arc<SharedSwitch>,

@@ -82,19 +82,23 @@ impl Switch for SharedSwitch {
     }
 
     fn add_port(&self, info: PortInfo, queue: Queue) -> SharedPort {
-        self.places.fetch_add(1, Ordering::Relaxed);
+        self.places.fetch_add(usize::from(!info.is_place()), Ordering::Relaxed);
         SharedPort(Arc::new(Place { info, queue: Mutex::new(queue), waker: Mutex::new(None) }))
     }
 
     fn remove_port(&self, port: &SharedPort) {
         *port.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if self.places.fetch_sub(1, Ordering::Release) == 1 {
+        if !port.0.info.is_place() && self.places.fetch_sub(1, Ordering::Release) == 1 {
             self.watchers.wake_all();
         }
     }
 
     fn queue<R>(&self, port: &SharedPort, use_it: impl FnOnce(&mut Queue) -> R) -> R {
         use_it(&mut port.0.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn deadline_changed(&self) {
+        self.watchers.wake_all();
     }
 
     fn wake(&self, port: &SharedPort) {

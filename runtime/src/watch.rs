@@ -1,13 +1,16 @@
 //! Who watches a [`SharedSwitch`]: its changes, and its end.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use enjamb_core::Now;
 use enjamb_core::switch::{Switch, SwitchEvent, Watcher};
 
 use crate::shared::SharedSwitch;
+use crate::transport::Timer;
 use crate::waiters::Waiter;
 
 /// The changes of who holds what on a switch, from the moment on at which it was made. At most 1,024 that were not taken
@@ -56,6 +59,25 @@ impl fmt::Debug for Subscription {
 }
 
 impl SharedSwitch {
+    /// Does for ever what becomes due without a connection: tells those who asked something that there will be no answer.
+    /// [`serve`](crate::serve()) does it; if you accept connections yourself, run this beside them. Once for a switch is enough.
+    pub async fn keep_time(&self, mut timer: impl Timer) -> Infallible {
+        let waiter = self.watchers.enter();
+        poll_fn(|cx| {
+            waiter.register(cx.waker());
+            let Some(at) = self.poll_timeout() else { return Poll::Pending };
+            let now = Now { monotonic: timer.now(), unix: timer.unix() };
+            if at <= now.monotonic {
+                self.handle_timeout(now);
+                timer.yield_now(cx);
+            } else if timer.poll_at(cx, at).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Waits until no connection and no local port is left, and the last bytes of each are written: after
     /// [`shut_down`](Switch::shut_down), before the program ends.
     pub async fn emptied(&self) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use enjamb_core::host::HostInfo;
 use enjamb_core::switch::{Switch, SwitchConfig};
 use enjamb_runtime::SharedSwitch;
+use enjamb_tokio::TokioTimer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -127,6 +128,8 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     let tls: Vec<_> =
         config.listeners.iter().filter_map(|one| Some((one.address, one.tls.clone()?))).collect();
     let telling = tokio::spawn(log::keep_telling());
+    let timing = Arc::clone(&switch);
+    let timing = tokio::spawn(async move { timing.keep_time(TokioTimer::default()).await });
     // Of its secrets there is one copy left: the listener's.
     drop(config);
     let name = loop {
@@ -146,6 +149,7 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
         name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
+    timing.abort();
     telling.abort();
     log::finish();
     ExitCode::SUCCESS

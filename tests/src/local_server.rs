@@ -86,10 +86,18 @@ impl LocalServer {
         while let Some((at, conn)) = self.next_timeout().filter(|(at, _)| *at <= end) {
             self.now = self.now.max(at);
             let now = self.now();
-            if let Some(link) = self.links.get_mut(&conn) {
-                link.connection.handle_timeout(&self.switch, now);
+            match conn {
+                Some(conn) => {
+                    if let Some(link) = self.links.get_mut(&conn) {
+                        link.connection.handle_timeout(&self.switch, now);
+                    }
+                    self.drive(conn);
+                }
+                None => {
+                    self.switch.handle_timeout(now);
+                    self.drive_woken();
+                }
             }
-            self.drive(conn);
         }
         self.now = end;
     }
@@ -161,9 +169,11 @@ impl LocalServer {
         link.events.extend(std::iter::from_fn(|| link.connection.poll_event()));
     }
 
-    fn next_timeout(&self) -> Option<(Instant, PortId)> {
-        let timeout = |(conn, link): (&PortId, &Link)| Some((link.connection.poll_timeout()?, *conn));
-        self.links.iter().filter_map(timeout).min()
+    /// When something is due, and of which connection; `None`: of the switch.
+    fn next_timeout(&self) -> Option<(Instant, Option<PortId>)> {
+        let timeout = |(conn, link): (&PortId, &Link)| Some((link.connection.poll_timeout()?, Some(*conn)));
+        let of_switch = self.switch.poll_timeout().map(|at| (at, None));
+        self.links.iter().filter_map(timeout).chain(of_switch).min()
     }
 }
 

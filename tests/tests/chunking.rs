@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where one of its steps does")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use enjamb_core::Limits;
 use enjamb_core::connection::ConnectionEvent;
@@ -70,6 +71,8 @@ impl Session {
 }
 
 fn play(server: &mut LocalServer, receiver: PortId, id: &str, bytes: &[u8], cut: &Cut) -> Session {
+    // What connections before it asked is forgotten.
+    server.pass(Duration::from_secs(1));
     let before = server.metrics();
     let conn = server.connect(id);
     server.take_out(receiver);

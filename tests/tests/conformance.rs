@@ -109,15 +109,28 @@ fn every_rule_has_a_proof_or_a_reason() {
     assert!(faults.is_empty(), "{}:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// docs/ports.md has the rules of ports, with words and proofs alone.
+/// docs/ports.md and docs/delivery.md have rules with words and proofs alone.
 #[test]
 fn every_rule_of_ports_has_a_proof() {
-    let page = read(&root().join("docs/ports.md")).expect("the page is committed");
-    let row = Regex::new(r"(?m)^\| (P\d+) \| [^|]{20,} \| ([^|]+) \|$").expect("a pattern");
+    rules_have_proofs("docs/ports.md", &[('P', 10)]);
+}
+
+#[test]
+fn every_rule_of_delivery_has_a_proof() {
+    rules_have_proofs("docs/delivery.md", &[('L', 7)]);
+}
+
+/// The table of a page has the rules of each letter from 1 to a number, and each has tests that name it.
+fn rules_have_proofs(page: &str, letters: &[(char, usize)]) {
+    let page = read(&root().join(page)).expect("the page is committed");
+    let row = Regex::new(r"(?m)^\| ([A-Z]\d+) \| [^|]{20,} \| ([^|]+) \|$").expect("a pattern");
     let rows: Vec<(String, String)> =
         row.captures_iter(&page).map(|row| (row[1].to_owned(), row[2].to_owned())).collect();
     let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
-    let wanted: Vec<String> = (1..=10).map(|number| format!("P{number}")).collect();
+    let wanted: Vec<String> = letters
+        .iter()
+        .flat_map(|&(letter, most)| (1..=most).map(move |number| format!("{letter}{number}")))
+        .collect();
     assert_eq!(ids, wanted, "each rule once, in order");
     for (id, proofs) in &rows {
         for proof in proofs.split_whitespace().map(|proof| proof.trim_matches('`')) {

@@ -49,6 +49,9 @@ pub const TURNS: [(&str, usize); 4] =
 /// The same, always to one of them.
 pub const SAME: (&str, usize) = ("same-10000", 10_000);
 
+/// Two messages there and back through the whole drive loop, and a request with its answer.
+pub const ASK: [&str; 2] = ["ask-message", "ask-iq"];
+
 /// Handshakes with one wrong digit, at this place, and one where all digits are wrong: each costs the same, or the time
 /// that it takes would tell how much of it is right.
 pub const WRONG_HANDSHAKES: [&str; 4] = ["handshake-0", "handshake-20", "handshake-39", "handshake-all"];
@@ -62,6 +65,7 @@ pub fn ours() -> impl Iterator<Item = &'static str> {
         .chain(POLLS)
         .chain([SAME.0])
         .chain(TURNS.map(|(name, _)| name))
+        .chain(ASK)
         .chain(ROUTES.map(|(name, _)| name))
 }
 
@@ -90,6 +94,8 @@ pub fn says(case: &str) -> &'static str {
         "poll-names" => "the same with a large message whose attributes have one of 240 prefixes",
         "poll-prefixes" => "the same with attributes of different ones of them",
         "poll-lines" => "the same with a large message of line ends",
+        "ask-message" => "a message to another component and one back, through the whole drive loop",
+        "ask-iq" => "the same with a request and its answer",
         _ if case.starts_with("same-") => {
             "a message of some 200 bytes through the whole drive loop, from one socket to the same one of N others"
         }
@@ -111,6 +117,9 @@ pub fn case(name: &str) -> Option<Case> {
     }
     if name == SAME.0 {
         return turns::turns(SAME.1, false);
+    }
+    if ASK.contains(&name) {
+        return turns::ask(name);
     }
     if WRONG_HANDSHAKES.contains(&name) {
         return Some(path::wrong_handshake(name.trim_start_matches("handshake-")));

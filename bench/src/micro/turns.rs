@@ -105,6 +105,41 @@ impl Peer {
     }
 }
 
+/// One component writes to another, which writes back: two messages, or a request and its answer of the same length.
+pub(super) fn ask(name: &str) -> Option<Case> {
+    let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("host.example").ok()?])));
+    let listener = Arc::new(ListenerConfig::new(Secret::new("s")));
+    let mut asker = Peer::connect(&switch, &listener, "comp.example")?;
+    let mut asked = Peer::connect(&switch, &listener, "peer.example")?;
+    let payload =
+        "<query xmlns='http://jabber.org/protocol/disco#info' node='http://jabber.org/protocol/commands'/>";
+    let stanza = |kind: &str, from: &str, to: &str| {
+        format!(
+            "<{kind} id='000000000001' from='{from}' to='{to}'>{payload}</{}>",
+            &kind[..kind.find(' ').unwrap_or(kind.len())]
+        )
+        .into_bytes()
+    };
+    let (there, back) = match name {
+        "ask-iq" => ("iq type='get'", "iq type='result'"),
+        _ => ("message type='a'", "message type='b'"),
+    };
+    let there = stanza(there, "comp.example", "peer.example");
+    let back = stanza(back, "peer.example", "comp.example");
+    let mut round = move || {
+        let before = (asker.outside.written.get(), asked.outside.written.get());
+        asker.send(&there);
+        asker.poll();
+        asked.poll();
+        asked.send(&back);
+        asked.poll();
+        asker.poll();
+        let after = (asker.outside.written.get(), asked.outside.written.get());
+        (after.0 - before.0, after.1 - before.1) == (back.len(), there.len())
+    };
+    (0..4).all(|_| round()).then(|| Case::new(2 * payload.len(), round))
+}
+
 /// One component writes to each of the others in turn, or always to the same, and the receiver writes it out.
 pub(super) fn turns(others: usize, in_turn: bool) -> Option<Case> {
     let switch = Arc::new(SharedSwitch::new(SwitchConfig::new([Domain::parse("host.example").ok()?])));

@@ -47,7 +47,7 @@ use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
 use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
-use crate::switch::{ListenerConfig, PortInfo, Switch, Unsent};
+use crate::switch::{ListenerConfig, PortInfo, Switch, Unsent, leave};
 use crate::time::{Instant, Now};
 
 /// Unsent stanzas that are answered at once when a connection ends.
@@ -256,13 +256,13 @@ impl<S: Switch> Connection<S> {
 
     /// Ends the connection for a reason that came from the switch.
     fn obey(&mut self, switch: &S, now: Now, cause: StreamErrorCause) {
-        let queued = switch.queue(&self.session.port, |queue| queue.close());
+        let port = &self.session.port;
         let left = if matches!(cause, StreamErrorCause::Shutdown) {
             // What was taken is still sent.
-            self.output.join(&queued);
+            self.output.join(&switch.queue(port, |queue| queue.close()));
             None
         } else {
-            Some(Unsent::new([self.output.cut(), queued], Some(&cause)))
+            Some(Unsent::new(leave(switch, port, self.output.cut()), Some(&cause)))
         };
         let error = StreamError::from(cause);
         let phase = mem::replace(&mut self.session.phase, Phase::Ended);
@@ -388,8 +388,9 @@ impl<S: Switch> Connection<S> {
             delivery.end_batch(switch);
         }
         // An order that it did not live to obey, if it broke.
-        let (order, queued) = switch.queue(port, |queue| (queue.take_order(), queue.close()));
-        closed.left.push(Unsent::new([mem::take(&mut self.output), queued], order.as_ref()));
+        let order = switch.queue(port, |queue| queue.take_order());
+        let unsent = leave(switch, port, mem::take(&mut self.output));
+        closed.left.push(Unsent::new(unsent, order.as_ref()));
         self.bounce(switch, now, FIRST_SHARE);
     }
 

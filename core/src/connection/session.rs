@@ -139,7 +139,7 @@ impl<S: Switch> Session<S> {
         let consumed = match &stream.process(now.monotonic, input, out) {
             Ok(Step { consumed, event: None }) => return (*consumed, Next::Input),
             Ok(Step { consumed, event: Some(ServerEvent::Stanza(stanza)) }) => {
-                let (source, has_names) = (self.port.as_ref(), stream.is_subdomain());
+                let (source, has_names) = (&self.port, stream.is_subdomain());
                 let context = DeliveryContext { switch, now, source, has_names, may_answer: true };
                 let delivery = self.delivery.get_or_insert_default();
                 match delivery.deliver(&context, stanza, out) {

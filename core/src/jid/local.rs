@@ -1,5 +1,9 @@
 //! Local parts: opaque but for what no local part may hold, and for what shows nothing.
 
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{
     CanonicalCombiningClass, DefaultIgnorableCodePoint, GeneralCategory, JoiningType,
 };
@@ -26,6 +30,22 @@ pub(super) fn check(local: &str) -> Result<(), JidError> {
         }
     }
     Ok(())
+}
+
+/// A local part as it is compared (RFC 7622, section 3.3; RFC 8265, section 3.3): full-width letters are usual ones, upper
+/// case is lower case, and what may be written in two ways is composed.
+pub(super) fn fold(local: &str) -> Cow<'_, str> {
+    const NORMALIZER: ComposingNormalizerBorrowed<'_> = ComposingNormalizerBorrowed::new_nfc();
+    if local.is_ascii() {
+        let is_folded = !local.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if is_folded { Cow::Borrowed(local) } else { Cow::Owned(local.to_ascii_lowercase()) };
+    }
+    let narrow = |c: char| match c {
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(c as u32 - 0xFEE0).unwrap_or(c),
+        other => other,
+    };
+    let lower: String = local.chars().map(narrow).flat_map(char::to_lowercase).collect();
+    Cow::Owned(NORMALIZER.normalize(&lower).into_owned())
 }
 
 const NON_JOINER: char = '\u{200C}';

@@ -28,7 +28,7 @@ use crate::queue::Buffer;
 use crate::router::{AttachError, BindingChange, Claim, PortId};
 use crate::stanza::{AddressFault, OwnedStanza, Stanza};
 use crate::stanza_error::RejectReason;
-use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, Unsent, attach, detach};
+use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, Unsent, attach, detach, leave};
 use crate::time::{Instant, Now};
 use crate::xml::names::leading_blanks;
 use crate::xml::scan::{Progress, Scan};
@@ -383,7 +383,7 @@ impl<S: Switch> LocalPort<S> {
         if !stanza.is_proper() {
             return Err(SendError::Rejected(RejectReason::ImproperIq));
         }
-        let source = self.port.as_ref();
+        let source = &self.port;
         let may_answer = self.inbox.pending().len() <= MAX_ANSWERS;
         let context = DeliveryContext { switch, now, source, has_names: true, may_answer };
         match self.delivery.deliver(&context, stanza, &mut self.answer) {
@@ -423,8 +423,7 @@ impl<S: Switch> LocalPort<S> {
     /// Ends the port: frees its names, and answers the stanzas that it has not visited.
     pub fn detach(mut self, switch: &S, now: Now) -> Detached {
         let changes = detach(switch, &self.port, now.monotonic);
-        let queued = switch.queue(&self.port, |queue| queue.close());
-        let mut unsent = Unsent::new([mem::take(&mut self.inbox), queued], None);
+        let mut unsent = Unsent::new(leave(switch, &self.port, mem::take(&mut self.inbox)), None);
         let unsent = unsent.bounce(switch, now.monotonic, usize::MAX);
         switch.remove_port(&self.port);
         self.outbox.drain(..self.routed);

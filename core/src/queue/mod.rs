@@ -4,10 +4,14 @@
 //! | --- | --- |
 //! | `mod` | [`Queue`]: where other ports leave stanzas for one port, and what both halves may hold |
 //! | `buffer` | one half: what others left, or what the port writes, its own words among it |
+//! | `state` | what of a domain outlives its connections |
+//! | `ledger` | requests that were handed to a port and are not answered |
 //! | `pool` | how many bytes may wait in all queues together, and of partial stanzas |
 
 mod buffer;
+mod ledger;
 mod pool;
+mod state;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,10 +19,13 @@ use alloc::vec::Vec;
 use core::mem;
 
 pub(crate) use buffer::Buffer;
-pub(crate) use pool::{FREE, Pool, Share};
+pub(crate) use ledger::{Answered, Ledger, Overdue, RequestTerms, Unanswered};
+pub(crate) use pool::{FREE, Pool, PoolPart, Share};
+pub(crate) use state::DomainState;
 
 use crate::config::ListenerConfig;
 use crate::error::StreamErrorCause;
+use crate::jid::Jid;
 use crate::router::PortId;
 use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
@@ -53,6 +60,10 @@ pub struct Queue {
     notified: bool,
     /// The port is to end for this reason. Boxed, as nearly none has one.
     order: Option<Box<StreamErrorCause>>,
+    /// Stanzas that were ever put in here.
+    taken: u64,
+    /// What stays with the port's domains when the port ends.
+    state: Option<Box<DomainState>>,
 }
 
 /// What the ports of one realm have taken of both pools.
@@ -92,6 +103,8 @@ impl Queue {
             waiting: Vec::new(),
             notified: false,
             order: None,
+            taken: 0,
+            state: None,
         }
     }
 
@@ -144,6 +157,7 @@ impl Queue {
             return rejected(StanzaError::pool_empty());
         }
         self.incoming.note_stanza(envelope);
+        self.taken += 1;
         let wake = !self.notified && !self.socket_full;
         self.notified |= wake;
         Offer::Taken { wake }
@@ -213,6 +227,66 @@ impl Queue {
         self.lease.shrink(0);
         self.partial.shrink(0);
         mem::take(&mut self.incoming)
+    }
+
+    /// Notes that the stanza that was just taken is a request. False: there is no room to note it.
+    pub(crate) fn note_request(
+        &mut self,
+        now: Instant,
+        ports: (PortId, PortId),
+        request: (&Jid<'_>, &Jid<'_>, &str),
+        terms: &RequestTerms,
+        new_state: impl FnOnce() -> Box<DomainState>,
+    ) -> bool {
+        let state = self.state.get_or_insert_with(new_state);
+        state.ledger.note(now, ports, self.taken - 1, request, terms)
+    }
+
+    /// The port sends an answer to a request.
+    pub(crate) fn answer(&mut self, from: &Jid<'_>, to: &Jid<'_>, id: &str) -> Answered {
+        self.state.as_mut().map_or(Answered::Unknown, |state| state.ledger.answer(from, to, id))
+    }
+
+    /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not.
+    pub(crate) fn begun(&self, rest: &Buffer) -> u64 {
+        self.taken - (rest.unsent().count() + self.incoming.unsent().count()) as u64
+    }
+
+    /// A port that had this state has ended.
+    pub(crate) fn note_end(&mut self, port: PortId, begun: u64) {
+        if let Some(state) = &mut self.state {
+            state.ledger.note_end(port, begun);
+        }
+    }
+
+    /// The requests whose askers are to be told that nobody answers, at most `most`.
+    pub(crate) fn take_due(&mut self, now: Instant, most: usize) -> Vec<Unanswered> {
+        self.state.as_mut().map(|state| state.ledger.take_due(now, most)).unwrap_or_default()
+    }
+
+    /// Forgets what ports asked that have ended; they are in order.
+    pub(crate) fn forget_askers(&mut self, ended: &[PortId]) {
+        if let Some(state) = self.state.as_mut().filter(|_| !ended.is_empty()) {
+            state.ledger.forget_askers(ended);
+        }
+    }
+
+    /// Whether no state is left; what is empty is given back.
+    pub(crate) fn has_no_state(&mut self) -> bool {
+        self.state.take_if(|state| state.is_empty());
+        self.state.is_none()
+    }
+
+    pub(crate) fn take_state(&mut self) -> Option<Box<DomainState>> {
+        self.state.take().filter(|state| !state.is_empty())
+    }
+
+    pub(crate) fn put_state(&mut self, state: Option<Box<DomainState>>) {
+        match (&mut self.state, state) {
+            (Some(own), Some(other)) => own.join(*other),
+            (own @ None, state) => *own = state,
+            (Some(_), None) => {}
+        }
     }
 
     /// Bytes that wait in both halves.

@@ -127,6 +127,99 @@ impl Drop for PoolLease {
     }
 }
 
+/// What one kind of state may take of the pool: no more than a part of it.
+#[derive(Debug)]
+pub(crate) struct PoolPart {
+    pool: Arc<Pool>,
+    taken: AtomicUsize,
+    /// One in so many.
+    divisor: usize,
+    /// Leases in it.
+    users: AtomicUsize,
+}
+
+impl PoolPart {
+    pub(crate) fn new(pool: Arc<Pool>, divisor: usize) -> Self {
+        Self { pool, taken: AtomicUsize::new(0), divisor, users: AtomicUsize::new(0) }
+    }
+
+    /// How many domains have something in it.
+    pub(crate) fn users(&self) -> usize {
+        self.users.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let max = self.pool.max.load(Ordering::Relaxed);
+        let add = |most: usize| move |taken: usize| taken.checked_add(bytes).filter(|&sum| sum <= most);
+        let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
+        if self.taken.fetch_update(acquire, relaxed, add(max / self.divisor)).is_err() {
+            return false;
+        }
+        let granted = self.pool.taken.fetch_update(relaxed, relaxed, add(max)).is_ok();
+        if !granted {
+            self.taken.fetch_sub(bytes, relaxed);
+        }
+        granted
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.pool.taken.fetch_sub(bytes, Ordering::Relaxed);
+        self.taken.fetch_sub(bytes, Ordering::Release);
+    }
+}
+
+/// What one domain has taken of a part; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct PartLease {
+    part: Arc<PoolPart>,
+    taken: usize,
+}
+
+/// What each domain may hold beside the part, so that a few requests touch no shared counter.
+const PART_FREE: usize = 4 * 1024;
+/// A domain takes that much from the part at once.
+const PART_STEP: usize = 16 * 1024;
+
+impl PartLease {
+    pub(crate) fn new(part: Arc<PoolPart>) -> Self {
+        part.users.fetch_add(1, Ordering::Relaxed);
+        Self { part, taken: 0 }
+    }
+
+    pub(crate) fn part(&self) -> Arc<PoolPart> {
+        Arc::clone(&self.part)
+    }
+
+    /// Takes what `held` bytes need; false if the part does not have it.
+    pub(crate) fn hold(&mut self, held: usize) -> bool {
+        let over = held.saturating_sub(PART_FREE);
+        if over <= self.taken {
+            return true;
+        }
+        let more = (over - self.taken).next_multiple_of(PART_STEP);
+        let granted = self.part.take(more);
+        self.taken += if granted { more } else { 0 };
+        granted
+    }
+
+    /// Gives back what `held` bytes do not need, but for one step, so that it is not taken again at once.
+    pub(crate) fn shrink(&mut self, held: usize) {
+        let needed = held.saturating_sub(PART_FREE).next_multiple_of(PART_STEP);
+        let kept = if held == 0 { 0 } else { needed + PART_STEP };
+        if kept < self.taken {
+            self.part.give_back(self.taken - kept);
+            self.taken = kept;
+        }
+    }
+}
+
+impl Drop for PartLease {
+    fn drop(&mut self) {
+        self.shrink(0);
+        self.part.users.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 // What starts threads lies beside the core's sources.
 #[cfg(all(test, loom))]
 #[path = "../../loom/pool.rs"]

@@ -304,7 +304,7 @@ impl Router {
     }
 
     /// The port that holds this very name, not by a wildcard.
-    pub(super) fn holder_port(&self, name: &Domain) -> Option<PortId> {
+    pub(crate) fn holder_port(&self, name: &Domain) -> Option<PortId> {
         match self.holder(name.as_str()) {
             Some(Holder::Port { id, .. }) => Some(*id),
             Some(Holder::Host) | None => None,
@@ -319,7 +319,7 @@ impl Router {
             self.listing.insert(&bound.policy, &name, holder.host_of(&name));
         }
         self.recent.remove(&name);
-        self.note(|| NameChange::Bound(id, DomainPattern::Exact(name.clone())));
+        self.note(NameChange::Bound(id, DomainPattern::Exact(name.clone())));
         self.names.insert(name, holder);
     }
 
@@ -329,7 +329,7 @@ impl Router {
             if let Some(holder) = self.names.remove(name.as_str()) {
                 self.listing.remove(name, holder.host_of(name));
             }
-            self.note(|| NameChange::Released(conn, DomainPattern::Exact(name.clone())));
+            self.note(NameChange::Released(conn, DomainPattern::Exact(name.clone())));
             return true;
         }
         if let Some(queue) = self.waiting.get_mut(name) {

@@ -122,7 +122,7 @@ impl Router {
                     return Err(taken(name, by));
                 }
                 self.below.insert(name.clone(), port);
-                self.note(|| NameChange::Bound(port, DomainPattern::Below(name.clone())));
+                self.note(NameChange::Bound(port, DomainPattern::Below(name.clone())));
             }
             Claim::Domain(_) | Claim::Host(_) => {}
         }
@@ -187,7 +187,7 @@ impl Router {
             }
             Claim::Below(name) => {
                 self.below.remove(name);
-                self.note(|| NameChange::Released(port, DomainPattern::Below(name.clone())));
+                self.note(NameChange::Released(port, DomainPattern::Below(name.clone())));
             }
             Claim::Prefix(prefix) => {
                 self.prefixes.remove(prefix);

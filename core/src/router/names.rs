@@ -53,8 +53,8 @@ pub struct Router {
     pub(super) hosts_added: u64,
     /// The same when these ports were asked for the secrets of their prefix's names.
     pub(super) asked: BTreeMap<PortId, u64>,
-    /// What changed hands, if somebody wants to know.
-    pub(super) changes: Option<Vec<NameChange>>,
+    /// What changed hands since somebody asked.
+    pub(super) changes: Vec<NameChange>,
     /// How often a name was looked up.
     #[cfg(test)]
     pub(crate) look_ups: core::sync::atomic::AtomicUsize,
@@ -182,20 +182,13 @@ impl Router {
         self.ports.get(&conn).map(|bound| &bound.policy)
     }
 
-    /// Notes what changes hands from now on, or stops doing so.
-    pub(crate) fn note_changes(&mut self, note: bool) {
-        self.changes = note.then(Vec::new);
-    }
-
     /// What changed hands since it was asked last.
     pub(crate) fn take_changes(&mut self) -> Vec<NameChange> {
-        self.changes.as_mut().map(core::mem::take).unwrap_or_default()
+        core::mem::take(&mut self.changes)
     }
 
-    pub(super) fn note(&mut self, change: impl FnOnce() -> NameChange) {
-        if let Some(changes) = &mut self.changes {
-            changes.push(change());
-        }
+    pub(super) fn note(&mut self, change: NameChange) {
+        self.changes.push(change);
     }
 
     /// The ports that hold something, or ask for it, with what that is and the names that they have.

@@ -6,9 +6,9 @@ use core::mem;
 
 use crate::host;
 use crate::jid::Jid;
-use crate::queue::Offer;
+use crate::queue::{Answered, Offer};
 use crate::router::Access;
-use crate::stanza::Stanza;
+use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::StanzaError;
 use crate::time::{Instant, Now};
 
@@ -45,6 +45,26 @@ struct Batch<P> {
     work: usize,
 }
 
+/// What a stanza is to the ledgers.
+enum Iq {
+    Request,
+    Answer,
+    Other,
+}
+
+impl Iq {
+    fn of(stanza: &Stanza<'_>) -> Self {
+        if stanza.kind() != StanzaKind::Iq {
+            return Self::Other;
+        }
+        match stanza.known_type() {
+            Some("get" | "set") => Self::Request,
+            Some("result" | "error") => Self::Answer,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What a batch adds to the metrics.
 #[derive(Default)]
 struct Tally {
@@ -53,14 +73,16 @@ struct Tally {
     bounced: u64,
     dropped: u64,
     dropped_by_host: u64,
+    late: u64,
+    untracked: u64,
 }
 
 /// Where and when a stanza is delivered.
-pub(crate) struct DeliveryContext<'a, S> {
+pub(crate) struct DeliveryContext<'a, S: Switch> {
     pub(crate) switch: &'a S,
     pub(crate) now: Now,
     /// The port that sends.
-    pub(crate) source: &'a PortInfo,
+    pub(crate) source: &'a S::Port,
     /// It may hold several names, so only the directory knows which are its own.
     pub(crate) has_names: bool,
     /// There is room for an answer.
@@ -92,14 +114,25 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
             return Outcome::Done;
         };
         let domain = to.domain();
-        let &DeliveryContext { switch, now, source, has_names, may_answer } = context;
+        let &DeliveryContext { switch, now, source: own, has_names, may_answer } = context;
+        let source = own.as_ref();
+        let mut iq = Iq::of(stanza);
         // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
         let mut retries = 8;
         let error = loop {
             let epoch = switch.shared().epoch();
             let look_up =
                 |directory: &Directory<P>| directory.route(source, has_names, from.domain(), domain);
-            break match routes.find(epoch, from.domain(), domain, || switch.read(look_up)) {
+            let route = routes.find(epoch, from.domain(), domain, || switch.read(look_up));
+            if matches!(iq, Iq::Answer) && !matches!(route, Route::ForeignFrom) {
+                let id = stanza.id().unwrap_or_default();
+                if switch.queue(own, |queue| queue.answer(from, to, &id)) == Answered::Late {
+                    batch.tally.late += 1;
+                    return Outcome::Done;
+                }
+                iq = Iq::Other;
+            }
+            break match route {
                 Route::Host => {
                     if may_answer
                         && host::answer(stanza, switch.shared().info(), &HostView { switch, now }, out)
@@ -113,18 +146,35 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 Route::ForeignFrom => return Outcome::ForeignFrom,
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
-                Route::Ruled { port, from_host }
+                Route::Port { port, rule: Some(from_host), .. }
                     if !batch.ask(&port.as_ref().listener.policy.access, from, *from_host) =>
                 {
                     StanzaError::access_denied(domain)
                 }
-                Route::Open(port) | Route::Ruled { port, .. } => {
+                Route::Port { port, terms, .. } => {
                     let listener = &port.as_ref().listener;
+                    let (id, mut is_first) = (port.as_ref().id, false);
                     let offer = switch.queue(port, |queue| {
-                        queue.offer(now.monotonic, listener, Some(source.id), |bytes| {
+                        let offer = queue.offer(now.monotonic, listener, Some(source.id), |bytes| {
                             Some(stanza.append_noting(bytes))
-                        })
+                        });
+                        if let (Iq::Request, Offer::Taken { .. }) = (&iq, &offer)
+                            && id != source.id
+                        {
+                            let request = (from, to, &*stanza.id().unwrap_or_default());
+                            let new_state = || {
+                                is_first = true;
+                                switch.shared().new_state()
+                            };
+                            let ports = (source.id, id);
+                            let noted = queue.note_request(now.monotonic, ports, request, terms, new_state);
+                            batch.tally.untracked += u64::from(!noted);
+                        }
+                        offer
                     });
+                    if is_first {
+                        switch.deadline_changed();
+                    }
                     match offer {
                         Offer::Taken { wake } => {
                             batch.tally.delivered += 1;
@@ -187,6 +237,8 @@ impl Tally {
         metrics.add(Metric::Bounced, self.bounced);
         metrics.add(Metric::DroppedUndeliverable, self.dropped);
         metrics.add(Metric::DroppedByHost, self.dropped_by_host);
+        metrics.add(Metric::LateAnswers, self.late);
+        metrics.add(Metric::UntrackedRequests, self.untracked);
     }
 }
 

@@ -4,9 +4,10 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 
+use super::domain::Domains;
 use super::feed::{Feed, SwitchEvent, Watcher};
 use super::shared::SwitchShared;
-use crate::close::ReleaseReason;
+use super::sweep::Sweep;
 use crate::config::SwitchConfig;
 use crate::jid::Domain;
 use crate::queue::{Queue, Share, Shares};
@@ -18,7 +19,9 @@ pub struct Directory<P> {
     pub(crate) ports: BTreeMap<PortId, P>,
     next: u64,
     pub(super) shutting_down: bool,
-    feed: Feed,
+    pub(super) feed: Feed,
+    pub(super) domains: Domains<P>,
+    pub(super) sweep: Sweep,
     /// Of each realm that has ports, and of all local ports together.
     shares: BTreeMap<Option<u32>, WeakShares>,
 }
@@ -31,7 +34,9 @@ impl SwitchConfig {
     #[must_use]
     pub fn into_parts<P>(self) -> (SwitchShared, Directory<P>) {
         let shared = SwitchShared::new(self.info, self.max_queued);
-        (shared, Directory::new(self.hosts, self.list_hidden))
+        let mut directory = Directory::new(self.hosts, self.list_hidden);
+        directory.domains.configure(self.domains);
+        (shared, directory)
     }
 }
 
@@ -45,6 +50,8 @@ impl<P> Directory<P> {
             next: 0,
             shutting_down: false,
             feed: Feed::default(),
+            domains: Domains::default(),
+            sweep: Sweep::default(),
             shares: BTreeMap::new(),
         }
     }
@@ -70,23 +77,12 @@ impl<P> Directory<P> {
         }))
     }
 
-    /// Tells those who watch what changed hands, and why names were released.
-    pub(super) fn publish(&mut self, reason: &ReleaseReason) {
-        if self.feed.is_watched() {
-            let changes = self.router.take_changes();
-            self.feed.publish(changes, reason);
-        }
-    }
-
     pub(super) fn watch(&mut self) -> Watcher {
-        let watcher = self.feed.watch();
-        self.router.note_changes(true);
-        watcher
+        self.feed.watch()
     }
 
     pub(super) fn unwatch(&mut self) {
         self.feed.unwatch();
-        self.router.note_changes(self.feed.is_watched());
     }
 
     pub(super) fn next_event(&self, watcher: &mut Watcher) -> Option<SwitchEvent> {

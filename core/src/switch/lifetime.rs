@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::metrics::Metric;
 use super::ports::Switch;
-use super::shared::PortInfo;
+use super::shared::{PortInfo, PortRole};
 use crate::close::{CloseReason, ReleaseReason};
 use crate::config::ListenerConfig;
 use crate::error::StreamErrorCause;
@@ -20,7 +20,7 @@ pub(crate) fn connect<S: Switch>(switch: &S, listener: Arc<ListenerConfig>) -> S
         if directory.shutting_down {
             queue.order_end(StreamErrorCause::Shutdown);
         }
-        let port = switch.add_port(PortInfo { id, listener, is_local: false }, queue);
+        let port = switch.add_port(PortInfo { id, listener, role: PortRole::Connection }, queue);
         directory.ports.insert(id, port.clone());
         port
     });
@@ -42,13 +42,18 @@ pub(crate) fn attach<S: Switch>(
         }
         let id = directory.next_id();
         let changes = directory.router.attach(id, claims, route, Arc::clone(&listener.policy), now);
-        directory.publish(&ReleaseReason::Released);
-        let changes = changes?;
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(error) => {
+                directory.complete(switch, &[], &ReleaseReason::Released);
+                return Err(error);
+            }
+        };
         let mut queue = directory.new_queue(switch.shared(), None);
         queue.set_open(true);
-        let port = switch.add_port(PortInfo { id, listener, is_local: true }, queue);
+        let port = switch.add_port(PortInfo { id, listener, role: PortRole::Local }, queue);
         directory.ports.insert(id, port.clone());
-        switch.shared().bump();
+        directory.complete(switch, &[], &ReleaseReason::Released);
         Ok((port, changes))
     })
 }
@@ -56,9 +61,12 @@ pub(crate) fn attach<S: Switch>(
 /// Forgets a local port; its queue takes nothing more. Returns the names that others got or lost.
 pub(crate) fn detach<S: Switch>(switch: &S, port: &S::Port, now: Instant) -> Vec<BindingChange> {
     let id = port.as_ref().id;
-    let changes = switch.change(|directory| {
+    let changes = switch.write(|directory| {
         directory.ports.remove(&id);
-        directory.router.detach(id, now)
+        let changes = directory.router.detach(id, now);
+        directory.complete(switch, core::slice::from_ref(port), &ReleaseReason::Released);
+        directory.sweep.note_ended(switch.shared(), id);
+        changes
     });
     close(switch, port);
     changes
@@ -79,8 +87,8 @@ pub(crate) fn unbind<S: Switch>(
         if !was_bound {
             return changes;
         }
-        directory.publish(&ReleaseReason::Closed(reason.clone()));
-        switch.shared().bump();
+        directory.complete(switch, core::slice::from_ref(port), &ReleaseReason::Closed(reason.clone()));
+        directory.sweep.note_ended(switch.shared(), id);
         changes
     });
     close(switch, port);

@@ -44,6 +44,14 @@ counts! {
     UnsentDropped = "unsent_dropped",
     /// Stanzas that a connection replaced by kick_old did not get, bounced or dropped.
     UnsentReplaced = "unsent_replaced",
+    /// Requests whose asker was told that the component's connection ended before it answered.
+    RequestsEnded = "requests_ended",
+    /// Requests whose asker was told that the component did not answer in time.
+    RequestsTimedOut = "requests_timed_out",
+    /// Answers that came after that, and were dropped.
+    LateAnswers = "late_answers",
+    /// Requests that were delivered and could not be noted: nobody tells their asker if no answer comes.
+    UntrackedRequests = "untracked_requests",
     /// Connections accepted.
     Connections = "connections",
     /// Handshakes that proved the secret and were bound.

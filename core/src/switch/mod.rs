@@ -5,6 +5,10 @@
 //! | `ports` | [`Switch`]: how a connection reaches what all ports share, how names are bound, what an operator may ask |
 //! | `shared` | what all ports use without asking the directory |
 //! | `directory` | the ports and their names |
+//! | `domain` | what is configured for domains, and where the state of each is |
+//! | `handover` | how the state of a domain goes from port to port |
+//! | `overdue` | what is due without a connection |
+//! | `sweep` | how all state is looked at once a second, in shares |
 //! | `lifetime` | how a port comes and leaves |
 //! | `route` | which port a stanza is for |
 //! | `deliver` | what becomes of one stanza, and the routes of the last few |
@@ -20,15 +24,21 @@
 
 mod deliver;
 mod directory;
+mod domain;
 mod feed;
+mod handover;
 mod host_view;
 mod lifetime;
 mod local;
 mod metrics;
+mod overdue;
 mod ports;
 mod route;
 mod shared;
 mod status;
+mod sweep;
+#[cfg(test)]
+mod tests;
 mod unsent;
 
 #[cfg(test)]
@@ -36,6 +46,7 @@ pub(crate) use deliver::CAPACITY;
 pub(crate) use deliver::{Delivery, DeliveryContext, Outcome};
 pub use directory::Directory;
 pub use feed::{SwitchEvent, Watcher};
+pub(crate) use handover::leave;
 pub(crate) use host_view::HostView;
 pub(crate) use lifetime::{attach, connect, detach, unbind};
 pub use local::LocalSwitch;
@@ -45,5 +56,5 @@ pub use shared::{PortInfo, SwitchShared};
 pub use status::{PortKind, PortStatus};
 pub(crate) use unsent::Unsent;
 
-pub use crate::config::{ListenerConfig, SwitchConfig};
+pub use crate::config::{DomainConfig, ListenerConfig, SwitchConfig};
 pub use crate::queue::Queue;

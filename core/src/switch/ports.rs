@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use super::directory::Directory;
 use super::feed::{SwitchEvent, Watcher};
 use super::metrics::{Metric, Metrics};
-use super::shared::{PortInfo, SwitchShared};
+use super::shared::{PortInfo, PortRole, SwitchShared};
 use super::status::{PortKind, PortStatus};
 use crate::close::ReleaseReason;
+use crate::config::DomainConfig;
 use crate::error::StreamErrorCause;
 use crate::jid::Domain;
 use crate::queue::Queue;
@@ -31,7 +32,7 @@ pub trait Switch: Sized {
     fn read<R>(&self, look: impl FnOnce(&Directory<Self::Port>) -> R) -> R;
 
     /// Changes the directory. `change` calls no method of the switch but [`shared`](Self::shared),
-    /// [`queue`](Self::queue) and [`add_port`](Self::add_port).
+    /// [`queue`](Self::queue), [`add_port`](Self::add_port) and [`remove_port`](Self::remove_port).
     fn write<R>(&self, change: impl FnOnce(&mut Directory<Self::Port>) -> R) -> R;
 
     /// Makes the place of a new port.
@@ -46,6 +47,10 @@ pub trait Switch: Sized {
     /// Notes that a port has something to do. Called while neither the directory nor a queue is held.
     fn wake(&self, port: &Self::Port);
 
+    /// Notes that [`poll_timeout`](Self::poll_timeout) may have an earlier time now. Called while neither the directory nor a
+    /// queue is held. A switch whose driver asks for that time after every other call has nothing to do.
+    fn deadline_changed(&self) {}
+
     /// Binds a port to what it claims, and unbinds the ports that it replaces, in one step. Called again for a bind
     /// that is pending, whenever the port is woken.
     fn bind(&self, port: &Self::Port, claim: &Claim, now: Now) -> Bind {
@@ -53,8 +58,6 @@ pub trait Switch: Sized {
         let bound = self.write(|directory| {
             let bound =
                 directory.router.bind(*id, claim.clone(), Arc::clone(&listener.policy), now.monotonic)?;
-            directory.publish(&ReleaseReason::Replaced);
-            self.shared().bump();
             let replaced = bound.replaced.iter().filter_map(|id| directory.ports.get(id));
             let replaced: Vec<_> = replaced.cloned().collect();
             for old in &replaced {
@@ -63,6 +66,7 @@ pub trait Switch: Sized {
                     queue.order_end(StreamErrorCause::Replaced);
                 });
             }
+            directory.complete(self, &replaced, &ReleaseReason::Replaced);
             self.queue(port, |queue| queue.set_open(true));
             Ok((bound, replaced))
         });
@@ -94,8 +98,7 @@ pub trait Switch: Sized {
     fn remove_host(&self, host: &Domain) -> Vec<BindingChange> {
         self.write(|directory| {
             let changes = directory.router.remove_host(host);
-            directory.publish(&ReleaseReason::HostRemoved);
-            self.shared().bump();
+            directory.complete(self, &[], &ReleaseReason::HostRemoved);
             changes
         })
     }
@@ -118,9 +121,29 @@ pub trait Switch: Sized {
         self.shared().set_max_queued(bytes);
     }
 
+    /// Sets what is configured for domains ([`SwitchConfig::domains`](super::SwitchConfig::domains)) of a switch that runs.
+    fn set_domains(&self, domains: impl IntoIterator<Item = (DomainPattern, DomainConfig)>) {
+        self.change(|directory| directory.domains.configure(domains));
+    }
+
     /// How many of those bytes are taken, in steps of 64 KiB for each queue.
     fn queued(&self) -> usize {
         self.shared().queued()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if at all. Any call for the switch, or for one of its ports,
+    /// may change it.
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.read(|directory| {
+            let at_once = directory.domains.has_unsettled().then_some(Instant::ORIGIN);
+            at_once.or_else(|| directory.sweep.poll_timeout(self.shared()))
+        })
+    }
+
+    /// Does a share of what is due without a connection: tells those who asked something that there will be no answer.
+    /// Call it until [`poll_timeout`](Self::poll_timeout) returns a later time, and let others have their turn in between.
+    fn handle_timeout(&self, now: Now) {
+        Directory::do_share(self, now);
     }
 
     /// The names that a claim would bind now: of a prefix, one under each host.
@@ -132,8 +155,8 @@ pub trait Switch: Sized {
     fn ports(&self) -> Vec<PortStatus> {
         let ports: Vec<_> = self.read(|directory| directory.ports.values().cloned().collect());
         let status = |port: &Self::Port| {
-            let &PortInfo { id, is_local, .. } = port.as_ref();
-            let kind = if is_local { PortKind::Local } else { PortKind::Connection };
+            let &PortInfo { id, role, .. } = port.as_ref();
+            let kind = if role == PortRole::Local { PortKind::Local } else { PortKind::Connection };
             let queued = self.queue(port, |queue| queue.waiting_bytes());
             let (claims, names) = self.read(|directory| {
                 let held = directory.router.port_names(id);
@@ -200,8 +223,7 @@ pub trait Switch: Sized {
     fn change<R>(&self, change: impl FnOnce(&mut Directory<Self::Port>) -> R) -> R {
         self.write(|directory| {
             let result = change(directory);
-            directory.publish(&ReleaseReason::Released);
-            self.shared().bump();
+            directory.complete(self, &[], &ReleaseReason::Released);
             result
         })
     }

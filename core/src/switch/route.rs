@@ -3,16 +3,15 @@
 use alloc::string::String;
 
 use super::directory::Directory;
-use super::shared::PortInfo;
+use super::shared::{PortInfo, PortRole};
+use crate::queue::RequestTerms;
 use crate::router::Destination;
 
 /// Where stanzas from one domain to another go.
 #[derive(Debug, Default)]
 pub(crate) enum Route<P> {
-    /// To a port that takes stanzas from everyone.
-    Open(P),
-    /// To one whose access rule judges every sender, and may ask whether the sender's domain is a host of ours.
-    Ruled { port: P, from_host: bool },
+    /// To a port. If its access rule judges every sender, it may ask whether the sender's domain is a host of ours.
+    Port { port: P, rule: Option<FromHost>, terms: RequestTerms },
     /// To a host of ours, which answers.
     Host,
     /// Nowhere: the sender does not speak for the domain.
@@ -23,6 +22,9 @@ pub(crate) enum Route<P> {
     #[default]
     Unknown,
 }
+
+/// Whether the sender's domain is a host of ours.
+pub(crate) type FromHost = bool;
 
 impl<P: Clone> Directory<P> {
     /// Finds the way from one domain to another, for a stanza that `source` sends. It holds for every stanza between
@@ -50,14 +52,10 @@ impl<P: Clone> Directory<P> {
             Destination::Unknown => return Route::Unknown,
         };
         self.ports.get(&id).map_or(Route::Away, |port| {
-            let port = port.clone();
-            if policy.access.is_everyone() {
-                Route::Open(port)
-            } else {
-                // A component's own name is never a host's.
-                let from_host = (source.is_local || !check_from) && self.router.is_host(from);
-                Route::Ruled { port, from_host }
-            }
+            // A component's own name is never a host's.
+            let from_host = || (source.role == PortRole::Local || !check_from) && self.router.is_host(from);
+            let rule = (!policy.access.is_everyone()).then(from_host);
+            Route::Port { port: port.clone(), rule, terms: RequestTerms::of(self.domains.config(to)) }
         })
     }
 

@@ -1,11 +1,14 @@
 //! What all ports of a switch use without asking its directory.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+
+use hashbrown::DefaultHashBuilder;
 
 use super::metrics::Metrics;
 use crate::config::ListenerConfig;
 use crate::host::HostInfo;
-use crate::queue::{Pool, Queue, Share, Shares};
+use crate::queue::{DomainState, Ledger, Pool, PoolPart, Queue, Share, Shares};
 use crate::router::PortId;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -14,8 +17,18 @@ use crate::sync::{AtomicU64, Ordering};
 pub struct PortInfo {
     pub(crate) id: PortId,
     pub(crate) listener: Arc<ListenerConfig>,
-    /// Code in this process is behind it, not a connection.
-    pub(crate) is_local: bool,
+    pub(crate) role: PortRole,
+}
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortRole {
+    /// A component's connection.
+    Connection,
+    /// Code in this process.
+    Local,
+    /// The state of a domain that no port holds.
+    Place,
 }
 
 impl PortInfo {
@@ -23,6 +36,13 @@ impl PortInfo {
     #[must_use]
     pub fn id(&self) -> PortId {
         self.id
+    }
+
+    /// Nobody drives it: it keeps the state of a domain until the next port takes the name.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_place(&self) -> bool {
+        self.role == PortRole::Place
     }
 }
 
@@ -36,17 +56,33 @@ pub struct SwitchShared {
     pool: Arc<Pool>,
     /// For partial stanzas.
     partial: Arc<Pool>,
+    /// What the requests that are not answered may take of `pool`.
+    requests: Arc<PoolPart>,
+    hasher: DefaultHashBuilder,
 }
 
 impl SwitchShared {
     pub(super) fn new(info: HostInfo, max_queued: usize) -> Self {
+        let pool = Arc::new(Pool::new(max_queued));
         Self {
             epoch: AtomicU64::new(1),
             info,
             metrics: Metrics::default(),
-            pool: Arc::new(Pool::new(max_queued)),
+            requests: Arc::new(PoolPart::new(Arc::clone(&pool), 4)),
+            pool,
             partial: Arc::new(Pool::new(max_queued)),
+            hasher: DefaultHashBuilder::default(),
         }
+    }
+
+    /// What a domain keeps when it keeps nothing yet.
+    pub(super) fn new_state(&self) -> Box<DomainState> {
+        Box::new(DomainState::new(Ledger::new(Arc::clone(&self.requests), self.hasher.clone())))
+    }
+
+    /// Whether any domain has state that is to be looked at once a second.
+    pub(super) fn has_state(&self) -> bool {
+        self.requests.users() > 0
     }
 
     /// Stands still while the directory is looked at.

@@ -100,11 +100,15 @@ impl World {
     #[must_use]
     pub fn new(seed: u64, hosts: &[&str]) -> Self {
         let mut random = Random::new(seed);
+        let mut executor = Executor::new(random.fork());
+        let switch = switch(hosts);
+        let (timed, timer) = (Arc::clone(&switch), SimTimer::new(&executor.clock, Wire::default().late));
+        executor.spawn(async move { match timed.keep_time(timer).await {} });
         Self {
-            executor: Executor::new(random.fork()),
+            executor,
             random,
             wire: Wire::default(),
-            switch: switch(hosts),
+            switch,
             listener: ListenerConfig::new(enjamb_core::Secret::new(SECRET)),
             ids: 0,
         }

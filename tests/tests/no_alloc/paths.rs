@@ -63,7 +63,7 @@ pub(crate) const PATHS: &[(&str, Goes, usize)] = &[
     (
         "<iq from='comp.example' to='peer.example' type='get' id='1'><q xmlns='urn:q'/></iq>",
         There("'urn:q'"),
-        0,
+        1,
     ),
     ("<iq from='comp.example' to='peer.example' type='result' id='1'/>", There("type='result'"), 0),
     ("<presence from='comp.example' to='peer.example'/>", There("<presence from="), 0),
