@@ -41,11 +41,20 @@ pub struct DomainConfig {
     pub iq_timeout: Duration,
     /// Requests that are noted at once: 10,000. One over it is delivered, and its asker waits for the component alone.
     pub max_pending_iqs: usize,
+    /// How long stanzas wait while no component is connected: 0, and nothing waits.
+    pub hold: Duration,
+    /// Bytes of stanzas that wait then: 1 MiB.
+    pub hold_bytes: usize,
 }
 
 impl Default for DomainConfig {
     fn default() -> Self {
-        Self { iq_timeout: Duration::from_secs(120), max_pending_iqs: 10_000 }
+        Self {
+            iq_timeout: Duration::from_secs(120),
+            max_pending_iqs: 10_000,
+            hold: Duration::ZERO,
+            hold_bytes: 1 << 20,
+        }
     }
 }
 

@@ -321,6 +321,23 @@ impl StanzaError {
         )
     }
 
+    /// As much waits for a component that is away as may.
+    pub(crate) fn hold_full() -> Self {
+        Self::no_room("as much waits for this component as may, until it is back: try again later")
+    }
+
+    /// It was held for a component that did not come back in time.
+    pub(crate) fn held_too_long() -> Self {
+        let text = "the component did not come back in time";
+        Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, text)
+    }
+
+    /// It was not sent, and is of no use later.
+    pub(crate) fn not_held() -> Self {
+        let text = "the component's connection ended before this could be sent";
+        Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, text)
+    }
+
     fn no_room(text: &'static str) -> Self {
         Self::new(StanzaCondition::ResourceConstraint, ErrorType::Wait, text)
     }

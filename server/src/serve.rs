@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use enjamb_core::Now;
 use enjamb_core::host::HostInfo;
 use enjamb_core::switch::{Switch, SwitchConfig};
-use enjamb_runtime::SharedSwitch;
+use enjamb_runtime::{SharedSwitch, Timer as _};
 use enjamb_tokio::TokioTimer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -142,6 +143,12 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     log::summary(name, &*switch);
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
+    // What is held goes back first, so that the answers are written before the connections end.
+    switch.end_holding();
+    let timer = TokioTimer::default();
+    while switch.poll_timeout().is_some_and(|at| at <= timer.now()) {
+        switch.handle_timeout(Now { monotonic: timer.now(), unix: timer.unix() });
+    }
     switch.shut_down();
     connections.close();
     tokio::select! {
@@ -172,6 +179,7 @@ fn switch_for(config: &Config) -> SharedSwitch {
     let mut settings = SwitchConfig::new(config.hosts.iter().cloned());
     settings.info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
     settings.list_hidden = config.users_can_see_hidden_services;
+    settings.domains.clone_from(&config.domains);
     settings.max_queued = config.max_queued_bytes.unwrap_or(settings.max_queued);
     let switch = SharedSwitch::new(settings);
     switch.set_known(config.listeners.iter().flat_map(|one| one.domains.iter().flatten()).cloned());

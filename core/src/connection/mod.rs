@@ -47,7 +47,7 @@ use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
 use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
-use crate::switch::{ListenerConfig, PortInfo, Switch, Unsent, leave};
+use crate::switch::{ListenerConfig, PortInfo, Switch, Unsent, is_held, leave, replay};
 use crate::time::{Instant, Now};
 
 /// Unsent stanzas that are answered at once when a connection ends.
@@ -162,6 +162,7 @@ impl<S: Switch> Connection<S> {
         if let Some(delivery) = &mut session.delivery {
             delivery.end_batch(switch);
         }
+        self.cut_for_hold(switch);
         self.kept = u32::try_from(input.len() - consumed).unwrap_or(u32::MAX);
         if self.next == Next::Input {
             self.count_partial(switch, now);
@@ -190,6 +191,7 @@ impl<S: Switch> Connection<S> {
             self.output.append(|out| stream.fail(error.clone(), out));
         }
         self.session.close(switch, now, CloseReason::Error(error));
+        self.cut_for_hold(switch);
     }
 
     /// Takes what other ports left, and the switch's order to end, which nothing else takes; says what to write. Call it
@@ -197,11 +199,12 @@ impl<S: Switch> Connection<S> {
     pub fn poll_output(&mut self, switch: &S, now: Now) -> Transmit<'_> {
         if self.session.closed.is_none() {
             let Self { session: Session { port, .. }, output, .. } = self;
-            let (order, waiting) = switch.queue(port, |queue| {
-                let waiting = queue.collect(output, &port.as_ref().listener);
-                (queue.take_order(), waiting)
+            let (order, collected) = switch.queue(port, |queue| {
+                let collected = queue.collect(now.monotonic, output, &port.as_ref().listener);
+                (queue.take_order(), collected)
             });
-            switch.wake_all(waiting);
+            switch.wake_all(collected.waiting);
+            replay(switch, now, port, collected.held, output);
             if let Some(cause) = order {
                 self.obey(switch, now, cause);
             }
@@ -256,22 +259,30 @@ impl<S: Switch> Connection<S> {
 
     /// Ends the connection for a reason that came from the switch.
     fn obey(&mut self, switch: &S, now: Now, cause: StreamErrorCause) {
-        let port = &self.session.port;
-        let left = if matches!(cause, StreamErrorCause::Shutdown) {
+        let unsent = if matches!(cause, StreamErrorCause::Shutdown) {
             // What was taken is still sent.
-            self.output.join(&switch.queue(port, |queue| queue.close()));
+            self.output.join(&switch.queue(&self.session.port, |queue| queue.close()));
             None
         } else {
-            Some(Unsent::new(leave(switch, port, self.output.cut()), Some(&cause)))
+            Some(self.output.cut())
         };
-        let error = StreamError::from(cause);
+        let error = StreamError::from(cause.clone());
         let phase = mem::replace(&mut self.session.phase, Phase::Ended);
         self.output.append(|out| phase.refuse(error.clone(), out));
         self.session.close(switch, now, CloseReason::Error(error));
-        if let Some(closed) = &mut self.session.closed {
-            closed.left.extend(left);
+        if let (Some(unsent), Some(closed)) = (unsent, &mut self.session.closed) {
+            closed.is_cut = true;
+            closed.left.push(Unsent::new(leave(switch, &self.session.port, unsent), Some(&cause)));
         }
         self.bounce(switch, now, FIRST_SHARE);
+    }
+
+    /// Once the stream is over, what is to be held for the next connection is not written to this one.
+    fn cut_for_hold(&mut self, switch: &S) {
+        let Self { session: Session { closed: Some(closed), port, .. }, output, .. } = self else { return };
+        if !mem::replace(&mut closed.is_cut, true) && is_held(switch, port) {
+            closed.left.push(Unsent::new(leave(switch, port, output.cut()), None));
+        }
     }
 
     /// How many bytes may be read now; `usize::MAX`: as many as you like. 0: none, until the time of
@@ -340,6 +351,7 @@ impl<S: Switch> Connection<S> {
         let result = output.append(|out| phase.handle_timeout(now.monotonic, out));
         if let Err(error) = result {
             self.session.close(switch, now, CloseReason::Error(error));
+            self.cut_for_hold(switch);
         }
     }
 
@@ -354,6 +366,7 @@ impl<S: Switch> Connection<S> {
             self.output.append(|out| stream.close(out));
         }
         self.session.close(switch, now, CloseReason::ByPeer);
+        self.cut_for_hold(switch);
     }
 
     /// The connection is about to be dropped before it is over: does all that is left to do, in one piece.

@@ -42,6 +42,8 @@ pub(super) struct Closed {
     pub(super) unsent: u64,
     pub(super) left: Vec<Unsent>,
     pub(super) ending: Ending,
+    /// What was not sent is not in the output any more, if it is to be held.
+    pub(super) is_cut: bool,
     /// The last event is there.
     pub(super) told: bool,
 }
@@ -73,8 +75,15 @@ impl<S: Switch> Session<S> {
             }
             let changes = unbind(switch, &self.port, now.monotonic, &reason);
             let ending = Ending::begin(&self.listener().limits, now.monotonic);
-            self.closed =
-                Some(Box::new(Closed { reason, changes, unsent: 0, left: Vec::new(), ending, told: false }));
+            self.closed = Some(Box::new(Closed {
+                reason,
+                changes,
+                unsent: 0,
+                left: Vec::new(),
+                ending,
+                is_cut: false,
+                told: false,
+            }));
             // The last words are in the output. A step that has taken the phase does not give it back.
             self.phase = Phase::Ended;
         }

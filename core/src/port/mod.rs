@@ -28,7 +28,7 @@ use crate::queue::Buffer;
 use crate::router::{AttachError, BindingChange, Claim, PortId};
 use crate::stanza::{AddressFault, OwnedStanza, Stanza};
 use crate::stanza_error::RejectReason;
-use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, Unsent, attach, detach, leave};
+use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, Unsent, attach, detach, leave, replay};
 use crate::time::{Instant, Now};
 use crate::xml::names::leading_blanks;
 use crate::xml::scan::{Progress, Scan};
@@ -201,7 +201,7 @@ impl<S: Switch> LocalPort<S> {
             if let Some(until) = self.route_outbox(switch, now, &mut budget)? {
                 return Ok(PortState::Blocked { until });
             }
-            if self.inbox.is_empty() && !self.collect(switch) {
+            if self.inbox.is_empty() && !self.collect(switch, now) {
                 return Ok(self.order.clone().map_or(PortState::Idle, PortState::Ended));
             }
             if budget.is_spent() {
@@ -222,8 +222,8 @@ impl<S: Switch> LocalPort<S> {
     /// Takes all stanzas that wait for the port, to be looked at while it sends. `None`: there are none. An answer to what
     /// it sends comes in the next batch. This is for code that waits between two stanzas; [`poll`](Self::poll) allocates
     /// nothing for a batch.
-    pub fn take(&mut self, switch: &S) -> Option<Batch> {
-        if self.inbox.is_empty() && !self.collect(switch) {
+    pub fn take(&mut self, switch: &S, now: Now) -> Option<Batch> {
+        if self.inbox.is_empty() && !self.collect(switch, now) {
             return None;
         }
         let batch = Batch::new(mem::take(&mut self.inbox));
@@ -247,15 +247,16 @@ impl<S: Switch> LocalPort<S> {
     }
 
     /// Takes what others left; whether there is any. Those that waited for room go on.
-    fn collect(&mut self, switch: &S) -> bool {
+    fn collect(&mut self, switch: &S, now: Now) -> bool {
         let Self { port, inbox, order, .. } = self;
-        let waiting = switch.queue(port, |queue| {
+        let collected = switch.queue(port, |queue| {
             if order.is_none() {
                 *order = queue.take_order();
             }
-            queue.collect(inbox, &port.as_ref().listener)
+            queue.collect(now.monotonic, inbox, &port.as_ref().listener)
         });
-        switch.wake_all(waiting);
+        switch.wake_all(collected.waiting);
+        replay(switch, now, port, collected.held, inbox);
         !inbox.is_empty()
     }
 
@@ -391,7 +392,7 @@ impl<S: Switch> LocalPort<S> {
             Outcome::ForeignFrom => return Err(SendError::Rejected(RejectReason::ForeignFrom)),
             Outcome::Blocked { until } => return Err(SendError::Full { until }),
         }
-        self.take_answer();
+        self.take_answer(now);
         if !self.inbox.is_empty() {
             switch.wake(&self.port);
         }
@@ -399,7 +400,7 @@ impl<S: Switch> LocalPort<S> {
     }
 
     /// Has the port visit what the switch said to what it sent.
-    fn take_answer(&mut self) {
+    fn take_answer(&mut self, now: Now) {
         if self.answer.is_empty() {
             return;
         }
@@ -409,7 +410,7 @@ impl<S: Switch> LocalPort<S> {
         if scanned == Ok(Progress::Whole(self.answer.len()))
             && let Some(Ok(stanza)) = Stanza::new(&self.answer, scan.head(), &HeaderPrefixes::Usual)
         {
-            self.inbox.push(|bytes| stanza.append_noting(bytes));
+            self.inbox.push(now.monotonic, |bytes| stanza.append_noting(bytes));
         }
         self.answer.clear();
     }

@@ -1,8 +1,10 @@
 //! What is to be written, in order.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::stanza::Envelope;
+use crate::time::Instant;
 
 /// What is to be written to one port, back to back, with what each piece is.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(crate) struct Buffer {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     end: u32,
+    /// When it was put in here, in seconds of the monotonic clock.
+    taken: u32,
     kind: Kind,
 }
 
@@ -43,6 +47,11 @@ pub(super) struct Load {
     pub(super) stanzas: usize,
     /// Bytes kept: all of them until the last is written.
     pub(super) memory: usize,
+}
+
+/// A time in whole seconds.
+pub(super) fn seconds(time: Instant) -> u32 {
+    time.since_origin().as_secs() as u32
 }
 
 impl Buffer {
@@ -85,20 +94,32 @@ impl Buffer {
         self.own += end - before;
         match self.entries.last_mut() {
             Some(last) if matches!(last.kind, Kind::Own) => last.end = end,
-            _ => self.entries.push(Entry { end, kind: Kind::Own }),
+            _ => self.entries.push(Entry { end, taken: 0, kind: Kind::Own }),
         }
     }
 
     /// What stands behind the last entry is a stanza, or several that nobody will answer.
-    pub(super) fn note_stanza(&mut self, envelope: Option<Envelope>) {
-        self.entries.push(Entry { end: self.bytes.len() as u32, kind: Kind::Stanza(envelope) });
+    pub(super) fn note_stanza(&mut self, taken: u32, envelope: Option<Envelope>) {
+        self.entries.push(Entry { end: self.bytes.len() as u32, taken, kind: Kind::Stanza(envelope) });
         self.stanzas += 1;
     }
 
     /// Appends a stanza, whose envelope `write` returns.
-    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Envelope) {
+    pub(crate) fn push(&mut self, taken: Instant, write: impl FnOnce(&mut Vec<u8>) -> Envelope) {
         let envelope = write(&mut self.bytes);
-        self.note_stanza(Some(envelope));
+        self.note_stanza(seconds(taken), Some(envelope));
+    }
+
+    /// The first stanza of which nothing is written, with its envelope, and when it was put in here.
+    pub(super) fn first_taken(&self) -> Option<(&[u8], Option<&Envelope>, Instant)> {
+        let (start, entry) = self.rest().find(|(start, entry)| self.is_unsent(*start, entry))?;
+        let Kind::Stanza(envelope) = &entry.kind else { return None };
+        let taken = Instant::from_origin(Duration::from_secs(entry.taken.into()));
+        Some((&self.bytes[start as usize..entry.end as usize], envelope.as_ref(), taken))
+    }
+
+    fn is_unsent(&self, start: u32, entry: &Entry) -> bool {
+        start >= self.written && matches!(entry.kind, Kind::Stanza(_))
     }
 
     /// The first stanza that is not out, with its envelope.
@@ -109,7 +130,7 @@ impl Buffer {
     /// Takes whole stanzas of the component's own, which nobody bounces. The buffer must be empty.
     pub(crate) fn take(&mut self, stanzas: &mut Vec<u8>) {
         core::mem::swap(&mut self.bytes, stanzas);
-        self.note_stanza(None);
+        self.note_stanza(0, None);
     }
 
     /// So many bytes are out.
@@ -156,11 +177,24 @@ impl Buffer {
         })
     }
 
+    /// Takes out the stanzas of which nothing is written and whose envelopes this holds of. What is left is not to be written.
+    pub(crate) fn take_unsent(&mut self, is_theirs: impl Fn(&Envelope, &[u8]) -> bool) -> Self {
+        let (mut theirs, mut others) = (Self::default(), Self::default());
+        for (start, entry) in self.rest().filter(|(start, entry)| self.is_unsent(*start, entry)) {
+            let Kind::Stanza(envelope) = entry.kind else { continue };
+            let stanza = &self.bytes[start as usize..entry.end as usize];
+            let is_theirs = envelope.is_some_and(|envelope| is_theirs(&envelope, stanza));
+            let buffer = if is_theirs { &mut theirs } else { &mut others };
+            buffer.bytes.extend_from_slice(stanza);
+            buffer.note_stanza(entry.taken, envelope);
+        }
+        *self = others;
+        theirs
+    }
+
     /// Forgets the first stanza that is not out, and what stands before it.
     pub(crate) fn drop_first(&mut self) {
-        let first = self
-            .rest()
-            .find(|(start, entry)| *start >= self.written && matches!(entry.kind, Kind::Stanza(_)));
+        let first = self.rest().find(|(start, entry)| self.is_unsent(*start, entry));
         if let Some((_, entry)) = first {
             self.advance((entry.end - self.written) as usize);
         }
@@ -194,7 +228,7 @@ mod tests {
         let mut buffer = Buffer::default();
         for stanza in stanzas {
             buffer.bytes.extend_from_slice(stanza.as_bytes());
-            buffer.note_stanza(None);
+            buffer.note_stanza(0, None);
         }
         buffer
     }
@@ -239,6 +273,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Entry>(), 24);
+        assert_eq!(size_of::<Entry>(), 28);
     }
 }

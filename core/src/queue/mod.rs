@@ -5,10 +5,14 @@
 //! | `mod` | [`Queue`]: where other ports leave stanzas for one port, and what both halves may hold |
 //! | `buffer` | one half: what others left, or what the port writes, its own words among it |
 //! | `state` | what of a domain outlives its connections |
+//! | `hold` | stanzas that wait until their component is back |
+//! | `fate` | which stanzas are held, and which give way to which |
 //! | `ledger` | requests that were handed to a port and are not answered |
 //! | `pool` | how many bytes may wait in all queues together, and of partial stanzas |
 
 mod buffer;
+mod fate;
+mod hold;
 mod ledger;
 mod pool;
 mod state;
@@ -19,6 +23,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 pub(crate) use buffer::Buffer;
+pub(crate) use hold::{Held, HoldOutcome, HoldTerms, Returned, Sorted};
 pub(crate) use ledger::{Answered, Ledger, Overdue, RequestTerms, Unanswered};
 pub(crate) use pool::{FREE, Pool, PoolPart, Share};
 pub(crate) use state::DomainState;
@@ -31,6 +36,7 @@ use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::Instant;
 use buffer::Load;
+use hold::Hold;
 use pool::PoolLease;
 
 /// One port's queue. It is bounded by bytes, its own and those of all queues, and by stanzas if the listener says so.
@@ -62,6 +68,8 @@ pub struct Queue {
     order: Option<Box<StreamErrorCause>>,
     /// Stanzas that were ever put in here.
     taken: u64,
+    /// Stanzas that were held and went out.
+    replayed: u64,
     /// What stays with the port's domains when the port ends.
     state: Option<Box<DomainState>>,
 }
@@ -73,6 +81,20 @@ pub(crate) struct Shares {
     /// For partial stanzas.
     pub(crate) partial: Arc<Share>,
 }
+
+/// What a port gets when it looks into its queue.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    /// The ports that may go on.
+    pub(crate) waiting: Vec<PortId>,
+    /// Stanzas that were held.
+    pub(crate) held: Vec<Held>,
+}
+
+/// Bytes of held stanzas that a port gets at once.
+const GIVEN: usize = 64 * 1024;
+/// Bytes that a place keeps between two stanzas.
+const SCRATCH: usize = 1024;
 
 /// Offsets into a queue are 32 bits: whatever the listener says, its senders wait at 1 GiB.
 const MAX_MARK: usize = 1 << 30;
@@ -104,6 +126,7 @@ impl Queue {
             notified: false,
             order: None,
             taken: 0,
+            replayed: 0,
             state: None,
         }
     }
@@ -124,13 +147,20 @@ impl Queue {
             return Offer::Closed;
         }
         let incoming = self.incoming.load();
+        if let Some(hold) = self.hold().filter(|hold| !hold.is_empty()) {
+            // It queues behind what is held, and nobody waits for that.
+            if hold.bytes() + incoming.bytes >= hold.terms().bytes {
+                return rejected(StanzaError::hold_full());
+            }
+        }
         let queued = incoming.stanzas + self.in_flight.stanzas;
         if let Some(max) = listener.max_queue.filter(|max| self.socket_full && queued >= max.get()) {
             self.open = false;
             self.order_end(StreamErrorCause::LongQueue { limit: max.get() });
             return Offer::Rejected { error: StanzaError::recipient_gone(), wake: true };
         }
-        if incoming.bytes + self.in_flight.bytes >= listener.queue_mark.min(MAX_MARK) {
+        let is_behind = self.hold().is_some_and(|hold| !hold.is_empty());
+        if !is_behind && incoming.bytes + self.in_flight.bytes >= listener.queue_mark.min(MAX_MARK) {
             let until = *self.full_since.get_or_insert(now) + listener.stall;
             if until <= now {
                 return rejected(StanzaError::queue_full());
@@ -156,7 +186,7 @@ impl Queue {
             bytes.truncate(before);
             return rejected(StanzaError::pool_empty());
         }
-        self.incoming.note_stanza(envelope);
+        self.incoming.note_stanza(buffer::seconds(now), envelope);
         self.taken += 1;
         let wake = !self.notified && !self.socket_full;
         self.notified |= wake;
@@ -177,14 +207,78 @@ impl Queue {
     }
 
     /// The port looks in: what is here moves to `output`, if that is empty, and the port is woken for the next stanza.
-    /// Returns the ports that may go on.
-    pub(crate) fn collect(&mut self, output: &mut Buffer, listener: &ListenerConfig) -> Vec<PortId> {
+    /// What was held comes first, and is for the caller to put there.
+    pub(crate) fn collect(
+        &mut self,
+        now: Instant,
+        output: &mut Buffer,
+        listener: &ListenerConfig,
+    ) -> Collected {
         self.notified = false;
-        if output.is_empty() && !self.incoming.is_empty() {
-            mem::swap(&mut self.incoming, output);
+        let mut held = Vec::new();
+        if output.is_empty() {
+            if let Some(hold) = self.hold_mut() {
+                held = hold.give(now, GIVEN);
+            }
+            if held.is_empty() && !self.incoming.is_empty() && self.hold().is_none_or(Hold::is_empty) {
+                mem::swap(&mut self.incoming, output);
+            }
         }
+        self.replayed += held.len() as u64;
         self.note_in_flight(output, false);
-        self.take_waiting_if_drained(listener)
+        Collected { waiting: self.take_waiting_if_drained(listener), held }
+    }
+
+    fn hold(&self) -> Option<&Hold> {
+        self.state.as_ref()?.hold.as_deref()
+    }
+
+    fn hold_mut(&mut self) -> Option<&mut Hold> {
+        self.state.as_mut()?.hold.as_deref_mut()
+    }
+
+    /// Holds a stanza that `write` appends, for a domain that no port holds. `None`: it is held elsewhere now.
+    pub(crate) fn hold_stanza(
+        &mut self,
+        now: Instant,
+        write: impl FnOnce(&mut Vec<u8>) -> Envelope,
+    ) -> Option<HoldOutcome> {
+        if !self.open {
+            return None;
+        }
+        let mut scratch = mem::take(&mut self.incoming.bytes);
+        let envelope = write(&mut scratch);
+        let outcome = self.hold_mut().map(|hold| hold.take(now, envelope, &scratch));
+        scratch.clear();
+        scratch.shrink_to(SCRATCH);
+        self.incoming.bytes = scratch;
+        outcome
+    }
+
+    /// Looks at held stanzas that have something to be decided about, at most `most`; whether there are more.
+    pub(crate) fn sort_held(&mut self, now: Instant, most: usize, each: impl FnMut(Sorted<'_>)) -> bool {
+        self.hold_mut().is_some_and(|hold| {
+            hold.sort(now, most, each);
+            hold.has_unsorted()
+        })
+    }
+
+    /// Whether stanzas that were held wait for the port.
+    pub(crate) fn has_held(&self) -> bool {
+        self.hold().is_some_and(|hold| !hold.is_empty())
+    }
+
+    /// Nothing is held from now on, and all that is goes back.
+    pub(crate) fn end_hold(&mut self) {
+        if let Some(hold) = self.hold_mut() {
+            hold.end();
+        }
+    }
+
+    /// Stanzas that were held and are with the port now take this much of its other half.
+    pub(crate) fn note_replayed(&mut self, output: &Buffer) {
+        self.note_in_flight(output, false);
+        self.lease.grow(self.incoming.load().memory + self.in_flight.memory, true);
     }
 
     /// Notes how much of what the port took is not out.
@@ -249,13 +343,17 @@ impl Queue {
 
     /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not.
     pub(crate) fn begun(&self, rest: &Buffer) -> u64 {
-        self.taken - (rest.unsent().count() + self.incoming.unsent().count()) as u64
+        // What was held came before all others.
+        let unsent = (rest.unsent().count() + self.incoming.unsent().count()) as u64;
+        (self.taken + self.replayed).saturating_sub(unsent).saturating_sub(self.replayed)
     }
 
-    /// A port that had this state has ended.
-    pub(crate) fn note_end(&mut self, port: PortId, begun: u64) {
-        if let Some(state) = &mut self.state {
-            state.ledger.note_end(port, begun);
+    /// A port that had this state has ended. Takes what it did not send, if that is to be held.
+    pub(crate) fn note_end(&mut self, port: PortId, begun: u64, unsent: &mut [Buffer; 2]) {
+        let Some(state) = &mut self.state else { return };
+        state.ledger.note_end(port, begun);
+        if let Some(hold) = state.hold.as_mut().filter(|hold| hold.expects(port)) {
+            hold.take_unsent(port, mem::take(unsent));
         }
     }
 
@@ -269,6 +367,11 @@ impl Queue {
         if let Some(state) = self.state.as_mut().filter(|_| !ended.is_empty()) {
             state.ledger.forget_askers(ended);
         }
+    }
+
+    /// The state, made if there is none.
+    pub(crate) fn state_mut(&mut self, new_state: impl FnOnce() -> Box<DomainState>) -> &mut DomainState {
+        self.state.get_or_insert_with(new_state)
     }
 
     /// Whether no state is left; what is empty is given back.

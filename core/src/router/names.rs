@@ -239,6 +239,11 @@ impl Router {
         }
     }
 
+    /// Whether a port has held `domain`, a canonical name, within the last 24 hours.
+    pub(crate) fn was_held(&self, domain: &str) -> bool {
+        self.recent.has(domain)
+    }
+
     /// The default route of a port that is bound to `sender`.
     pub(crate) fn default_route(&self, sender: Option<&str>) -> Option<PortId> {
         self.defaults.of(sender)

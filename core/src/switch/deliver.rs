@@ -6,7 +6,7 @@ use core::mem;
 
 use crate::host;
 use crate::jid::Jid;
-use crate::queue::{Answered, Offer};
+use crate::queue::{Answered, HoldOutcome, Offer};
 use crate::router::Access;
 use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::StanzaError;
@@ -73,6 +73,8 @@ struct Tally {
     bounced: u64,
     dropped: u64,
     dropped_by_host: u64,
+    held: u64,
+    coalesced: u64,
     late: u64,
     untracked: u64,
 }
@@ -146,6 +148,32 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 Route::ForeignFrom => return Outcome::ForeignFrom,
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
+                Route::Hold(None) if retries > 0 => {
+                    retries -= 1;
+                    switch.write(|directory| directory.open_hold(switch, domain));
+                    continue;
+                }
+                Route::Hold(place) => {
+                    let write = |bytes: &mut _| stanza.append_noting(bytes);
+                    let hold = |place| switch.queue(place, |queue| queue.hold_stanza(now.monotonic, write));
+                    match place.as_ref().and_then(hold) {
+                        Some(HoldOutcome::Held { replaced }) => {
+                            batch.tally.held += 1;
+                            batch.tally.coalesced += replaced;
+                            return Outcome::Done;
+                        }
+                        Some(HoldOutcome::GaveWay | HoldOutcome::Dropped) => {
+                            batch.tally.dropped += 1;
+                            return Outcome::Done;
+                        }
+                        None if retries > 0 && epoch != switch.shared().epoch() => {
+                            retries -= 1;
+                            continue;
+                        }
+                        Some(HoldOutcome::Full) => StanzaError::hold_full(),
+                        Some(HoldOutcome::Bounced) | None => StanzaError::component_away(domain),
+                    }
+                }
                 Route::Port { port, rule: Some(from_host), .. }
                     if !batch.ask(&port.as_ref().listener.policy.access, from, *from_host) =>
                 {
@@ -237,6 +265,8 @@ impl Tally {
         metrics.add(Metric::Bounced, self.bounced);
         metrics.add(Metric::DroppedUndeliverable, self.dropped);
         metrics.add(Metric::DroppedByHost, self.dropped_by_host);
+        metrics.add(Metric::Held, self.held);
+        metrics.add(Metric::Coalesced, self.coalesced);
         metrics.add(Metric::LateAnswers, self.late);
         metrics.add(Metric::UntrackedRequests, self.untracked);
     }

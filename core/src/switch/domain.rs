@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::config::DomainConfig;
+use crate::config::{DomainConfig, ListenerConfig};
 use crate::jid::Domain;
 use crate::router::{DomainPattern, PortId};
 
@@ -18,14 +18,29 @@ pub(super) struct Domains<P> {
     exact: BTreeMap<Domain, Arc<DomainConfig>>,
     below: BTreeMap<Domain, Arc<DomainConfig>>,
     usual: Arc<DomainConfig>,
-    /// Domains that no port holds, with what waits for them. `None`: those that had a port by a wildcard or a default route.
-    pub(super) places: BTreeMap<Option<Domain>, P>,
-    /// Ports that have lost their names and have not said yet what they did not send, with those names.
-    pub(super) leaving: BTreeMap<PortId, Vec<Option<Domain>>>,
+    /// Domains that no port holds, with what waits for them.
+    pub(super) places: BTreeMap<Domain, P>,
+    /// What waits for domains that had a port by a wildcard or a default route.
+    pub(super) nameless: Option<P>,
+    /// Ports that have lost their names and have not said yet what they did not send.
+    pub(super) leaving: BTreeMap<PortId, Leaving>,
     /// Domains whose state has something to do at once.
     pub(super) unsettled: BTreeSet<Option<Domain>>,
+    /// Nothing is held any more.
+    pub(super) is_over: bool,
+    /// What places have for the settings of a listener.
+    pub(super) listener: Arc<ListenerConfig>,
     /// Ports whose queues have more to do than one share.
     pub(super) again: Vec<P>,
+}
+
+/// A port that has lost its names and has not said yet what it did not send.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// The names; `None`: those of wildcards and default routes.
+    pub(super) names: Vec<Option<Domain>>,
+    /// What it did not send is to be held for one of them.
+    pub(super) is_held: bool,
 }
 
 impl<P> Default for Domains<P> {
@@ -35,8 +50,11 @@ impl<P> Default for Domains<P> {
             below: BTreeMap::new(),
             usual: Arc::default(),
             places: BTreeMap::new(),
+            nameless: None,
             leaving: BTreeMap::new(),
             unsettled: BTreeSet::new(),
+            is_over: false,
+            listener: Arc::new(ListenerConfig::with_lookup()),
             again: Vec::new(),
         }
     }
@@ -67,8 +85,14 @@ impl<P> Domains<P> {
         below.unwrap_or(&self.usual)
     }
 
-    pub(super) fn is_leaving(&self, port: PortId) -> bool {
-        self.leaving.contains_key(&port)
+    /// Whether `domain`, a canonical name, is configured by itself: it is known while nobody is connected for it.
+    pub(super) fn is_known(&self, domain: &str) -> bool {
+        self.exact.contains_key(domain)
+    }
+
+    /// All places.
+    pub(super) fn all_places(&self) -> impl Iterator<Item = &P> {
+        self.places.values().chain(&self.nameless)
     }
 
     pub(super) fn has_unsettled(&self) -> bool {

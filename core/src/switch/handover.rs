@@ -5,13 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::directory::Directory;
+use super::domain::Leaving;
 use super::ports::Switch;
 use super::shared::{PortInfo, PortRole};
 use crate::close::ReleaseReason;
-use crate::config::ListenerConfig;
 use crate::jid::Domain;
-use crate::queue::{Buffer, DomainState};
-use crate::router::{DomainPattern, NameChange};
+use crate::queue::{Buffer, DomainState, HoldTerms};
+use crate::router::{DomainPattern, NameChange, PortId};
+use crate::stanza::Envelope;
 
 impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     /// Completes a step that changed who holds what, and in which the ports `ended` have lost all that they held: state goes
@@ -39,71 +40,126 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         }
         for change in changes {
             if let NameChange::Bound(id, DomainPattern::Exact(name)) = change
-                && let Some(port) = self.ports.get(id)
-                && let Some(place) = self.domains.places.remove(&Some(name.clone()))
+                && let Some(port) = self.ports.get(id).cloned()
+                && let Some(place) = self.domains.places.remove(name)
             {
                 let state = switch.queue(&place, |queue| {
                     queue.set_open(false);
                     queue.take_state()
                 });
-                switch.queue(port, |queue| queue.put_state(state));
+                switch.queue(&port, |queue| queue.put_state(state));
                 switch.remove_port(&place);
+                // It may have to be woken for that.
+                self.domains.again.push(port);
             }
         }
     }
 
     /// Takes the state out of the queue of a port that has lost its names.
     fn leave_state<S: Switch<Port = P>>(&mut self, switch: &S, port: &P, mut names: Vec<Option<Domain>>) {
+        let id = port.as_ref().id;
         let state = switch.queue(port, |queue| {
             // Nothing comes in behind it.
             queue.set_open(false);
             queue.take_state()
         });
-        let Some(mut state) = state else { return };
-        let last = names.pop().flatten();
-        for name in names.iter().flatten() {
-            let theirs = state.split(|domain| domain == name.as_str());
-            self.put_in_place(switch, port, Some(name), theirs);
+        let terms_of =
+            |name: &Option<Domain>| name.as_ref().and_then(|name| self.terms_of_held(name.as_str()));
+        if names.is_empty() {
+            names.push(None);
         }
-        self.put_in_place(switch, port, last.as_ref(), state);
-        names.push(last);
-        self.domains.leaving.insert(port.as_ref().id, names);
+        let terms: Vec<_> = names.iter().map(terms_of).collect();
+        let is_held = terms.iter().any(Option::is_some);
+        let Some(mut state) = state.or_else(|| is_held.then(|| switch.shared().new_state())) else { return };
+        for (name, terms) in names.iter().zip(terms).skip(1) {
+            let of_name = |domain: &str| name.as_ref().is_some_and(|name| name.as_str() == domain);
+            let theirs = state.split(terms.unwrap_or(HoldTerms::NONE), of_name);
+            self.put_in_place(switch, id, name.as_ref(), terms, theirs);
+        }
+        let first = names.first().and_then(Option::as_ref).cloned();
+        let terms = first.as_ref().and_then(|name| self.terms_of_held(name.as_str()));
+        self.put_in_place(switch, id, first.as_ref(), terms, state);
+        self.domains.leaving.insert(id, Leaving { names, is_held });
     }
 
     fn put_in_place<S: Switch<Port = P>>(
         &mut self,
         switch: &S,
-        port: &P,
+        ended: PortId,
         name: Option<&Domain>,
-        state: Box<DomainState>,
+        terms: Option<HoldTerms>,
+        mut state: Box<DomainState>,
     ) {
-        let listener = Arc::clone(&port.as_ref().listener);
-        let name = name.cloned();
-        let place = match self.domains.places.get(&name) {
-            Some(place) => place.clone(),
-            None => self.add_place(switch, name, listener),
-        };
+        if let Some(terms) = terms {
+            state.open_hold(terms, switch.shared().held(), Some(ended));
+        }
+        let place = self.place(switch, name);
         switch.queue(&place, |queue| queue.put_state(Some(state)));
     }
 
-    fn add_place<S: Switch<Port = P>>(
-        &mut self,
-        switch: &S,
-        name: Option<Domain>,
-        listener: Arc<ListenerConfig>,
-    ) -> P {
+    /// The place of a domain, or the one of those without a name. It is made if there is none.
+    fn place<S: Switch<Port = P>>(&mut self, switch: &S, name: Option<&Domain>) -> P {
+        let known = match name {
+            Some(name) => self.domains.places.get(name),
+            None => self.domains.nameless.as_ref(),
+        };
+        if let Some(place) = known {
+            return place.clone();
+        }
+        let listener = Arc::clone(&self.domains.listener);
         let id = self.next_id();
-        let queue = self.new_queue(switch.shared(), None);
+        let mut queue = self.new_queue(switch.shared(), None);
+        queue.set_open(true);
         let place = switch.add_port(PortInfo { id, listener, role: PortRole::Place }, queue);
-        self.domains.places.insert(name, place.clone());
+        match name {
+            Some(name) => self.domains.places.insert(name.clone(), place.clone()),
+            None => self.domains.nameless.replace(place.clone()),
+        };
         place
+    }
+
+    /// Makes the place at which stanzas for a domain are held, unless they are not, or are already.
+    pub(super) fn open_hold<S: Switch<Port = P>>(&mut self, switch: &S, domain: &str) {
+        if let (Some(terms), Ok(name)) = (self.hold_terms(domain), Domain::parse(domain))
+            && self.router.owner(domain).is_none()
+        {
+            let place = self.place(switch, Some(&name));
+            let shared = switch.shared();
+            switch.queue(&place, |queue| {
+                queue.state_mut(|| shared.new_state()).open_hold(terms, shared.held(), None);
+            });
+            shared.bump();
+        }
+    }
+
+    /// Has everything that is held go back, and holds nothing from now on.
+    pub(super) fn end_holding<S: Switch<Port = P>>(&mut self, switch: &S) {
+        self.domains.is_over = true;
+        let all: Vec<P> = self.ports.values().chain(self.domains.all_places()).cloned().collect();
+        for port in all {
+            let is_held = switch.queue(&port, |queue| {
+                queue.end_hold();
+                queue.has_held()
+            });
+            if is_held {
+                self.domains.again.push(port);
+            }
+        }
+        switch.shared().bump();
     }
 
     /// The port whose queue has the state of `name`: its holder, else its place.
     pub(super) fn state_of(&self, name: &Option<Domain>) -> Option<&P> {
-        let held = name.as_ref().and_then(|name| self.router.holder_port(name));
+        let Some(name) = name else { return self.domains.nameless.as_ref() };
+        let held = self.router.holder_port(name);
         held.and_then(|id| self.ports.get(&id)).or_else(|| self.domains.places.get(name))
     }
+}
+
+/// Whether what a port does not send is to be held, and it has not said yet what that is.
+pub(crate) fn is_held<S: Switch>(switch: &S, port: &S::Port) -> bool {
+    let id = port.as_ref().id;
+    switch.read(|directory| directory.domains.leaving.get(&id).is_some_and(|leaving| leaving.is_held))
 }
 
 /// A port that has ended says what it did not send: `rest`, and what it did not take. Returns what comes back to its
@@ -111,16 +167,30 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
 pub(crate) fn leave<S: Switch>(switch: &S, port: &S::Port, rest: Buffer) -> [Buffer; 2] {
     let id = port.as_ref().id;
     let (begun, queued) = switch.queue(port, |queue| (queue.begun(&rest), queue.close()));
-    if switch.read(|directory| directory.domains.is_leaving(id)) {
-        switch.write(|directory| {
-            for name in directory.domains.leaving.remove(&id).unwrap_or_default() {
-                if let Some(holder) = directory.state_of(&name).cloned() {
-                    switch.queue(&holder, |queue| queue.note_end(id, begun));
-                    directory.domains.unsettled.insert(name);
+    let mut unsent = [rest, queued];
+    if !switch.read(|directory| directory.domains.leaving.contains_key(&id)) {
+        return unsent;
+    }
+    switch.write(|directory| {
+        let Some(Leaving { names, .. }) = directory.domains.leaving.remove(&id) else { return };
+        let is_one = names.len() == 1;
+        for name in names {
+            let Some(holder) = directory.state_of(&name).cloned() else { continue };
+            if is_one {
+                switch.queue(&holder, |queue| queue.note_end(id, begun, &mut unsent));
+            } else {
+                let is_theirs = |envelope: &Envelope, stanza: &[u8]| {
+                    envelope.receiver(stanza).as_deref() == name.as_ref().map(Domain::as_str)
+                };
+                let mut theirs = unsent.each_mut().map(|half| half.take_unsent(is_theirs));
+                switch.queue(&holder, |queue| queue.note_end(id, begun, &mut theirs));
+                for (half, theirs) in unsent.iter_mut().zip(&theirs) {
+                    half.join(theirs);
                 }
             }
-        });
-        switch.deadline_changed();
-    }
-    [rest, queued]
+            directory.domains.unsettled.insert(name);
+        }
+    });
+    switch.deadline_changed();
+    unsent
 }

@@ -52,6 +52,18 @@ counts! {
     LateAnswers = "late_answers",
     /// Requests that were delivered and could not be noted: nobody tells their asker if no answer comes.
     UntrackedRequests = "untracked_requests",
+    /// Stanzas that were not sent before the connection ended, and are held.
+    UnsentHeld = "unsent_held",
+    /// Stanzas that are, or were, held until their component is back, those of `unsent_held` among them.
+    Held = "held",
+    /// Held stanzas that went to their component.
+    HeldSent = "held_sent",
+    /// Held stanzas that were answered with an error: the component did not come back in time, or does not want them.
+    HeldReturned = "held_returned",
+    /// The same, that no error may answer.
+    HeldDropped = "held_dropped",
+    /// Held presence that gave way to a newer one of the same addresses.
+    Coalesced = "coalesced",
     /// Connections accepted.
     Connections = "connections",
     /// Handshakes that proved the secret and were bound.

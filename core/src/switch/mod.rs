@@ -8,6 +8,7 @@
 //! | `domain` | what is configured for domains, and where the state of each is |
 //! | `handover` | how the state of a domain goes from port to port |
 //! | `overdue` | what is due without a connection |
+//! | `replay` | how held stanzas go to the component that is back |
 //! | `sweep` | how all state is looked at once a second, in shares |
 //! | `lifetime` | how a port comes and leaves |
 //! | `route` | which port a stanza is for |
@@ -33,6 +34,7 @@ mod local;
 mod metrics;
 mod overdue;
 mod ports;
+mod replay;
 mod route;
 mod shared;
 mod status;
@@ -46,12 +48,13 @@ pub(crate) use deliver::CAPACITY;
 pub(crate) use deliver::{Delivery, DeliveryContext, Outcome};
 pub use directory::Directory;
 pub use feed::{SwitchEvent, Watcher};
-pub(crate) use handover::leave;
+pub(crate) use handover::{is_held, leave};
 pub(crate) use host_view::HostView;
 pub(crate) use lifetime::{attach, connect, detach, unbind};
 pub use local::LocalSwitch;
 pub use metrics::{Metric, Metrics};
 pub use ports::{Bind, Switch};
+pub(crate) use replay::replay;
 pub use shared::{PortInfo, SwitchShared};
 pub use status::{PortKind, PortStatus};
 pub(crate) use unsent::Unsent;

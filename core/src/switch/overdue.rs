@@ -9,8 +9,10 @@ use super::metrics::Metric;
 use super::ports::Switch;
 use super::shared::PortInfo;
 use super::sweep::ANSWERS;
-use crate::queue::{Offer, Overdue, Unanswered};
+use super::unsent::return_to_sender;
+use crate::queue::{Offer, Overdue, Returned, Sorted, Unanswered};
 use crate::router::PortId;
+use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::{Instant, Now};
 
@@ -21,13 +23,16 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         let unsettled = self.domains.take_unsettled();
         let mut ports = mem::take(&mut self.domains.again);
         ports.extend(unsettled.iter().filter_map(|name| self.state_of(name).cloned()));
+        if self.sweep.begins(now) {
+            ports.extend(self.domains.nameless.clone());
+        }
         let ended = self.sweep.next(now, &self.ports, &self.domains.places, &mut ports);
         (ports, ended)
     }
 
     /// Forgets the places of domains that have nothing left. Their ids are in order.
     fn close_places<S: Switch<Port = P>>(&mut self, switch: &S, emptied: &[PortId]) {
-        self.domains.places.retain(|_, place| {
+        let is_left = |place: &mut P| {
             let is_left = emptied.binary_search(&place.as_ref().id).is_err()
                 || !switch.queue(place, |queue| queue.has_no_state());
             if !is_left {
@@ -35,7 +40,10 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
                 switch.remove_port(place);
             }
             is_left
-        });
+        };
+        self.domains.places.retain(|_, place| is_left(place));
+        self.domains.nameless.take_if(|place| !is_left(place));
+        switch.shared().bump();
     }
 
     /// Does a share of what is due.
@@ -43,24 +51,74 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         let (ports, ended) = switch.write(|directory| directory.next_share(now.monotonic));
         let (mut again, mut emptied) = (Vec::new(), Vec::new());
         for port in ports {
-            let (due, is_empty) = switch.queue(&port, |queue| {
+            let mut sorted = SortedBatch::default();
+            let (due, is_unsorted, has_held, is_empty) = switch.queue(&port, |queue| {
                 queue.forget_askers(&ended);
-                (queue.take_due(now.monotonic, ANSWERS), queue.has_no_state())
+                let due = queue.take_due(now.monotonic, ANSWERS);
+                let is_unsorted = queue.sort_held(now.monotonic, ANSWERS, |one| sorted.take(one));
+                (due, is_unsorted, queue.has_held(), queue.has_no_state())
             });
             due.iter().for_each(|request| tell(switch, now, request));
-            if is_empty && port.as_ref().is_place() {
+            sorted.finish(switch, now);
+            let is_place = port.as_ref().is_place();
+            if is_empty && is_place {
                 emptied.push(port.as_ref().id);
             }
-            if due.len() == ANSWERS {
+            if has_held && !is_unsorted && !is_place {
+                switch.wake(&port);
+            }
+            if due.len() == ANSWERS || is_unsorted {
                 again.push(port);
             }
         }
         if !again.is_empty() {
-            switch.write(|directory| directory.domains.again = again);
+            switch.write(|directory| directory.domains.again.extend(again));
         }
         if !emptied.is_empty() {
             emptied.sort_unstable();
             switch.write(|directory| directory.close_places(switch, &emptied));
+        }
+    }
+}
+
+/// What was decided about held stanzas while their queue was held.
+#[derive(Default)]
+struct SortedBatch {
+    held: u64,
+    coalesced: u64,
+    dropped: u64,
+    returned: Vec<(Returned, Envelope, Vec<u8>)>,
+}
+
+impl SortedBatch {
+    fn take(&mut self, sorted: Sorted<'_>) {
+        match sorted {
+            Sorted::Held { replaced } => {
+                self.held += 1;
+                self.coalesced += replaced;
+            }
+            Sorted::Dropped => self.dropped += 1,
+            Sorted::Returned(why, envelope, stanza) => self.returned.push((why, *envelope, stanza.to_vec())),
+        }
+    }
+
+    /// Answers those that are returned, and counts all of them.
+    fn finish<S: Switch>(self, switch: &S, now: Now) {
+        let metrics = switch.metrics();
+        metrics.add(Metric::UnsentHeld, self.held);
+        metrics.add(Metric::Held, self.held);
+        metrics.add(Metric::Coalesced, self.coalesced);
+        metrics.add(Metric::UnsentDropped, self.dropped);
+        for (why, envelope, stanza) in self.returned {
+            let (error, told, lost) = match why {
+                Returned::Unsent => (StanzaError::not_held(), Metric::UnsentBounced, Metric::UnsentDropped),
+                Returned::Full => (StanzaError::hold_full(), Metric::UnsentBounced, Metric::UnsentDropped),
+                Returned::Expired => {
+                    (StanzaError::held_too_long(), Metric::HeldReturned, Metric::HeldDropped)
+                }
+            };
+            let is_told = return_to_sender(switch, now.monotonic, &stanza, &envelope, &error);
+            metrics.add(if is_told { told } else { lost }, 1);
         }
     }
 }

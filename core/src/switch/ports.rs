@@ -103,11 +103,20 @@ pub trait Switch: Sized {
         })
     }
 
+    /// Ends holding: what is held for components goes back to its senders, and nothing is held from now on. Then call
+    /// [`handle_timeout`](Self::handle_timeout) as long as [`poll_timeout`](Self::poll_timeout) has nothing to wait for, and
+    /// [`shut_down`](Self::shut_down) after it, so that the answers are written.
+    fn end_holding(&self) {
+        self.write(|directory| directory.end_holding(self));
+        self.deadline_changed();
+    }
+
     /// Ends every connection with `system-shutdown`, and each that comes later. What waits in their queues is written
     /// first, within the time that the limits give.
     fn shut_down(&self) {
         let ports: Vec<_> = self.write(|directory| {
             directory.shutting_down = true;
+            directory.end_holding(self);
             directory.ports.values().cloned().collect()
         });
         for port in &ports {

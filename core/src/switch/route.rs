@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use super::directory::Directory;
 use super::shared::{PortInfo, PortRole};
-use crate::queue::RequestTerms;
+use crate::queue::{HoldTerms, RequestTerms};
 use crate::router::Destination;
 
 /// Where stanzas from one domain to another go.
@@ -14,6 +14,8 @@ pub(crate) enum Route<P> {
     Port { port: P, rule: Option<FromHost>, terms: RequestTerms },
     /// To a host of ours, which answers.
     Host,
+    /// To where stanzas for the domain are held until its component is back; `None`: to be made first.
+    Hold(Option<P>),
     /// Nowhere: the sender does not speak for the domain.
     ForeignFrom,
     /// Nowhere: the component is not connected.
@@ -41,13 +43,17 @@ impl<P: Clone> Directory<P> {
         let sender = if is_own { Some(from) } else { self.router.own_name(source.id) };
         let (id, policy) = match self.router.route_domain(to, sender) {
             Destination::Port(id, policy) => (id, policy),
+            Destination::Host => return Route::Host,
+            _ if self.hold_terms(to).is_some() => {
+                return Route::Hold(self.domains.places.get(to).cloned());
+            }
+            _ if self.domains.is_known(to) => return Route::Away,
             // It would come back, and again.
             Destination::DefaultRoute(id) if id == source.id => return Route::Unknown,
             Destination::DefaultRoute(id) => match self.router.policy(id) {
                 Some(policy) => (id, policy),
                 None => return Route::Unknown,
             },
-            Destination::Host => return Route::Host,
             Destination::Away => return Route::Away,
             Destination::Unknown => return Route::Unknown,
         };
@@ -57,6 +63,20 @@ impl<P: Clone> Directory<P> {
             let rule = (!policy.access.is_everyone()).then(from_host);
             Route::Port { port: port.clone(), rule, terms: RequestTerms::of(self.domains.config(to)) }
         })
+    }
+
+    /// On which terms stanzas for a domain that no port holds wait, if they do. Under a wildcard, only those for a name that
+    /// was held within the last 24 hours.
+    pub(super) fn hold_terms(&self, domain: &str) -> Option<HoldTerms> {
+        let is_expected = || self.domains.is_known(domain) || self.router.was_held(domain);
+        self.terms_of_held(domain).filter(|_| is_expected())
+    }
+
+    /// The same for a domain that a port has held until now.
+    pub(super) fn terms_of_held(&self, domain: &str) -> Option<HoldTerms> {
+        let config = self.domains.config(domain);
+        let holds = !(config.hold.is_zero() || self.shutting_down || self.domains.is_over);
+        holds.then(|| HoldTerms { time: config.hold, bytes: config.hold_bytes })
     }
 
     /// The port that gets an error for a stanza from `sender` which was taken and could not be delivered: the one that

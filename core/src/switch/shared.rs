@@ -58,6 +58,8 @@ pub struct SwitchShared {
     partial: Arc<Pool>,
     /// What the requests that are not answered may take of `pool`.
     requests: Arc<PoolPart>,
+    /// What held stanzas may take of it.
+    held: Arc<PoolPart>,
     hasher: DefaultHashBuilder,
 }
 
@@ -69,6 +71,7 @@ impl SwitchShared {
             info,
             metrics: Metrics::default(),
             requests: Arc::new(PoolPart::new(Arc::clone(&pool), 4)),
+            held: Arc::new(PoolPart::new(Arc::clone(&pool), 2)),
             pool,
             partial: Arc::new(Pool::new(max_queued)),
             hasher: DefaultHashBuilder::default(),
@@ -83,6 +86,11 @@ impl SwitchShared {
     /// Whether any domain has state that is to be looked at once a second.
     pub(super) fn has_state(&self) -> bool {
         self.requests.users() > 0
+    }
+
+    /// What held stanzas may take.
+    pub(super) fn held(&self) -> &Arc<PoolPart> {
+        &self.held
     }
 
     /// Stands still while the directory is looked at.

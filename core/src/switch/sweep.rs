@@ -34,7 +34,7 @@ pub(super) struct Sweep {
 #[derive(Clone, Debug)]
 enum Cursor {
     Port(Option<PortId>),
-    Place(Option<Option<Domain>>),
+    Place(Option<Domain>),
 }
 
 impl Sweep {
@@ -45,15 +45,20 @@ impl Sweep {
         }
     }
 
+    /// Whether a round begins with the next share.
+    pub(super) fn begins(&self, now: Instant) -> bool {
+        self.at.is_none() && self.next <= now
+    }
+
     /// Adds the next ports of a round to `ports`. Returns the ports that have ended before it began.
     pub(super) fn next<P: Clone>(
         &mut self,
         now: Instant,
         connected: &BTreeMap<PortId, P>,
-        places: &BTreeMap<Option<Domain>, P>,
+        places: &BTreeMap<Domain, P>,
         ports: &mut Vec<P>,
     ) -> Arc<[PortId]> {
-        if self.at.is_none() && self.next <= now {
+        if self.begins(now) {
             self.next = now + ROUND;
             self.at = Some(Cursor::Port(None));
             let mut ended = mem::take(&mut self.ended);

@@ -35,9 +35,11 @@ impl Unsent {
             while bounced + dropped < most as u64
                 && let Some((stanza, envelope)) = half.first()
             {
-                match envelope.and_then(|envelope| return_to_sender(switch, now, stanza, envelope)) {
-                    Some(()) => bounced += 1,
-                    None => dropped += 1,
+                let error = StanzaError::recipient_gone();
+                if envelope.is_some_and(|envelope| return_to_sender(switch, now, stanza, envelope, &error)) {
+                    bounced += 1;
+                } else {
+                    dropped += 1;
                 }
                 half.drop_first();
             }
@@ -52,17 +54,25 @@ impl Unsent {
     }
 }
 
-fn return_to_sender<S: Switch>(switch: &S, now: Instant, stanza: &[u8], envelope: &Envelope) -> Option<()> {
+/// Answers a stanza that was taken with an error, if one may answer it. False if none may, or its sender is gone or full.
+pub(super) fn return_to_sender<S: Switch>(
+    switch: &S,
+    now: Instant,
+    stanza: &[u8],
+    envelope: &Envelope,
+    error: &StanzaError,
+) -> bool {
     if !envelope.expects_reply(stanza) {
-        return None;
+        return false;
     }
-    let sender = envelope.sender(stanza)?;
-    let port = switch.read(|directory| directory.way_back(&sender, || envelope.receiver(stanza)))?;
-    let write = |out: &mut _| Some(StanzaError::recipient_gone().append_answer_by(envelope, stanza, out));
+    let Some(sender) = envelope.sender(stanza) else { return false };
+    let port = switch.read(|directory| directory.way_back(&sender, || envelope.receiver(stanza)));
+    let Some(port) = port else { return false };
+    let write = |out: &mut _| Some(error.append_answer_by(envelope, stanza, out));
     let offer = switch.queue(&port, |queue| queue.offer(now, &port.as_ref().listener, None, write));
     let wake = matches!(offer, Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. });
     if wake {
         switch.wake(&port);
     }
-    matches!(offer, Offer::Taken { .. }).then_some(())
+    matches!(offer, Offer::Taken { .. })
 }

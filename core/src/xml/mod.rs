@@ -18,6 +18,7 @@
 
 mod attributes;
 pub(crate) mod child;
+pub(crate) mod children;
 pub(crate) mod escape;
 pub(crate) mod names;
 mod order;

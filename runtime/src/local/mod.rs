@@ -124,8 +124,9 @@ impl LocalPort {
     fn poll_take(&self, cx: &Context<'_>, waiter: &Waiter) -> Poll<Option<Batch>> {
         waiter.register(cx.waker());
         let mut inner = lock(&self.inner);
+        let now = inner.now();
         let Some(port) = &mut inner.port else { return Poll::Ready(None) };
-        match port.take(&*self.switch) {
+        match port.take(&*self.switch, now) {
             Some(batch) => Poll::Ready(Some(batch)),
             None if port.is_ended() => Poll::Ready(None),
             None => Poll::Pending,

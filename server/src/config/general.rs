@@ -105,7 +105,7 @@ pub(super) fn users_can_see_hidden_services(value: Option<&Value<'_>>, faults: &
 
 /// One warning for each section that only MongooseIM has; an error for each that nobody has.
 pub(super) fn other_sections(mut root: Section<'_, '_>, table: &DeTable<'_>, faults: &mut Faults) {
-    for key in ["general", "listen", "shaper", "acl", "access", "modules"] {
+    for key in ["general", "listen", "shaper", "acl", "access", "modules", "domain"] {
         root.take(key);
     }
     for key in names::SECTIONS {

@@ -8,6 +8,7 @@ mod acl;
 mod address;
 mod advice;
 mod diagnostic;
+mod domain;
 mod fingerprint;
 mod general;
 mod listen;
@@ -24,6 +25,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use enjamb_core::jid::Domain;
+use enjamb_core::router::DomainPattern;
+use enjamb_core::switch::DomainConfig;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
@@ -54,6 +57,8 @@ pub struct Config {
     pub users_can_see_hidden_services: bool,
     /// The bytes that may wait for all components together; the core's default when unset.
     pub max_queued_bytes: Option<usize>,
+    /// What is configured for domains of components, whatever listener they come to.
+    pub domains: Vec<(DomainPattern, DomainConfig)>,
 }
 
 impl Config {
@@ -70,6 +75,7 @@ impl Config {
             listeners: vec![Listener::new(address, Password::new(password))],
             users_can_see_hidden_services: false,
             max_queued_bytes: None,
+            domains: Vec::new(),
         }
     }
 }
@@ -186,7 +192,8 @@ fn read(root: &DeTable<'_>, base: &Path, faults: &mut Faults) -> Config {
     let context = listen::Context { general: &general, shapers: &shapers, rules: &rules, base };
     let listeners = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
+    let domains = domain::read(root.get("domain"), &general, &listeners, faults);
     general::other_sections(Section::root(root), root, faults);
     let max_queued_bytes = general.max_queued_bytes;
-    Config { hosts: general.hosts, listeners, users_can_see_hidden_services, max_queued_bytes }
+    Config { hosts: general.hosts, listeners, users_can_see_hidden_services, max_queued_bytes, domains }
 }

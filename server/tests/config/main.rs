@@ -1,6 +1,7 @@
 //! The configuration file: every option of the reference, and what is said about faults.
 #![allow(clippy::unwrap_used)]
 
+mod domains;
 mod files;
 mod options;
 mod rules;

@@ -1,14 +1,15 @@
 //! What becomes of stanzas whose receiver stalls, ends or never answers: the rules of docs/delivery.md.
 
+mod holding;
 mod requests;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{DomainConfig, LocalSwitch, Metric, Switch, SwitchConfig};
-use crate::connection::tests::{Local, NOW, domain};
-use crate::connection::{Budget, Transmit, Written};
+use super::{DomainConfig, ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
+use crate::connection::tests::{Local, NOW, connected, domain, handshake, header};
+use crate::connection::{Budget, Next, Transmit, Written};
 use crate::router::DomainPattern;
 use crate::time::Now;
 
@@ -37,9 +38,29 @@ fn sweep(switch: &LocalSwitch, now: Now) {
 
 /// Gives bytes to a connection and takes what it has to write.
 fn say(switch: &LocalSwitch, now: Now, connection: &mut Local, bytes: &str) -> String {
-    let progress = connection.process(switch, now, bytes.as_bytes(), &mut Budget::default());
-    assert_eq!(progress.consumed, bytes.len());
+    feed(switch, now, connection, bytes);
     hear(switch, now, connection)
+}
+
+/// Gives bytes to a connection.
+fn feed(switch: &LocalSwitch, now: Now, connection: &mut Local, bytes: &str) {
+    let mut rest = bytes.as_bytes();
+    loop {
+        let progress = connection.process(switch, now, rest, &mut Budget::default());
+        rest = &rest[progress.consumed..];
+        if progress.next != Next::More {
+            break;
+        }
+    }
+    assert_eq!(rest, b"", "all of it is taken");
+}
+
+/// A connection for the header's attributes, up to its last handshake. Nothing that waits for it is written yet.
+fn log_in(switch: &LocalSwitch, now: Now, listener: ListenerConfig, attributes: &str) -> Local {
+    let mut connection = connected(switch, listener);
+    say(switch, now, &mut connection, &header(attributes));
+    feed(switch, now, &mut connection, &handshake("s"));
+    connection
 }
 
 /// Takes what a connection has to write.

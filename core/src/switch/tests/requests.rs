@@ -197,7 +197,8 @@ fn l4_request_without_an_answer_times_out() {
     let mut c = bound(&switch, listener(), "to='c.example'");
     say(&switch, at(0.0), &mut a, GET);
     say(&switch, at(0.0), &mut a, &GET.replace("b.example", "c.example"));
-    (hear(&switch, at(0.0), &mut b), hear(&switch, at(0.0), &mut c));
+    hear(&switch, at(0.0), &mut b);
+    hear(&switch, at(0.0), &mut c);
     for (time, condition) in
         [(6.9, None), (7.9, Some("b.example")), (119.9, None), (120.9, Some("c.example"))]
     {

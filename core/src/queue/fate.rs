@@ -1,0 +1,82 @@
+//! What becomes of a stanza whose receiver is not connected and will come back.
+
+use crate::stanza::{Envelope, StanzaKind};
+use crate::xml::children::children;
+
+/// What becomes of a stanza for a domain that stanzas are held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is held.
+    Held(Kind),
+    /// Its sender is told that the component is away.
+    Bounced,
+    /// It is of no use later, and no error may answer it or need to.
+    Dropped,
+}
+
+/// Which stanzas that are held it takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// None.
+    Alone,
+    /// Those of the pair that ask for presence.
+    Probe,
+    /// Presence of the pair, but no wish to enter a room.
+    Available,
+    /// All presence of the pair, such a wish as well.
+    Unavailable,
+    /// The same, and it is such a wish (XEP-0045).
+    Join,
+}
+
+impl Kind {
+    /// Whether one of this kind makes an older one of the same pair useless.
+    pub(crate) fn replaces(self, older: Self) -> bool {
+        match self {
+            Self::Alone => false,
+            Self::Probe => older == Self::Probe,
+            Self::Available => matches!(older, Self::Available | Self::Unavailable),
+            Self::Unavailable | Self::Join => {
+                matches!(older, Self::Available | Self::Unavailable | Self::Join)
+            }
+        }
+    }
+}
+
+const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+const HINTS: &str = "urn:xmpp:hints";
+const MUC: &str = "http://jabber.org/protocol/muc";
+
+/// Decides by what kind of stanza it is.
+pub(crate) fn fate(envelope: &Envelope, stanza: &[u8]) -> Fate {
+    let stanza_type = envelope.stanza_type(stanza);
+    match (envelope.kind(), stanza_type.as_deref().unwrap_or_default()) {
+        (StanzaKind::Iq, "get" | "set") | (StanzaKind::Message, "groupchat") => Fate::Bounced,
+        (StanzaKind::Iq, _) | (StanzaKind::Message, "headline") | (_, "error") => Fate::Dropped,
+        (StanzaKind::Message, _) if is_passing(stanza) => Fate::Dropped,
+        (StanzaKind::Message, _) => Fate::Held(Kind::Alone),
+        (StanzaKind::Presence, "probe") => Fate::Held(Kind::Probe),
+        (StanzaKind::Presence, "unavailable") => Fate::Held(Kind::Unavailable),
+        (StanzaKind::Presence, "") if children(stanza).any(|child| child.is("x", MUC)) => {
+            Fate::Held(Kind::Join)
+        }
+        (StanzaKind::Presence, "") => Fate::Held(Kind::Available),
+        (StanzaKind::Presence, _) => Fate::Held(Kind::Alone),
+    }
+}
+
+/// A message that says so itself (XEP-0334), or has nothing but a chat state (XEP-0085).
+fn is_passing(message: &[u8]) -> bool {
+    let (mut chat_states, mut others) = (0, 0);
+    for child in children(message) {
+        if child.is("no-store", HINTS) {
+            return true;
+        }
+        if child.is_in(CHAT_STATES) {
+            chat_states += 1;
+        } else if !(child.is_in(HINTS) || child.is_own("thread")) {
+            others += 1;
+        }
+    }
+    chat_states > 0 && others == 0
+}
