@@ -51,7 +51,7 @@ struct World {
 }
 
 const COUNTED: [Metric; 7] = [
-    Metric::Delivered,
+    Metric::Routed,
     Metric::Answered,
     Metric::Bounced,
     Metric::Rejected,
@@ -374,7 +374,7 @@ impl World {
         if !allowed {
             return (Outcome::Error("not-allowed"), Metric::Bounced);
         }
-        (Outcome::Delivered(Source::Peer(receiver), from, to.into()), Metric::Delivered)
+        (Outcome::Delivered(Source::Peer(receiver), from, to.into()), Metric::Routed)
     }
 
     /// The gate passes a stanza on, if it is one that may be sent at all.
@@ -403,7 +403,7 @@ impl World {
         let stays = KNOWN.contains(&domain) || (is_gated && self.model.is_recent(domain));
         let condition = match source {
             Source::Peer(_) if is_gated && !stays => {
-                return (Outcome::Delivered(Source::Gate, from, to.into()), Metric::Delivered);
+                return (Outcome::Delivered(Source::Gate, from, to.into()), Metric::Routed);
             }
             _ if stays || (!is_gated && is_listed(&KNOWN, domain)) => "remote-server-timeout",
             _ => "remote-server-not-found",

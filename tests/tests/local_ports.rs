@@ -169,7 +169,7 @@ async fn p9_ports_are_listed_and_kicked_by_name() {
     let wanted =
         [(PortKind::Local, vec![domain("local.example")]), (PortKind::Connection, vec![domain("a.example")])];
     assert_eq!(seen, wanted);
-    assert_eq!(ports[0].queued, message("local.example", "local.example").len());
+    assert_eq!(ports[0].queue.bytes, message("local.example", "local.example").len());
     assert_eq!(switch.kick(&domain("nobody.example"), "why"), None);
     assert_eq!(switch.kick(&domain("a.example"), "too loud"), Some(ports[1].id));
     assert!(timeout(SOON, component.next()).await.unwrap().is_none());

@@ -48,7 +48,7 @@ fn a_receiver_that_never_reads_stops_its_senders_for_five_seconds_and_costs_its_
         assert_eq!(got(&lively).0.len(), second + 1, "who does not send to it is served meanwhile");
     }
     // The wire, the mark, and the stanza over it.
-    let held = world.count(Metric::Delivered) as usize - 4;
+    let held = world.count(Metric::Routed) as usize - 4;
     assert!(held * 1060 <= 8 * KIB + 64 * KIB + 2 * 1100, "{held} stanzas are held for it");
     assert_eq!(world.count(Metric::Bounced), 0);
     let polls = world.polls(a.task);
@@ -115,7 +115,7 @@ fn what_waits_in_all_outboxes_is_bounded_and_given_back_with_each() {
     }
     // Four hold 300 stanzas each; the pool is used up then, and the others get what is free in each.
     assert_eq!(world.switch.queued(), 1024 * KIB);
-    assert_eq!(world.count(Metric::Delivered) as usize + got(&a).1, 6 * 300);
+    assert_eq!(world.count(Metric::Routed) as usize + got(&a).1, 6 * 300);
     let error_of = |link: &Link| link.peer.stream().stanzas().map(|stanza| stanza.condition.clone()).next();
     assert_eq!(error_of(&a).as_deref(), Some("resource-constraint"));
     // Who reads, is served: nothing waits for it.
@@ -241,7 +241,7 @@ fn a_queue_of_too_many_stanzas_ends_the_connection_with_resource_constraint() {
         world.run_ms(10);
     }
     assert!(b.end().is_none(), "it is given time for its last words");
-    let held = world.count(Metric::Delivered) as usize - 200;
+    let held = world.count(Metric::Routed) as usize - 200;
     assert!((18..=22).contains(&held), "about nine in the wire, ten and one behind it: {held}");
     let successor = world.prove("b.example", "");
     assert!(!successor.peer.is_over(), "the name is free");

@@ -18,7 +18,7 @@ const NAMES: [&str; 4] = ["a.example", "b.example", "p.one.example", "p.two.exam
 /// What has to have happened often, or nothing was tested.
 const PROVED: [Metric; 6] = [
     Metric::Bound,
-    Metric::Delivered,
+    Metric::Routed,
     Metric::Bounced,
     Metric::UnsentReplaced,
     Metric::UnsentBounced,

@@ -215,7 +215,7 @@ fn the_question_comes_back_and_the_application_does_not_see_it() {
     world.run(Duration::from_secs(3600));
     assert!(world.is_running(client) && component.end().is_none());
     assert!(taken.borrow().is_empty(), "{:?}", taken.borrow());
-    assert!(world.count(Metric::Delivered) >= 59, "{} pings", world.count(Metric::Delivered));
+    assert!(world.count(Metric::Routed) >= 59, "{} pings", world.count(Metric::Routed));
 }
 
 #[test]

@@ -47,7 +47,7 @@ use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
 use crate::queue::{Buffer, FREE};
 use crate::router::PortId;
-use crate::switch::{ListenerConfig, PortInfo, Switch, Unsent, is_held, leave, replay};
+use crate::switch::{ListenerConfig, Metric, PortInfo, Switch, Unsent, is_held, leave, replay};
 use crate::time::{Instant, Now};
 
 /// Unsent stanzas that are answered at once when a connection ends.
@@ -219,7 +219,8 @@ impl<S: Switch> Connection<S> {
     pub fn wrote(&mut self, switch: &S, now: Now, written: Written) {
         match written {
             Written::Bytes(n) => {
-                self.output.advance(n.min(self.output.pending().len()));
+                let delivered = self.output.advance(n.min(self.output.pending().len()));
+                switch.metrics().add(Metric::Delivered, delivered.into());
                 if let Phase::Open(stream) = &mut self.session.phase {
                     stream.wrote(now.monotonic);
                     if self.has_leftovers && self.output.is_empty() {
@@ -402,6 +403,7 @@ impl<S: Switch> Connection<S> {
         }
         // An order that it did not live to obey, if it broke.
         let order = switch.queue(port, |queue| queue.take_order());
+        switch.metrics().add(Metric::Torn, self.output.is_torn().into());
         let unsent = leave(switch, port, mem::take(&mut self.output));
         closed.left.push(Unsent::new(unsent, order.as_ref()));
         self.bounce(switch, now, FIRST_SHARE);

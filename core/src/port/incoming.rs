@@ -125,6 +125,11 @@ impl Batch {
         Self(buffer)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.unsent().count()
+    }
+
     /// The stanzas.
     pub fn iter(&self) -> impl Iterator<Item = Incoming<'_>> {
         self.0.unsent().filter_map(|(bytes, envelope)| Some(Incoming::new(bytes, envelope?)))

@@ -28,7 +28,9 @@ use crate::queue::Buffer;
 use crate::router::{AttachError, BindingChange, Claim, PortId};
 use crate::stanza::{AddressFault, OwnedStanza, Stanza};
 use crate::stanza_error::RejectReason;
-use crate::switch::{Delivery, DeliveryContext, Outcome, Switch, Unsent, attach, detach, leave, replay};
+use crate::switch::{
+    Delivery, DeliveryContext, Metric, Outcome, Switch, Unsent, attach, detach, leave, replay,
+};
 use crate::time::{Instant, Now};
 use crate::xml::names::leading_blanks;
 use crate::xml::scan::{Progress, Scan};
@@ -214,7 +216,7 @@ impl<S: Switch> LocalPort<S> {
                     visit(&Incoming::new(bytes, envelope), &mut self.outbox);
                 }
                 let taken = bytes.len();
-                self.inbox.advance(taken);
+                self.delivery.note_delivered(self.inbox.advance(taken).into());
             }
         }
     }
@@ -227,9 +229,11 @@ impl<S: Switch> LocalPort<S> {
             return None;
         }
         let batch = Batch::new(mem::take(&mut self.inbox));
+        switch.metrics().add(Metric::Delivered, batch.len() as u64);
         // All of it is taken: senders that waited for room go on.
         let Self { port, inbox, .. } = self;
-        let waiting = switch.queue(port, |queue| queue.note_taken(inbox, &port.as_ref().listener));
+        let waiting =
+            switch.queue(port, |queue| queue.note_taken(now.monotonic, inbox, &port.as_ref().listener));
         switch.wake_all(waiting);
         Some(batch)
     }
@@ -411,6 +415,7 @@ impl<S: Switch> LocalPort<S> {
             && let Some(Ok(stanza)) = Stanza::new(&self.answer, scan.head(), &HeaderPrefixes::Usual)
         {
             self.inbox.push(now.monotonic, |bytes| stanza.append_noting(bytes));
+            self.delivery.note_notice();
         }
         self.answer.clear();
     }

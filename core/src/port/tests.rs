@@ -68,7 +68,7 @@ fn p1_local_port_has_the_queue_the_marks_and_the_counters_of_a_component() {
     assert_eq!(visited(&switch, &mut local).len(), 3);
     assert!(core::iter::from_fn(|| switch.poll_wake()).any(|id| id == component.id()));
     assert_eq!(send(&switch, &mut component, &stanza).0.consumed, stanza.len());
-    assert_eq!(switch.metrics().get(Metric::Delivered), 4);
+    assert_eq!(switch.metrics().get(Metric::Routed), 4);
     assert_eq!(local.detach(&switch, NOW).unsent, 1);
     assert!(written(&switch, &mut component).contains("<recipient-unavailable "));
     assert_eq!(switch.metrics().get(Metric::UnsentBounced), 1);

@@ -36,6 +36,8 @@ enum Kind {
     Own,
     /// A stanza of somebody else, with its envelope if it may have to be answered.
     Stanza(Option<Envelope>),
+    /// The rest of a stanza that was begun: it is written, or lost.
+    Rest,
 }
 
 /// What a buffer holds.
@@ -47,6 +49,13 @@ pub(super) struct Load {
     pub(super) stanzas: usize,
     /// Bytes kept: all of them until the last is written.
     pub(super) memory: usize,
+    /// When the first stanza was put in that is not out whole, in seconds.
+    pub(super) oldest: Option<u32>,
+}
+
+/// The time of such seconds.
+pub(super) fn time(seconds: u32) -> Instant {
+    Instant::from_origin(Duration::from_secs(seconds.into()))
 }
 
 /// A time in whole seconds.
@@ -66,7 +75,9 @@ impl Buffer {
 
     pub(super) fn load(&self) -> Load {
         let (memory, stanzas) = (self.bytes.len(), self.stanzas as usize);
-        Load { bytes: memory - self.written as usize, stanzas, memory }
+        let is_stanza = |entry: &&Entry| matches!(entry.kind, Kind::Stanza(_));
+        let oldest = self.entries[self.out as usize..].iter().find(is_stanza).map(|entry| entry.taken);
+        Load { bytes: memory - self.written as usize, stanzas, memory, oldest }
     }
 
     /// Bytes of our own making that are not out yet, at most.
@@ -104,6 +115,12 @@ impl Buffer {
         self.stanzas += 1;
     }
 
+    /// What stands behind the last entry is the rest of a stanza.
+    fn note_rest(&mut self) {
+        self.entries.push(Entry { end: self.bytes.len() as u32, taken: 0, kind: Kind::Rest });
+        self.stanzas += 1;
+    }
+
     /// Appends a stanza, whose envelope `write` returns.
     pub(crate) fn push(&mut self, taken: Instant, write: impl FnOnce(&mut Vec<u8>) -> Envelope) {
         let envelope = write(&mut self.bytes);
@@ -114,8 +131,7 @@ impl Buffer {
     pub(super) fn first_taken(&self) -> Option<(&[u8], Option<&Envelope>, Instant)> {
         let (start, entry) = self.rest().find(|(start, entry)| self.is_unsent(*start, entry))?;
         let Kind::Stanza(envelope) = &entry.kind else { return None };
-        let taken = Instant::from_origin(Duration::from_secs(entry.taken.into()));
-        Some((&self.bytes[start as usize..entry.end as usize], envelope.as_ref(), taken))
+        Some((&self.bytes[start as usize..entry.end as usize], envelope.as_ref(), time(entry.taken)))
     }
 
     fn is_unsent(&self, start: u32, entry: &Entry) -> bool {
@@ -133,21 +149,32 @@ impl Buffer {
         self.note_stanza(0, None);
     }
 
-    /// So many bytes are out.
-    pub(crate) fn advance(&mut self, n: usize) {
+    /// `n` bytes are out. Returns how many stanzas are out whole by that.
+    pub(crate) fn advance(&mut self, n: usize) -> u32 {
+        let before = self.stanzas;
         self.written += n as u32;
         if self.written as usize == self.bytes.len() {
             self.bytes.clear();
             self.entries.clear();
             (self.written, self.out, self.stanzas, self.own) = (0, 0, 0, 0);
-            return;
+            return before;
         }
         while let Some(entry) = self.entries.get(self.out as usize)
             && entry.end <= self.written
         {
             self.out += 1;
-            self.stanzas -= u32::from(matches!(entry.kind, Kind::Stanza(_)));
+            self.stanzas -= u32::from(!matches!(entry.kind, Kind::Own));
         }
+        before - self.stanzas
+    }
+
+    /// Whether a stanza is begun and not out whole.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.rest().next().is_some_and(|(start, entry)| match entry.kind {
+            Kind::Own => false,
+            Kind::Stanza(_) => start < self.written,
+            Kind::Rest => true,
+        })
     }
 
     /// Puts what others left behind all that is to be written.
@@ -173,7 +200,7 @@ impl Buffer {
             Kind::Stanza(envelope) if start >= self.written => {
                 Some((&self.bytes[start as usize..entry.end as usize], envelope.as_ref()))
             }
-            Kind::Stanza(_) | Kind::Own => None,
+            Kind::Stanza(_) | Kind::Rest | Kind::Own => None,
         })
     }
 
@@ -196,7 +223,8 @@ impl Buffer {
     pub(crate) fn drop_first(&mut self) {
         let first = self.rest().find(|(start, entry)| self.is_unsent(*start, entry));
         if let Some((_, entry)) = first {
-            self.advance((entry.end - self.written) as usize);
+            let end = entry.end;
+            self.advance((end - self.written) as usize);
         }
     }
 
@@ -206,7 +234,12 @@ impl Buffer {
         for (start, entry) in self.rest() {
             if start < self.written || matches!(entry.kind, Kind::Own) {
                 let piece = &self.bytes[start.max(self.written) as usize..entry.end as usize];
-                left.append(|out| out.extend_from_slice(piece));
+                if matches!(entry.kind, Kind::Own) {
+                    left.append(|out| out.extend_from_slice(piece));
+                } else {
+                    left.bytes.extend_from_slice(piece);
+                    left.note_rest();
+                }
             }
         }
         core::mem::replace(self, left)
@@ -250,7 +283,10 @@ mod tests {
             assert_eq!(buffer.unsent().count(), unsent, "after {written} bytes");
             buffer.cut();
             assert_eq!(buffer.pending(), left.as_bytes(), "after {written} bytes");
-            assert_eq!((buffer.unsent().count(), buffer.load().stanzas), (0, 0));
+            // The rest of one that was begun is still to be written whole.
+            let rest = usize::from([1, 5, 11].contains(&written));
+            assert_eq!((buffer.unsent().count(), buffer.load().stanzas), (0, rest), "after {written} bytes");
+            assert_eq!(buffer.is_torn(), rest == 1, "after {written} bytes");
         }
     }
 

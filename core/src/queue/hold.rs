@@ -120,6 +120,11 @@ impl Hold {
         self.held.is_empty() && self.unsorted.is_empty() && self.expected.is_empty()
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Bytes that are held.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

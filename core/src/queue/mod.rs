@@ -21,6 +21,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use hold::{Held, HoldOutcome, HoldTerms, Returned, Sorted};
@@ -60,6 +61,8 @@ pub struct Queue {
     socket_full: bool,
     /// Since when stanzas were refused because it is full, until it has drained to half the mark.
     full_since: Option<Instant>,
+    /// How long it was full before, in all.
+    full_time: Duration,
     /// Ports that wait for room.
     waiting: Vec<PortId>,
     /// The port has been, or is about to be, woken for what is in here.
@@ -80,6 +83,22 @@ pub(crate) struct Shares {
     pub(crate) queued: Arc<Share>,
     /// For partial stanzas.
     pub(crate) partial: Arc<Share>,
+}
+
+/// What waits for a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueStatus {
+    /// Bytes that are not written.
+    pub bytes: usize,
+    /// Stanzas that are not written whole.
+    pub stanzas: usize,
+    /// When the oldest of them was put in, to the second.
+    pub oldest: Option<Instant>,
+    /// Since when stanzas are refused because it is full.
+    pub full_since: Option<Instant>,
+    /// How long it was full before that, in all.
+    pub full_time: Duration,
 }
 
 /// What a port gets when it looks into its queue.
@@ -122,6 +141,7 @@ impl Queue {
             partial: PoolLease::new(partial),
             socket_full: false,
             full_since: None,
+            full_time: Duration::ZERO,
             waiting: Vec::new(),
             notified: false,
             order: None,
@@ -226,7 +246,7 @@ impl Queue {
         }
         self.replayed += held.len() as u64;
         self.note_in_flight(output, false);
-        Collected { waiting: self.take_waiting_if_drained(listener), held }
+        Collected { waiting: self.take_waiting_if_drained(now, listener), held }
     }
 
     fn hold(&self) -> Option<&Hold> {
@@ -268,6 +288,12 @@ impl Queue {
         self.hold().is_some_and(|hold| !hold.is_empty())
     }
 
+    /// How many stanzas are held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.hold().map_or(0, Hold::len)
+    }
+
     /// Nothing is held from now on, and all that is goes back.
     pub(crate) fn end_hold(&mut self) {
         if let Some(hold) = self.hold_mut() {
@@ -289,9 +315,14 @@ impl Queue {
     }
 
     /// The port has taken all that it held for good; `rest` is left. Returns the ports that may go on.
-    pub(crate) fn note_taken(&mut self, rest: &Buffer, listener: &ListenerConfig) -> Vec<PortId> {
+    pub(crate) fn note_taken(
+        &mut self,
+        now: Instant,
+        rest: &Buffer,
+        listener: &ListenerConfig,
+    ) -> Vec<PortId> {
         self.note_in_flight(rest, false);
-        self.take_waiting_if_drained(listener)
+        self.take_waiting_if_drained(now, listener)
     }
 
     /// Notes how much the port has read of a stanza that is not whole. Says whether it may hold that.
@@ -300,12 +331,13 @@ impl Queue {
         self.partial.grow(bytes, false)
     }
 
-    fn take_waiting_if_drained(&mut self, listener: &ListenerConfig) -> Vec<PortId> {
+    fn take_waiting_if_drained(&mut self, now: Instant, listener: &ListenerConfig) -> Vec<PortId> {
         let queued = self.incoming.load().bytes + self.in_flight.bytes;
-        if self.full_since.is_none() || queued > listener.queue_mark / 2 {
+        if queued > listener.queue_mark / 2 {
             return Vec::new();
         }
-        self.full_since = None;
+        let Some(since) = self.full_since.take() else { return Vec::new() };
+        self.full_time += now.since(since);
         self.take_waiting()
     }
 
@@ -392,9 +424,17 @@ impl Queue {
         }
     }
 
-    /// Bytes that wait in both halves.
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.incoming.load().bytes + self.in_flight.bytes
+    /// What an operator sees of it.
+    pub(crate) fn status(&self) -> QueueStatus {
+        let (incoming, in_flight) = (self.incoming.load(), self.in_flight);
+        let oldest = in_flight.oldest.or(incoming.oldest);
+        QueueStatus {
+            bytes: incoming.bytes + in_flight.bytes,
+            stanzas: incoming.stanzas + in_flight.stanzas,
+            oldest: oldest.map(buffer::time),
+            full_since: self.full_since,
+            full_time: self.full_time,
+        }
     }
 
     pub(crate) fn release(&mut self) {

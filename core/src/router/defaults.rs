@@ -49,7 +49,7 @@ const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_KEPT: usize = 10_000;
 
 /// Names that ports let go of lately. Stanzas for them stay here and do not take a default route: their component is
-/// about to come back. A name whose time is over is forgotten when the next one comes.
+/// about to come back.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     kept: BTreeMap<Domain, u64>,
@@ -69,11 +69,23 @@ impl Recent {
         self.kept.insert(name.clone(), self.next);
         self.order.insert(self.next, (now + KEPT, name));
         self.next += 1;
+        self.expire(now);
+    }
+
+    /// Forgets the names whose time is over; whether there were any.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let before = self.order.len();
         while let Some((_, (until, name))) = self.order.first_key_value()
             && (*until <= now || self.order.len() > MAX_KEPT)
         {
             self.remove(&name.clone());
         }
+        self.order.len() < before
+    }
+
+    /// When the next name is to be forgotten.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.order.first_key_value().map(|(_, (until, _))| *until)
     }
 
     /// A port has taken it again.
@@ -99,6 +111,8 @@ mod tests {
         recent.insert(start, name(0));
         recent.insert(start + KEPT / 2, name(1));
         assert!(recent.has("a0.example") && recent.has("a1.example"));
+        assert_eq!(recent.poll_timeout(), Some(start + KEPT));
+        assert!(recent.expire(start + KEPT) && !recent.expire(start + KEPT));
         recent.insert(start + KEPT, name(2));
         assert!(!recent.has("a0.example") && recent.has("a1.example"));
         recent.remove(&name(1));

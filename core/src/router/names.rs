@@ -11,6 +11,7 @@ use super::listing::Listing;
 use super::pattern::{DomainPattern, DomainSet};
 use super::policy::{BindPolicy, Claim, PortId};
 use crate::jid::Domain;
+use crate::time::Instant;
 
 /// Where stanzas for a name go.
 #[derive(Debug, Clone, Copy)]
@@ -242,6 +243,16 @@ impl Router {
     /// Whether a port has held `domain`, a canonical name, within the last 24 hours.
     pub(crate) fn was_held(&self, domain: &str) -> bool {
         self.recent.has(domain)
+    }
+
+    /// Forgets the names that ports held more than 24 hours ago; whether there were any.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        self.recent.expire(now)
+    }
+
+    /// When to call [`expire`](Self::expire), if at all.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.recent.poll_timeout()
     }
 
     /// The default route of a port that is bound to `sender`.

@@ -68,6 +68,8 @@ impl Iq {
 /// What a batch adds to the metrics.
 #[derive(Default)]
 struct Tally {
+    routed: u64,
+    notices: u64,
     delivered: u64,
     answered: u64,
     bounced: u64,
@@ -205,7 +207,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                     }
                     match offer {
                         Offer::Taken { wake } => {
-                            batch.tally.delivered += 1;
+                            batch.tally.routed += 1;
                             if wake {
                                 batch.dirty.push(port.clone());
                             }
@@ -236,6 +238,16 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         Outcome::Done
     }
 
+    /// The port that has this took stanzas out of its queue.
+    pub(crate) fn note_delivered(&mut self, stanzas: u64) {
+        self.batch.tally.delivered += stanzas;
+    }
+
+    /// The switch's answer to what the port sent is in its queue.
+    pub(crate) fn note_notice(&mut self) {
+        self.batch.tally.notices += 1;
+    }
+
     /// What access rules have cost since it was asked last, in units of a budget.
     pub(crate) fn take_work(&mut self) -> usize {
         mem::take(&mut self.batch.work)
@@ -260,6 +272,8 @@ impl<P> Batch<P> {
 
 impl Tally {
     fn add_to(&self, metrics: &Metrics) {
+        metrics.add(Metric::Routed, self.routed);
+        metrics.add(Metric::Notices, self.notices);
         metrics.add(Metric::Delivered, self.delivered);
         metrics.add(Metric::Answered, self.answered);
         metrics.add(Metric::Bounced, self.bounced);

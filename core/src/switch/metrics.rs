@@ -4,8 +4,12 @@ use crate::sync::{AtomicU64, Ordering};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// What is counted. A stanza taken from a component adds to exactly one of `Delivered`, `Answered`,
-        /// `Bounced`, `Rejected` and `Dropped…`; one that was put into a queue and never sent adds to `Unsent…` as well.
+        /// What is counted.
+        ///
+        /// Each stanza that is taken from a port adds to exactly one of `Routed`, `Held`, `Answered`, `Bounced`, `Rejected`,
+        /// `LateAnswers` and `Dropped…`. What enters a queue (`Routed`, `Notices` and `HeldSent`) leaves it as `Delivered`, as
+        /// one of `Unsent…`, or as `Torn`. What is held (`Held`) leaves as `HeldSent`, `HeldReturned`, `HeldDropped` or
+        /// `Coalesced`. The differences are what waits now.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Metric { $($(#[$doc])* $variant,)* }
@@ -24,8 +28,12 @@ macro_rules! counts {
 }
 
 counts! {
-    /// Stanzas put into a component's queue.
+    /// Stanzas put into a port's queue.
+    Routed = "routed",
+    /// Stanzas whose last byte was written, or that a local port took.
     Delivered = "delivered",
+    /// Errors that the switch itself put into a port's queue, for stanzas that were taken before.
+    Notices = "notices",
     /// Stanzas that a host of ours answered.
     Answered = "answered",
     /// Stanzas answered with an error because they could not be delivered.
@@ -38,7 +46,7 @@ counts! {
     DroppedUndeliverable = "dropped_undeliverable",
     /// Stanzas for a host of ours that need no answer.
     DroppedByHost = "dropped_by_host",
-    /// Delivered stanzas whose connection ended first, answered with an error.
+    /// Stanzas in a queue whose connection ended first, answered with an error.
     UnsentBounced = "unsent_bounced",
     /// The same, that no error may answer, or whose sender is gone or full.
     UnsentDropped = "unsent_dropped",
@@ -64,6 +72,8 @@ counts! {
     HeldDropped = "held_dropped",
     /// Held presence that gave way to a newer one of the same addresses.
     Coalesced = "coalesced",
+    /// Stanzas of which a part was written when the connection ended.
+    Torn = "torn",
     /// Connections accepted.
     Connections = "connections",
     /// Handshakes that proved the secret and were bound.

@@ -60,4 +60,4 @@ pub use status::{PortKind, PortStatus};
 pub(crate) use unsent::Unsent;
 
 pub use crate::config::{DomainConfig, ListenerConfig, SwitchConfig};
-pub use crate::queue::Queue;
+pub use crate::queue::{Queue, QueueStatus};

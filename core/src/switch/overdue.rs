@@ -7,7 +7,7 @@ use core::mem;
 use super::directory::Directory;
 use super::metrics::Metric;
 use super::ports::Switch;
-use super::shared::PortInfo;
+use super::shared::{PortInfo, SwitchShared};
 use super::sweep::ANSWERS;
 use super::unsent::return_to_sender;
 use crate::queue::{Offer, Overdue, Returned, Sorted, Unanswered};
@@ -19,7 +19,10 @@ use crate::time::{Instant, Now};
 impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     /// The next ports whose state is to be looked at, those that have something to do at once first, and the ports that
     /// have ended.
-    fn next_share(&mut self, now: Instant) -> (Vec<P>, Arc<[PortId]>) {
+    fn next_share(&mut self, shared: &SwitchShared, now: Instant) -> (Vec<P>, Arc<[PortId]>) {
+        if self.router.expire(now) {
+            shared.bump();
+        }
         let unsettled = self.domains.take_unsettled();
         let mut ports = mem::take(&mut self.domains.again);
         ports.extend(unsettled.iter().filter_map(|name| self.state_of(name).cloned()));
@@ -48,7 +51,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
 
     /// Does a share of what is due.
     pub(super) fn do_share<S: Switch<Port = P>>(switch: &S, now: Now) {
-        let (ports, ended) = switch.write(|directory| directory.next_share(now.monotonic));
+        let (ports, ended) = switch.write(|directory| directory.next_share(switch.shared(), now.monotonic));
         let (mut again, mut emptied) = (Vec::new(), Vec::new());
         for port in ports {
             let mut sorted = SortedBatch::default();
@@ -136,6 +139,7 @@ fn tell<S: Switch>(switch: &S, now: Now, request: &Unanswered) {
     let write = |out: &mut Vec<u8>| Some(error.append_iq_answer(from, to, id, out));
     let listener = &asker.as_ref().listener;
     let offer = switch.queue(&asker, |queue| queue.offer(now.monotonic, listener, None, write));
+    switch.metrics().add(Metric::Notices, matches!(offer, Offer::Taken { .. }).into());
     if let Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. } = offer {
         switch.wake(&asker);
     }

@@ -145,7 +145,11 @@ pub trait Switch: Sized {
     fn poll_timeout(&self) -> Option<Instant> {
         self.read(|directory| {
             let at_once = directory.domains.has_unsettled().then_some(Instant::ORIGIN);
-            at_once.or_else(|| directory.sweep.poll_timeout(self.shared()))
+            let later = || {
+                let names = directory.router.poll_timeout();
+                [directory.sweep.poll_timeout(self.shared()), names].into_iter().flatten().min()
+            };
+            at_once.or_else(later)
         })
     }
 
@@ -166,12 +170,12 @@ pub trait Switch: Sized {
         let status = |port: &Self::Port| {
             let &PortInfo { id, role, .. } = port.as_ref();
             let kind = if role == PortRole::Local { PortKind::Local } else { PortKind::Connection };
-            let queued = self.queue(port, |queue| queue.waiting_bytes());
+            let queue = self.queue(port, |queue| queue.status());
             let (claims, names) = self.read(|directory| {
                 let held = directory.router.port_names(id);
                 held.map(|(claims, names)| (claims.to_vec(), names.cloned().collect())).unwrap_or_default()
             });
-            PortStatus { id, kind, claims, names, queued }
+            PortStatus { id, kind, claims, names, queue }
         };
         ports.iter().map(status).collect()
     }

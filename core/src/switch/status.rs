@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::jid::Domain;
+use crate::queue::QueueStatus;
 use crate::router::{Claim, PortId};
 
 /// What is behind a port.
@@ -27,6 +28,6 @@ pub struct PortStatus {
     pub claims: Vec<Claim>,
     /// The names that it holds now. Wildcards are among its claims.
     pub names: Vec<Domain>,
-    /// Bytes that wait for it.
-    pub queued: usize,
+    /// What waits for it.
+    pub queue: QueueStatus,
 }

@@ -74,5 +74,7 @@ pub(super) fn return_to_sender<S: Switch>(
     if wake {
         switch.wake(&port);
     }
-    matches!(offer, Offer::Taken { .. })
+    let is_taken = matches!(offer, Offer::Taken { .. });
+    switch.metrics().add(Metric::Notices, is_taken.into());
+    is_taken
 }

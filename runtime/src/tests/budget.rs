@@ -139,7 +139,7 @@ fn stanzas_that_wait_for_room_are_not_counted_as_partial() {
     let mut receiver = bound(&switch, narrow, "b.example");
     let (mut first, _) = sends(&switch, listener(), "c.example", "<message to='b.example'/>");
     take_turn(&mut first);
-    assert_eq!(switch.metrics().get(Metric::Delivered), 1);
+    assert_eq!(switch.metrics().get(Metric::Routed), 1);
     // The first waits, and with what was left of the read before it is more than one read.
     let (mut connection, written) =
         sends(&switch, listener(), "a.example", &"<message to='b.example'/>".repeat(10_000));
@@ -148,11 +148,11 @@ fn stanzas_that_wait_for_room_are_not_counted_as_partial() {
     }
     let written = all(&written);
     assert!(written.ends_with("<handshake/>"), "{written}");
-    assert_eq!(switch.metrics().get(Metric::Delivered), 1);
+    assert_eq!(switch.metrics().get(Metric::Routed), 1);
     // Once there is room they go on.
     take_turn(&mut receiver);
     take_turn(&mut connection);
-    assert!(switch.metrics().get(Metric::Delivered) > 1);
+    assert!(switch.metrics().get(Metric::Routed) > 1);
 }
 
 #[derive(Default)]
@@ -195,7 +195,7 @@ fn panic_in_an_access_rule_ends_the_batch_before_it() {
         sends(&switch, listener(), "a.example", &format!("{message}<message to='c.example'/>"));
     let turn = std::panic::AssertUnwindSafe(move || take_turn(&mut sender));
     assert!(std::panic::catch_unwind(turn).is_err());
-    assert_eq!(switch.metrics().get(Metric::Delivered), 1);
+    assert_eq!(switch.metrics().get(Metric::Routed), 1);
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     take_turn(&mut receiver);
     assert!(all(&written).ends_with(message));

@@ -35,7 +35,9 @@ pub(super) fn read(
     let mut spans: Vec<Range<usize>> = Vec::new();
     for (key, value) in section.entries() {
         let name: &str = key.get_ref();
-        let Some(table) = Section::of(format!("domain.\"{}\"", printable(name)), value, faults) else { continue };
+        let Some(table) = Section::of(format!("domain.\"{}\"", printable(name)), value, faults) else {
+            continue;
+        };
         let pattern = match DomainPattern::parse(name) {
             Ok(pattern) => pattern,
             Err(error) => {

@@ -270,7 +270,7 @@ impl World {
     #[must_use]
     pub fn taken(&self) -> u64 {
         [
-            Metric::Delivered,
+            Metric::Routed,
             Metric::Answered,
             Metric::Bounced,
             Metric::Rejected,

@@ -34,10 +34,10 @@ fn closed_receiver_that_is_still_bound_is_away() {
         said.contains("<remote-server-timeout ") && said.contains("'b.example' is not connected"),
         "{said}"
     );
-    assert_eq!(counts(&switch, [Metric::Bounced, Metric::Delivered]), [1, 0]);
+    assert_eq!(counts(&switch, [Metric::Bounced, Metric::Routed]), [1, 0]);
     switch.queue(receiver.port(), |queue| queue.set_open(true));
     assert_eq!(send(&switch, &mut sender, MESSAGE).1, "");
-    assert_eq!(counts(&switch, [Metric::Bounced, Metric::Delivered]), [1, 1]);
+    assert_eq!(counts(&switch, [Metric::Bounced, Metric::Routed]), [1, 1]);
     assert_eq!(switch.poll_wake(), Some(receiver.id()));
     assert_eq!(switch.poll_wake(), None);
     assert!(written(&switch, &mut receiver).starts_with("<message from='a.example' to='b.example'"));
@@ -194,7 +194,7 @@ fn closed_connection_takes_what_comes_and_does_nothing() {
         open.handle_timeout(&switch, super::after(1));
         assert_eq!(open.poll_output(&switch, NOW), Transmit::Done);
         assert_eq!(open.poll_timeout(), None);
-        assert_eq!(counts(&switch, [Metric::Delivered]), [0]);
+        assert_eq!(counts(&switch, [Metric::Routed]), [0]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What becomes of stanzas whose receiver stalls, ends or never answers: the rules of docs/delivery.md.
 
+mod accounts;
 mod holding;
 mod requests;
 
