@@ -18,12 +18,13 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     /// Completes a step that changed who holds what, and in which the ports `ended` have lost all that they held: state goes
     /// where the names went, and those who watch are told why names were released.
     pub(super) fn complete<S: Switch<Port = P>>(&mut self, switch: &S, ended: &[P], reason: &ReleaseReason) {
+        // Before a queue is closed: who finds it closed looks up the route again.
+        switch.shared().bump();
         let changes = self.router.take_changes();
         self.hand_over(switch, &changes, ended);
         if self.feed.is_watched() {
             self.feed.publish(changes, reason);
         }
-        switch.shared().bump();
     }
 
     /// Moves the state of names that changed hands: from ports that have ended to places, and from places to the ports that

@@ -58,6 +58,7 @@ pub trait Switch: Sized {
         let bound = self.write(|directory| {
             let bound =
                 directory.router.bind(*id, claim.clone(), Arc::clone(&listener.policy), now.monotonic)?;
+            self.shared().bump();
             let replaced = bound.replaced.iter().filter_map(|id| directory.ports.get(id));
             let replaced: Vec<_> = replaced.cloned().collect();
             for old in &replaced {
