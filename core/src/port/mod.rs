@@ -186,7 +186,9 @@ impl<S: Switch> LocalPort<S> {
         mut visit: impl FnMut(&Incoming<'_>, &mut Vec<u8>),
     ) -> Result<PortState, SendError> {
         let result = self.poll_batch(switch, now, &mut visit);
-        self.delivery.end_batch(switch);
+        if self.delivery.has_batch() {
+            self.delivery.end_batch(switch);
+        }
         result
     }
 
@@ -198,7 +200,9 @@ impl<S: Switch> LocalPort<S> {
     ) -> Result<PortState, SendError> {
         let mut budget = Budget::default();
         loop {
-            if let Some(until) = self.route_outbox(switch, now, &mut budget)? {
+            if !self.outbox.is_empty()
+                && let Some(until) = self.route_outbox(switch, now, &mut budget)?
+            {
                 return Ok(PortState::Blocked { until });
             }
             if self.inbox.is_empty() && !self.collect(switch) {
@@ -250,16 +254,22 @@ impl<S: Switch> LocalPort<S> {
     fn collect(&mut self, switch: &S) -> bool {
         let Self { port, inbox, order, .. } = self;
         let waiting = switch.queue(port, |queue| {
-            if order.is_none() {
-                *order = queue.take_order();
+            if order.is_none()
+                && let Some(cause) = queue.take_order()
+            {
+                *order = Some(cause);
             }
             queue.collect(inbox, &port.as_ref().listener)
         });
-        switch.wake_all(waiting);
+        if !waiting.is_empty() {
+            switch.wake_all(waiting);
+        }
         !inbox.is_empty()
     }
 
-    /// Routes what was written by visits. Returns a time if it waits for room.
+    /// Routes what was written by visits. Returns a time if it waits for room. Not inlined: a visit that writes nothing does
+    /// not need its stack.
+    #[inline(never)]
     fn route_outbox(
         &mut self,
         switch: &S,

@@ -163,6 +163,12 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         mem::take(&mut self.batch.work)
     }
 
+    /// Whether there is anything for [`end_batch`](Self::end_batch) to do.
+    pub(crate) fn has_batch(&self) -> bool {
+        let Batch { dirty, tally, .. } = &self.batch;
+        !dirty.is_empty() || !tally.is_empty()
+    }
+
     /// Ends a batch: wakes its receivers, each once, and adds it to the metrics.
     pub(crate) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S) {
         for port in self.batch.dirty.drain(..) {
@@ -181,6 +187,11 @@ impl<P> Batch<P> {
 }
 
 impl Tally {
+    fn is_empty(&self) -> bool {
+        let &Self { delivered, answered, bounced, dropped, dropped_by_host } = self;
+        delivered | answered | bounced | dropped | dropped_by_host == 0
+    }
+
     fn add_to(&self, metrics: &Metrics) {
         metrics.add(Metric::Delivered, self.delivered);
         metrics.add(Metric::Answered, self.answered);
