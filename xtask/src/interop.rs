@@ -34,7 +34,7 @@ const NPM: Package = Package("npm", Some(&["npm", "--version"]));
 const EXPAT: Package = Package("libexpat1-dev", None);
 
 /// The tests whose judges see the most; with the feature `interop` expat judges with them.
-const JUDGED: [&str; 28] = [
+const JUDGED: [&str; 29] = [
     "bad_streams",
     "bad_streams_core",
     "chunking",
@@ -58,6 +58,7 @@ const JUDGED: [&str; 28] = [
     "sim_delivery",
     "sim_ends",
     "sim_leaving",
+    "sim_ports",
     "sim_time",
     "sources",
     "storms",
