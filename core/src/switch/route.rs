@@ -64,10 +64,7 @@ impl<P: Clone> Directory<P> {
     /// The port that gets an error for a stanza from `sender` which was taken and could not be delivered: the one that
     /// holds the name, else the default route of the receiver, unless the name stays here.
     pub(super) fn way_back(&self, sender: &str, receiver: impl FnOnce() -> Option<String>) -> Option<P> {
-        let by_default = || match self.router.route_domain(sender, receiver().as_deref()) {
-            Destination::DefaultRoute(id) => Some(id),
-            _ => None,
-        };
+        let by_default = || self.router.default_route_to(sender, receiver().as_deref());
         let id = self.router.owner(sender).or_else(by_default)?;
         self.ports.get(&id).cloned()
     }
