@@ -2,16 +2,18 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use enjamb_core::connection::{Budget, Connection, Next};
 use enjamb_core::jid::Domain;
 use enjamb_core::switch::{ListenerConfig, LocalSwitch, SwitchConfig};
-use enjamb_core::{Secret, StreamId};
+use enjamb_core::{Instant, Now, Secret, StreamId};
 
 use super::case::Case;
-use super::ports::NOW;
 use super::stanzas;
 use crate::wire;
+
+pub(super) const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::ZERO };
 
 /// What the component floods with.
 fn flood(name: &str) -> Vec<u8> {

@@ -2,19 +2,15 @@
 //! or a local port.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use enjamb_core::connection::{Budget, Connection, Next, Written};
 use enjamb_core::jid::Domain;
 use enjamb_core::port::{LocalPort, PortConfig, PortState};
 use enjamb_core::router::Claim;
 use enjamb_core::switch::{LocalSwitch, SwitchConfig};
-use enjamb_core::{Instant, Now};
 
 use super::case::Case;
-use super::polls::connected;
-
-pub(super) const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::ZERO };
+use super::polls::{NOW, connected};
 
 /// What a sender's turn costs is the same in both cases.
 struct Sender {
