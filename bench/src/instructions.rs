@@ -13,6 +13,8 @@ use crate::micro;
 /// What a count may be over its budget.
 const TOLERANCE: f64 = 1.05;
 const ROUNDS: u64 = 1000;
+/// What a local port may spend on a stanza, of what the connection of a component spends without its socket.
+const LOCAL_SHARE: f64 = 0.8;
 
 /// The count of each case: ours, then the others.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
@@ -37,6 +39,7 @@ pub(crate) fn check(budget: &Path) -> io::Result<()> {
     let unknown = budget.keys().filter(|case| !micro::ours().any(|ours| ours == *case));
     faults.extend(unknown.map(|case| format!("there is no case {case}")));
     faults.extend(handshakes()?);
+    faults.extend(receivers(&counts));
     if faults.is_empty() { Ok(()) } else { Err(io::Error::other(faults.join(", "))) }
 }
 
@@ -51,6 +54,19 @@ fn handshakes() -> io::Result<Option<String>> {
     }
     let differ = counts.iter().any(|count| count.abs_diff(counts[0]) >= ROUNDS);
     Ok(differ.then(|| "wrong handshakes cost more or less by what is wrong in them".into()))
+}
+
+/// Compares the two kinds of receivers. The sender of both is the same.
+fn receivers(counts: &Counts) -> Option<String> {
+    let [send, pair, local] =
+        micro::RECEIVERS.map(|case| counts.get(case).map_or(0.0, |count| *count as f64));
+    let share = (local - send) / (pair - send);
+    println!(
+        "local port: {share:.2} of what a component's connection spends on a stanza; with the sender {:.2}",
+        local / pair
+    );
+    let fits = pair > send && share <= LOCAL_SHARE;
+    (!fits).then(|| format!("a local port spends more than {LOCAL_SHARE} of a connection's instructions"))
 }
 
 /// Is valgrind there?
@@ -119,4 +135,18 @@ pub(crate) fn exercise(name: &str, rounds: u64) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_port_may_spend_less_than_a_connection() {
+        let judged = |counts: [u64; 3]| receivers(&micro::RECEIVERS.into_iter().zip(counts).collect());
+        assert_eq!(judged([5000, 5700, 5560]), None);
+        assert!(judged([5000, 5700, 5570]).is_some());
+        assert!(judged([5000, 5000, 5000]).is_some());
+        assert!(receivers(&Counts::new()).is_some());
+    }
 }

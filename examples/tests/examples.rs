@@ -1,44 +1,17 @@
 //! Each program does what it says: every echo against every listener.
 
+mod program;
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use enjamb_tests::peer::{Element, Peer, refused};
 use enjamb_tests::server::SECRET;
 use enjamb_tests::tls::{Authority, NAME, Tunnel, VERSIONS};
 use enjamb_tests::wire::header;
-
-/// A program that ends with the test.
-struct Program(Child);
-
-impl Program {
-    fn start(path: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(path);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        Self(command.spawn().expect("cargo has built it"))
-    }
-
-    /// The address that a listener prints.
-    fn address(&mut self) -> SocketAddr {
-        let mut line = String::new();
-        let out = self.0.stdout.as_mut().expect("it is piped");
-        BufReader::new(out).read_line(&mut line).expect("it prints its address");
-        line.trim().parse().expect("an address")
-    }
-
-    fn is_running(&mut self) -> bool {
-        self.0.try_wait().expect("it is ours").is_none()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use program::Program;
 
 const OTHER: &str = env!("CARGO_BIN_EXE_other-runtimes");
 
@@ -92,7 +65,8 @@ fn all_meet(echoes: &[Echo], more: &[&str], address: SocketAddr, mut peer: Peer)
                 assert_eq!(back.attribute("to"), Some("me@peer.localhost"));
                 break;
             }
-            assert!(echo.is_running() && Instant::now() < came_up_by, "{name} did not come up");
+            let is_running = echo.0.try_wait().expect("it is ours").is_none();
+            assert!(is_running && Instant::now() < came_up_by, "{name} did not come up");
             std::thread::sleep(Duration::from_millis(20));
         }
         // Errors are not echoed: they would go to and fro for ever.

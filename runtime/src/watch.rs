@@ -78,6 +78,16 @@ impl SharedSwitch {
         .await
     }
 
+    /// Ends holding, and answers all that is held at once: before [`shut_down`](Switch::shut_down), so that the answers are
+    /// written.
+    pub fn return_held(&self, timer: &impl Timer) {
+        self.end_holding();
+        let now = Now { monotonic: timer.now(), unix: timer.unix() };
+        while self.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+            self.handle_timeout(now);
+        }
+    }
+
     /// Waits until no connection and no local port is left, and the last bytes of each are written: after
     /// [`shut_down`](Switch::shut_down), before the program ends.
     pub async fn emptied(&self) {

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::Now;
 use enjamb_core::host::HostInfo;
 use enjamb_core::switch::{Switch, SwitchConfig};
-use enjamb_runtime::{SharedSwitch, Timer as _};
+use enjamb_runtime::SharedSwitch;
 use enjamb_tokio::TokioTimer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -144,11 +143,7 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
     // What is held goes back first, so that the answers are written before the connections end.
-    switch.end_holding();
-    let timer = TokioTimer::default();
-    while switch.poll_timeout().is_some_and(|at| at <= timer.now()) {
-        switch.handle_timeout(Now { monotonic: timer.now(), unix: timer.unix() });
-    }
+    switch.return_held(&TokioTimer::default());
     switch.shut_down();
     connections.close();
     tokio::select! {

@@ -11,7 +11,7 @@ use crate::workspace::{Result, root};
 /// The groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Group {
-    /// slixmpp and xmpp.js against our server
+    /// slixmpp and xmpp.js against our server, and slixmpp against an embedded one
     Clients,
     /// Our component, and the probe, against Prosody and ejabberd
     Servers,
@@ -34,7 +34,7 @@ const NPM: Package = Package("npm", Some(&["npm", "--version"]));
 const EXPAT: Package = Package("libexpat1-dev", None);
 
 /// The tests whose judges see the most; with the feature `interop` expat judges with them.
-const JUDGED: [&str; 28] = [
+const JUDGED: [&str; 29] = [
     "bad_streams",
     "bad_streams_core",
     "chunking",
@@ -58,6 +58,7 @@ const JUDGED: [&str; 28] = [
     "sim_delivery",
     "sim_ends",
     "sim_leaving",
+    "sim_ports",
     "sim_time",
     "sources",
     "storms",
@@ -83,7 +84,7 @@ impl Group {
     /// The tests, as cargo's arguments.
     fn tests(self) -> Vec<&'static str> {
         let modules: &[&str] = match self {
-            Self::Clients => &["clients::", "client_tls::", "pasted::"],
+            Self::Clients => &["clients::", "client_tls::", "pasted::", "p10_embedded_"],
             Self::Servers => &["foreign_servers::", "foreign_probe::"],
             Self::Names => &["names::"],
             Self::Crowds => &["crowds::"],
@@ -93,7 +94,7 @@ impl Group {
                 return ["--lib"].into_iter().chain(tests).collect();
             }
         };
-        ["--test", "interop", "--"].iter().chain(modules).copied().collect()
+        ["--test", "interop", "--test", "embedded", "--"].iter().chain(modules).copied().collect()
     }
 }
 

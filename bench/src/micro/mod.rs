@@ -5,6 +5,7 @@ mod case;
 mod parsers;
 mod path;
 mod polls;
+mod ports;
 mod routes;
 mod stanzas;
 mod turns;
@@ -12,9 +13,12 @@ mod turns;
 pub use case::Case;
 
 /// Our own cases: their budget is in `instructions.toml`.
-const PATH: [&str; 14] = [
+const PATH: [&str; 17] = [
     "rich-324",
     "plain-208",
+    "send-208",
+    "pair-208",
+    "local-208",
     "rich-2000",
     "non-ascii-2000",
     "bounce-324",
@@ -28,6 +32,9 @@ const PATH: [&str; 14] = [
     "append-324",
     "connect",
 ];
+
+/// Cases of a sender alone, of it with a component as the receiver, and with a local port.
+pub(crate) const RECEIVERS: [&str; 3] = ["send-208", "pair-208", "local-208"];
 
 /// One share of work of a connection that floods, usually and with input that is as dear as can be.
 pub const POLLS: [&str; 5] = ["poll-usual", "poll-text", "poll-names", "poll-prefixes", "poll-lines"];
@@ -77,6 +84,9 @@ pub fn says(case: &str) -> &'static str {
             "scan, look-up and copy of a message of 324 bytes with a chat state and a receipt's request"
         }
         "plain-208" => "scan, look-up and copy of a message of 208 bytes with a body alone",
+        "send-208" => "of pair-208: all but what the receiver does",
+        "pair-208" => "the same message from a connection to another one, on one thread",
+        "local-208" => "the same message from a connection to a local port",
         "rich-2000" => "rich-324 with a longer body, 2,000 bytes in all",
         "non-ascii-2000" => "the same with a body of Cyrillic",
         "bounce-324" => "the message of 324 bytes, answered with an error",
@@ -133,6 +143,9 @@ pub fn case(name: &str) -> Option<Case> {
         "quick-xml-324" | "quick-xml-2000" => Some(parsers::quick_xml(stanzas::of(name))),
         "scan-324" => path::scan(stanzas::of(name)),
         "append-324" => path::append(stanzas::of(name)),
+        "send-208" => ports::send(stanzas::of("plain-208")),
+        "pair-208" => ports::pair(stanzas::of("plain-208")),
+        "local-208" => ports::local(stanzas::of("plain-208")),
         "bounce-324" => path::bounce(stanzas::of(name)),
         _ if PATH.contains(&name) => path::pass_on(stanzas::of(name)),
         _ => None,

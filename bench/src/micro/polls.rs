@@ -13,7 +13,7 @@ use super::case::Case;
 use super::stanzas;
 use crate::wire;
 
-const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::ZERO };
+pub(super) const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::ZERO };
 
 /// What the component floods with.
 fn flood(name: &str) -> Vec<u8> {
@@ -50,10 +50,11 @@ fn attributes(name: impl Fn(usize) -> String) -> String {
     (0..100).map(|n| format!(" {}=''", name(n))).collect()
 }
 
-fn connected(switch: &LocalSwitch) -> Option<Connection<LocalSwitch>> {
+/// A component that is bound.
+pub(super) fn connected(switch: &LocalSwitch, domain: &str) -> Option<Connection<LocalSwitch>> {
     let listener = Arc::new(ListenerConfig::new(Secret::new("s")));
     let mut connection = Connection::new(switch, listener, StreamId::from_text("1")?, NOW);
-    let input = format!("{}<handshake>{}</handshake>", wire::header("comp.example"), wire::proof(b"1", "s"));
+    let input = format!("{}<handshake>{}</handshake>", wire::header(domain), wire::proof(b"1", "s"));
     let mut rest = input.as_bytes();
     let mut out = Vec::new();
     while !rest.is_empty() {
@@ -70,7 +71,7 @@ fn connected(switch: &LocalSwitch) -> Option<Connection<LocalSwitch>> {
 /// A round is one share of work on the flood.
 pub(super) fn poll(name: &str) -> Option<Case> {
     let switch = LocalSwitch::new(SwitchConfig::new([Domain::parse("host.example").ok()?]));
-    let mut connection = connected(&switch)?;
+    let mut connection = connected(&switch, "comp.example")?;
     let input = flood(name);
     let (mut start, mut out) = (0, Vec::new());
     Some(Case::new(input.len(), move || {

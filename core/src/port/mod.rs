@@ -188,7 +188,9 @@ impl<S: Switch> LocalPort<S> {
         mut visit: impl FnMut(&Incoming<'_>, &mut Vec<u8>),
     ) -> Result<PortState, SendError> {
         let result = self.poll_batch(switch, now, &mut visit);
-        self.delivery.end_batch(switch);
+        if self.delivery.has_batch() {
+            self.delivery.end_batch(switch);
+        }
         result
     }
 
@@ -200,7 +202,9 @@ impl<S: Switch> LocalPort<S> {
     ) -> Result<PortState, SendError> {
         let mut budget = Budget::default();
         loop {
-            if let Some(until) = self.route_outbox(switch, now, &mut budget)? {
+            if !self.outbox.is_empty()
+                && let Some(until) = self.route_outbox(switch, now, &mut budget)?
+            {
                 return Ok(PortState::Blocked { until });
             }
             if self.inbox.is_empty() && !self.collect(switch, now) {
@@ -254,17 +258,23 @@ impl<S: Switch> LocalPort<S> {
     fn collect(&mut self, switch: &S, now: Now) -> bool {
         let Self { port, inbox, order, .. } = self;
         let collected = switch.queue(port, |queue| {
-            if order.is_none() {
-                *order = queue.take_order();
+            if order.is_none()
+                && let Some(cause) = queue.take_order()
+            {
+                *order = Some(cause);
             }
             queue.collect(now.monotonic, inbox, &port.as_ref().listener)
         });
-        switch.wake_all(collected.waiting);
+        if !collected.waiting.is_empty() {
+            switch.wake_all(collected.waiting);
+        }
         replay(switch, now, port, collected.held, inbox);
         !inbox.is_empty()
     }
 
-    /// Routes what was written by visits. Returns a time if it waits for room.
+    /// Routes what was written by visits. Returns a time if it waits for room. Not inlined: a visit that writes nothing does
+    /// not need its stack.
+    #[inline(never)]
     fn route_outbox(
         &mut self,
         switch: &S,

@@ -189,6 +189,19 @@ fn p3_unsent_stanzas_of_a_default_route_go_back_to_it() {
 }
 
 #[test]
+fn p3_unsent_stanzas_of_a_name_that_was_bound_lately_do_not_go_to_a_default_route() {
+    let switch = switch();
+    let mut server = default_route(&switch, DefaultRoute::All);
+    let mut a = bound(&switch, listener(), "to='a.example'");
+    let mut b = bound(&switch, listener(), "to='b.example'");
+    assert_eq!(answer_to(&switch, &mut a, "a.example", "b.example"), "");
+    a.handle_error(&switch, NOW, "gone".into());
+    b.handle_error(&switch, NOW, "gone".into());
+    assert_eq!(visited(&switch, &mut server), [""; 0]);
+    assert_eq!(switch.metrics().get(Metric::UnsentDropped), 1);
+}
+
+#[test]
 fn p4_what_a_visit_writes_is_routed_after_it_and_waits_for_room() {
     let switch = switch();
     let mut local = attach(&switch, [name("local.example")]);

@@ -255,8 +255,14 @@ impl Router {
         self.recent.poll_timeout()
     }
 
+    /// The default route that takes what `sender` sends to `domain`, unless that name is held or stays here.
+    pub(crate) fn default_route_to(&self, domain: &str, sender: Option<&str>) -> Option<PortId> {
+        let elsewhere = self.holder(domain).is_none().then(|| self.route_elsewhere(domain, sender))?;
+        if let Destination::DefaultRoute(id) = elsewhere { Some(id) } else { None }
+    }
+
     /// The default route of a port that is bound to `sender`.
-    pub(crate) fn default_route(&self, sender: Option<&str>) -> Option<PortId> {
+    fn default_route(&self, sender: Option<&str>) -> Option<PortId> {
         self.defaults.of(sender)
     }
 

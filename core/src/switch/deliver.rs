@@ -66,7 +66,7 @@ impl Iq {
 }
 
 /// What a batch adds to the metrics.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Tally {
     routed: u64,
     notices: u64,
@@ -253,6 +253,12 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         mem::take(&mut self.batch.work)
     }
 
+    /// Whether there is anything for [`end_batch`](Self::end_batch) to do.
+    pub(crate) fn has_batch(&self) -> bool {
+        let Batch { dirty, tally, .. } = &self.batch;
+        !dirty.is_empty() || !tally.is_empty()
+    }
+
     /// Ends a batch: wakes its receivers, each once, and adds it to the metrics.
     pub(crate) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S) {
         for port in self.batch.dirty.drain(..) {
@@ -271,6 +277,10 @@ impl<P> Batch<P> {
 }
 
 impl Tally {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn add_to(&self, metrics: &Metrics) {
         metrics.add(Metric::Routed, self.routed);
         metrics.add(Metric::Notices, self.notices);

@@ -35,6 +35,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
 
     /// Forgets the places of domains that have nothing left. Their ids are in order.
     fn close_places<S: Switch<Port = P>>(&mut self, switch: &S, emptied: &[PortId]) {
+        switch.shared().bump();
         let is_left = |place: &mut P| {
             let is_left = emptied.binary_search(&place.as_ref().id).is_err()
                 || !switch.queue(place, |queue| queue.has_no_state());
@@ -46,7 +47,6 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         };
         self.domains.places.retain(|_, place| is_left(place));
         self.domains.nameless.take_if(|place| !is_left(place));
-        switch.shared().bump();
     }
 
     /// Does a share of what is due.

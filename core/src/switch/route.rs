@@ -80,9 +80,10 @@ impl<P: Clone> Directory<P> {
     }
 
     /// The port that gets an error for a stanza from `sender` which was taken and could not be delivered: the one that
-    /// holds the name, else the default route of the receiver.
+    /// holds the name, else the default route of the receiver, unless the name stays here.
     pub(super) fn way_back(&self, sender: &str, receiver: impl FnOnce() -> Option<String>) -> Option<P> {
-        let id = self.router.owner(sender).or_else(|| self.router.default_route(receiver().as_deref()))?;
+        let by_default = || self.router.default_route_to(sender, receiver().as_deref());
+        let id = self.router.owner(sender).or_else(by_default)?;
         self.ports.get(&id).cloned()
     }
 }

@@ -9,6 +9,7 @@
 //! | `executor` | the run queue |
 //! | `wire` | a connection's two pipes, and the `Transport` at either end |
 //! | `peer` | a scripted component: raw bytes, reading or not |
+//! | `port` | a local port: what it takes, and what it sends |
 //! | `world` | a server's connections and their peers, ready to play with |
 //! | `received` | what a peer got, read by a strict parser |
 
@@ -16,6 +17,7 @@ mod clock;
 mod executor;
 mod peer;
 mod pipe;
+mod port;
 mod random;
 mod received;
 mod wire;
@@ -26,6 +28,7 @@ pub use clock::SimTimer;
 pub(crate) use executor::Executor;
 pub use executor::TaskId;
 pub use peer::Peer;
+pub use port::Port;
 pub use random::Random;
 pub use received::{Element, Stream};
 pub use wire::{SimTransport, Wire};

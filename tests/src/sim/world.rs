@@ -10,6 +10,8 @@ use enjamb_core::StreamId;
 use enjamb_core::connection::{CloseReason, ConnectionEvent};
 use enjamb_core::host::HostInfo;
 use enjamb_core::jid::Domain;
+use enjamb_core::port::PortConfig;
+use enjamb_core::router::AttachError;
 use enjamb_core::switch::{ListenerConfig, Metric, Switch, SwitchConfig};
 use enjamb_runtime::{Component, ComponentSettings, ServerConnection, SharedSwitch};
 use sha1::{Digest, Sha1};
@@ -17,6 +19,7 @@ use sha1::{Digest, Sha1};
 use super::clock::SimTimer;
 use super::executor::{Executor, TaskId};
 use super::peer::Peer;
+use super::port::Port;
 use super::random::Random;
 use super::wire::{SimTransport, Wire};
 
@@ -243,6 +246,16 @@ impl World {
         let (component, connection) = Component::connect(settings, theirs, timer);
         let client = self.executor.spawn(connection.run());
         (component, client, server)
+    }
+
+    /// A local port. It visits what waits for it, and writes while it does; or it takes batches, and sends.
+    ///
+    /// # Errors
+    /// Another port holds what it is to hold.
+    pub fn port(&mut self, config: PortConfig, visits: bool) -> Result<Port, AttachError> {
+        let (port, moves) = Port::attach(&self.switch, config, visits, &self.executor.clock)?;
+        self.executor.spawn(moves);
+        Ok(port)
     }
 
     /// A component whose server is a script.
