@@ -290,6 +290,7 @@ impl World {
             Metric::DroppedRejected,
             Metric::DroppedUndeliverable,
             Metric::DroppedByHost,
+            Metric::LateAnswers,
         ]
         .into_iter()
         .map(|count| self.count(count))
