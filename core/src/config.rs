@@ -45,6 +45,9 @@ pub struct DomainConfig {
     pub hold: Duration,
     /// Bytes of stanzas that wait then: 1 MiB.
     pub hold_bytes: usize,
+    /// Silence of the component after which it is pinged (XEP-0199); `None`: never. No byte within
+    /// [`Limits::ping_answer`](crate::Limits::ping_answer) ends its stream if it has answered a ping before.
+    pub ping: Option<Duration>,
 }
 
 impl Default for DomainConfig {
@@ -54,6 +57,7 @@ impl Default for DomainConfig {
             max_pending_iqs: 10_000,
             hold: Duration::ZERO,
             hold_bytes: 1 << 20,
+            ping: None,
         }
     }
 }

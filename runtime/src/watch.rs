@@ -79,7 +79,7 @@ impl SharedSwitch {
     }
 
     /// Ends holding, and answers all that is held at once: before [`shut_down`](Switch::shut_down), so that the answers are
-    /// written.
+    /// written. Drop the future of [`keep_time`](Self::keep_time) first: it may be in the middle of an answer.
     pub fn return_held(&self, timer: &impl Timer) {
         self.end_holding();
         let now = Now { monotonic: timer.now(), unix: timer.unix() };

@@ -139,11 +139,13 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
             Order::Summary => log::summary("SIGUSR1", &*switch),
         }
     };
+    // What is held goes back first, so that the answers are written before the connections end.
+    timing.abort();
+    let _ = timing.await;
+    switch.return_held(&TokioTimer::default());
     log::summary(name, &*switch);
     info!("{name}: telling {} connections, then stopping", switch.connections());
     stop.cancel();
-    // What is held goes back first, so that the answers are written before the connections end.
-    switch.return_held(&TokioTimer::default());
     switch.shut_down();
     connections.close();
     tokio::select! {
@@ -151,7 +153,6 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
         name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
-    timing.abort();
     telling.abort();
     log::finish();
     ExitCode::SUCCESS

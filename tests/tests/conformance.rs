@@ -117,7 +117,7 @@ fn every_rule_of_ports_has_a_proof() {
 
 #[test]
 fn every_rule_of_delivery_has_a_proof() {
-    rules_have_proofs("docs/delivery.md", &[('L', 7), ('H', 9)]);
+    rules_have_proofs("docs/delivery.md", &[('D', 3), ('L', 7), ('H', 9), ('F', 5)]);
 }
 
 /// The table of a page has the rules of each letter from 1 to a number, and each has tests that name it.

@@ -82,9 +82,9 @@ fn send_queues(port: u16) -> Vec<usize> {
     table.lines().filter_map(of_port).collect()
 }
 
-/// What the kernel holds for a component that does not read is bounded as well (rule F4).
+/// What the kernel holds for a component that does not read is bounded as well.
 #[test]
-fn receiver_that_does_not_read_costs_the_kernel_little() {
+fn f4_receiver_that_does_not_read_costs_the_kernel_little() {
     let server = Config::new(&[HOST]).listener("").start();
     let _silent = Peer::online(server.addr(0), "silent.x");
     let mut sender = Peer::online(server.addr(0), "sender.x");

@@ -466,7 +466,7 @@ impl<S: Switch> Connection<S> {
         self.output.release();
         self.session.events.take_if(|events| events.is_empty());
         // Empty between batches, but for routes that are soon found again.
-        self.session.delivery = None;
+        self.session.delivery.take_if(|delivery| delivery.is_empty());
         if let Phase::Open(stream) = &mut self.session.phase {
             stream.release();
         }

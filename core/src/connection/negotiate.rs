@@ -139,7 +139,7 @@ impl<S: Switch> Session<S> {
     fn bind(&mut self, switch: &S, now: Now, authenticated: Authenticated, out: &mut Vec<u8>) {
         let claim = claim_of(authenticated.domain(), authenticated.is_subdomain());
         match switch.bind(&self.port, &claim, now) {
-            Bind::Bound(bound) => self.bound(now, authenticated, bound, out),
+            Bind::Bound(bound) => self.bound(switch, now, authenticated, bound, out),
             Bind::Rejected(conflict) => {
                 let error = StreamError::from(match conflict {
                     BindError::NoName { host, error } => {
@@ -168,7 +168,14 @@ impl<S: Switch> Session<S> {
         }
     }
 
-    fn bound(&mut self, now: Now, authenticated: Authenticated, bound: BindOutcome, out: &mut Vec<u8>) {
+    fn bound(
+        &mut self,
+        switch: &S,
+        now: Now,
+        authenticated: Authenticated,
+        bound: BindOutcome,
+        out: &mut Vec<u8>,
+    ) {
         self.bound = true;
         self.events.get_or_insert_default().push(ConnectionEvent::Bound {
             domain: authenticated.domain().clone(),
@@ -179,6 +186,11 @@ impl<S: Switch> Session<S> {
         let listener = self.listener();
         let (rate, check_from) = (listener.rate, listener.policy.check_from);
         self.shaper = rate.map(|rate| Box::new(Shaper::new(rate, now.monotonic)));
-        self.phase = Phase::Open(Box::new(authenticated.bind(now.monotonic, check_from, out)));
+        let mut stream = authenticated.bind(now.monotonic, check_from, out);
+        let (ping, host) = switch.read(|directory| directory.ping_of(self.port.as_ref().id));
+        if let Some(silence) = ping {
+            stream.set_ping(now.monotonic, silence, host.as_ref());
+        }
+        self.phase = Phase::Open(Box::new(stream));
     }
 }

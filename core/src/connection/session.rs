@@ -169,6 +169,7 @@ impl<S: Switch> Session<S> {
                 self.refused(switch, refused.clone());
                 *consumed
             }
+            Ok(Step { consumed, event: Some(ServerEvent::Pong) }) => *consumed,
             Ok(Step { consumed, event: Some(ServerEvent::Closed) }) => {
                 self.close(switch, now, CloseReason::ByPeer);
                 *consumed

@@ -1,11 +1,11 @@
-//! Is the server still there? A component asks by XEP-0199 once it has heard nothing for a while.
+//! Is the other side still there? Who has heard nothing for a while asks by XEP-0199.
 
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{StreamError, StreamErrorCause};
-use crate::jid::Domain;
+use crate::jid::{Domain, Jid};
 use crate::limits::Limits;
 use crate::stanza::{Stanza, StanzaKind};
 use crate::time::Instant;
@@ -17,7 +17,8 @@ const ID: &str = "enjamb-alive-";
 /// Listens for signs of life. Any byte is one, the keepalive of a server included.
 ///
 /// XEP-0114 does not tell a component what its server is called, so it asks itself: a ping to its own domain goes
-/// through the server and comes back, be it as it was sent or as an error.
+/// through the server and comes back, be it as it was sent or as an error. A server asks the component; silence ends
+/// the stream only if the component has answered such a question before, since not every library does.
 #[derive(Debug)]
 pub(super) struct Alive {
     /// Silence after which we ask.
@@ -28,14 +29,29 @@ pub(super) struct Alive {
     deadline: Option<Instant>,
     asked: bool,
     pings: u64,
+    /// The other side answers pings: silence after one ends the stream.
+    answers: bool,
 }
 
 impl Alive {
     /// `None` where the limits say that nobody asks.
     pub(super) fn new(limits: &Limits, now: Instant) -> Option<Self> {
-        let silence = limits.ping?;
+        Some(Self::begin(limits.ping?, limits, true, now))
+    }
+
+    /// For a server, which asks a component after that silence.
+    pub(super) fn of_server(silence: Duration, limits: &Limits, now: Instant) -> Self {
+        Self::begin(silence, limits, false, now)
+    }
+
+    fn begin(silence: Duration, limits: &Limits, answers: bool, now: Instant) -> Self {
         let deadline = Some(now + silence);
-        Some(Self { silence, answer: limits.ping_answer, deadline, asked: false, pings: 0 })
+        Self { silence, answer: limits.ping_answer, deadline, asked: false, pings: 0, answers }
+    }
+
+    /// The other side has answered a ping.
+    pub(super) fn answered(&mut self) {
+        self.answers = true;
     }
 
     /// Bytes came.
@@ -61,10 +77,14 @@ impl Alive {
     pub(super) fn handle_timeout(
         &mut self,
         now: Instant,
-        own: &Domain,
+        (from, to): (&str, &str),
         out: &mut Vec<u8>,
     ) -> Result<(), StreamError> {
         if self.deadline.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        if self.asked && !self.answers {
+            self.heard(now);
             return Ok(());
         }
         if self.asked {
@@ -74,18 +94,27 @@ impl Alive {
         self.pings += 1;
         out.extend_from_slice(b"<iq type='get'");
         push_attribute(out, "id", &format!("{ID}{}", self.pings));
-        push_attribute(out, "from", own.as_str());
-        push_attribute(out, "to", own.as_str());
+        push_attribute(out, "from", from);
+        push_attribute(out, "to", to);
         out.extend_from_slice(b"><ping xmlns='urn:xmpp:ping'/></iq>");
         self.asked = true;
         self.deadline = Some(now + self.answer);
         Ok(())
     }
 
+    /// Is it the answer to a question that had these addresses?
+    pub(super) fn is_answer(stanza: &Stanza<'_>, from: &str, to: &str) -> bool {
+        let is = |address: Option<&Jid<'_>>, name: &str| address.is_some_and(|jid| jid.as_str() == name);
+        stanza.kind() == StanzaKind::Iq
+            && matches!(stanza.known_type(), Some("result" | "error"))
+            && is(stanza.from(), to)
+            && is(stanza.to(), from)
+            && stanza.id().is_some_and(|id| id.starts_with(ID))
+    }
+
     /// Is it our own question that came back, or its answer?
     pub(super) fn is_own(stanza: &Stanza<'_>, own: &Domain) -> bool {
-        let is_own =
-            |address: Option<&crate::jid::Jid<'_>>| address.is_some_and(|jid| jid.as_str() == own.as_str());
+        let is_own = |address: Option<&Jid<'_>>| address.is_some_and(|jid| jid.as_str() == own.as_str());
         stanza.kind() == StanzaKind::Iq
             && is_own(stanza.from())
             && is_own(stanza.to())

@@ -263,7 +263,8 @@ impl ClientStream {
         self.open.handle_timeout(now, out)?;
         match &mut self.alive {
             Some(alive) if !self.open.is_closed() => {
-                alive.handle_timeout(now, &self.domain, out).map_err(|error| self.open.fail(error, out))
+                let own = self.domain.as_str();
+                alive.handle_timeout(now, (own, own), out).map_err(|error| self.open.fail(error, out))
             }
             _ => Ok(()),
         }

@@ -1,10 +1,13 @@
 //! The server's side of an authenticated stream.
 
-use alloc::string::ToString;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
+use super::alive::Alive;
 use super::excerpt::Excerpt;
 use super::open::{First, Open};
 use super::step::Step;
@@ -34,6 +37,16 @@ pub struct ServerStream {
     peer: Peer,
     /// Work on addresses, and on what is to be rewritten.
     work: u32,
+    /// Whether the component still answers; boxed, as most are not asked.
+    alive: Option<Box<Watch>>,
+}
+
+/// How the server asks a component whether it is there.
+#[derive(Debug)]
+struct Watch {
+    alive: Alive,
+    from: String,
+    to: String,
 }
 
 /// Whose stream it is, and what it may say.
@@ -55,6 +68,8 @@ pub enum ServerEvent<'b> {
     Stanza(Stanza<'b>),
     /// An element that can't be routed. It was answered, in `out`, or dropped because nothing may answer it.
     Rejected(Rejected),
+    /// The answer to a ping of ours: nothing is to be done.
+    Pong,
     /// The component ended the stream; our closing tag is in `out`.
     Closed,
 }
@@ -78,7 +93,22 @@ impl ServerStream {
         check_from: bool,
         host: Domain,
     ) -> Self {
-        Self { open, peer: Peer { domain, is_subdomain, check_from, host }, work: 0 }
+        Self { open, peer: Peer { domain, is_subdomain, check_from, host }, work: 0, alive: None }
+    }
+
+    /// Asks the component by XEP-0199 whether it is there, after each such silence: from the server's first host if it has one,
+    /// else from the component's own domain. Silence after that ends the stream if the component has answered such a
+    /// question before.
+    pub fn set_ping(&mut self, now: Instant, silence: Duration, host: Option<&Domain>) {
+        let domain = self.peer.domain.as_str();
+        let to = if self.peer.is_subdomain {
+            [domain, ".", self.peer.host.as_str()].concat()
+        } else {
+            domain.into()
+        };
+        let from = host.map_or_else(|| to.clone(), |host| host.as_str().into());
+        let alive = Alive::of_server(silence, &self.open.limits, now);
+        self.alive = Some(Box::new(Watch { alive, from, to }));
     }
 
     /// The domain that the component is bound as; with [`is_subdomain`](Self::is_subdomain) the prefix.
@@ -110,6 +140,11 @@ impl ServerStream {
         input: &'b [u8],
         out: &mut Vec<u8>,
     ) -> Result<Step<ServerEvent<'b>>, StreamError> {
+        if let Some(watch) = &mut self.alive
+            && !input.is_empty()
+        {
+            watch.alive.heard(now);
+        }
         let (consumed, first) = match self.open.next(now, input) {
             Ok(next) => next,
             Err(error) => return Err(self.open.fail(error, out)),
@@ -135,6 +170,12 @@ impl ServerStream {
             Ok((kind, to, from)) => {
                 let addresses = (Some(to), Some(from));
                 let stanza = Stanza::assemble(bytes, kind, head, prefixes, addresses);
+                if let Some(watch) = &mut self.alive
+                    && Alive::is_answer(&stanza, &watch.from, &watch.to)
+                {
+                    watch.alive.answered();
+                    return ServerEvent::Pong;
+                }
                 self.work += stanza.copy_work();
                 ServerEvent::Stanza(stanza)
             }
@@ -182,6 +223,9 @@ impl ServerStream {
     /// between does not count against a stanza that has begun.
     pub fn set_reading(&mut self, now: Instant, reading: bool) {
         self.open.set_reading(now, reading);
+        if let Some(watch) = &mut self.alive {
+            watch.alive.set_reading(now, reading);
+        }
     }
 
     /// Ends the stream in good order: the closing tag goes to `out`.
@@ -205,15 +249,25 @@ impl ServerStream {
     /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.open.poll_timeout()
+        let alive = self.alive.as_ref().filter(|_| !self.open.is_closed());
+        let alive_at = alive.and_then(|watch| watch.alive.poll_timeout());
+        [self.open.poll_timeout(), alive_at].into_iter().flatten().min()
     }
 
-    /// Appends a keepalive that is due, or fails the stream whose stanza is overdue.
+    /// Appends a keepalive or a ping that is due, or fails the stream whose stanza is overdue, or whose component does not
+    /// answer any more.
     ///
     /// # Errors
     /// `connection-timeout`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        self.open.handle_timeout(now, out)
+        self.open.handle_timeout(now, out)?;
+        match &mut self.alive {
+            Some(watch) if !self.open.is_closed() => {
+                let Watch { alive, from, to } = &mut **watch;
+                alive.handle_timeout(now, (from, to), out).map_err(|error| self.open.fail(error, out))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tells that bytes went out, so that the next keepalive waits.

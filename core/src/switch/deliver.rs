@@ -15,6 +15,7 @@ use crate::time::{Instant, Now};
 use super::directory::Directory;
 use super::host_view::HostView;
 use super::metrics::{Metric, Metrics};
+use super::patience::Patience;
 use super::ports::Switch;
 use super::route::Route;
 use super::shared::PortInfo;
@@ -34,6 +35,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Delivery<P> {
     routes: RouteCache<P>,
     batch: Batch<P>,
+    patience: Patience,
 }
 
 /// What is left to do at the end of a batch.
@@ -98,6 +100,7 @@ impl<P> Default for Delivery<P> {
         Self {
             routes: RouteCache::default(),
             batch: Batch { dirty: Vec::new(), tally: Tally::default(), work: 0 },
+            patience: Patience::default(),
         }
     }
 }
@@ -111,7 +114,20 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         stanza: &Stanza<'_>,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let Self { routes, batch } = self;
+        let outcome = self.try_to_deliver(context, stanza, out);
+        if !matches!(outcome, Outcome::Blocked { .. }) {
+            self.patience.go_on();
+        }
+        outcome
+    }
+
+    fn try_to_deliver<S: Switch<Port = P>>(
+        &mut self,
+        context: &DeliveryContext<'_, S>,
+        stanza: &Stanza<'_>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let Self { routes, batch, patience } = self;
         let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
             // A server's stream gives no such stanza.
             batch.tally.dropped += 1;
@@ -213,7 +229,10 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                             }
                             return Outcome::Done;
                         }
-                        Offer::Full { until } => return Outcome::Blocked { until },
+                        Offer::Full { until } => match patience.wait(now.monotonic, until) {
+                            Some(until) => return Outcome::Blocked { until },
+                            None => StanzaError::queue_full(),
+                        },
                         Offer::Closed if retries > 0 && epoch != switch.shared().epoch() => {
                             retries -= 1;
                             continue;
@@ -221,6 +240,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                         // It is about to end, and has the name still.
                         Offer::Closed => StanzaError::component_away(domain),
                         Offer::Rejected { error, wake } => {
+                            patience.give_up(now.monotonic);
                             if wake {
                                 switch.wake(port);
                             }
@@ -246,6 +266,11 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
     /// The switch's answer to what the port sent is in its queue.
     pub(crate) fn note_notice(&mut self) {
         self.batch.tally.notices += 1;
+    }
+
+    /// Nothing is lost if it is made anew: no wait of the last minute is to be remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.patience.is_empty()
     }
 
     /// What access rules have cost since it was asked last, in units of a budget.

@@ -13,6 +13,7 @@
 //! | `lifetime` | how a port comes and leaves |
 //! | `route` | which port a stanza is for |
 //! | `deliver` | what becomes of one stanza, and the routes of the last few |
+//! | `patience` | how long a sender waits for full receivers |
 //! | `unsent` | what becomes of stanzas whose receiver ends before they are sent |
 //! | `feed` | what changed, for those who watch |
 //! | `status` | what an operator sees of a port |
@@ -33,6 +34,7 @@ mod lifetime;
 mod local;
 mod metrics;
 mod overdue;
+mod patience;
 mod ports;
 mod replay;
 mod route;

@@ -1,11 +1,13 @@
 //! Which port a stanza is for.
 
 use alloc::string::String;
+use core::time::Duration;
 
 use super::directory::Directory;
 use super::shared::{PortInfo, PortRole};
+use crate::jid::Domain;
 use crate::queue::{HoldTerms, RequestTerms};
-use crate::router::Destination;
+use crate::router::{Destination, PortId};
 
 /// Where stanzas from one domain to another go.
 #[derive(Debug, Default)]
@@ -63,6 +65,14 @@ impl<P: Clone> Directory<P> {
             let rule = (!policy.access.is_everyone()).then(from_host);
             Route::Port { port: port.clone(), rule, terms: RequestTerms::of(self.domains.config(to)) }
         })
+    }
+
+    /// After which silence a component is asked whether it is there, and by which host: the shortest that is configured for its
+    /// names.
+    pub(crate) fn ping_of(&self, id: PortId) -> (Option<Duration>, Option<Domain>) {
+        let names = self.router.port_names(id).map(|(_, names)| names);
+        let pings = names.into_iter().flatten().filter_map(|name| self.domains.config(name.as_str()).ping);
+        (pings.min(), self.first_host().cloned())
     }
 
     /// On which terms stanzas for a domain that no port holds wait, if they do. Under a wildcard, only those for a name that

@@ -18,6 +18,8 @@ const HOLD_CEILING: u64 = 24 * 60 * 60;
 const BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 30;
 /// The longest time for an answer, in seconds: an hour.
 const ANSWER_CEILING: u64 = 60 * 60;
+/// The longest silence after which a component is pinged, in seconds: a day.
+const PING_CEILING: u64 = 24 * 60 * 60;
 /// Requests that may be noted for one domain.
 const REQUESTS_CEILING: u64 = 1_000_000;
 
@@ -101,6 +103,9 @@ fn config(mut section: Section<'_, '_>, faults: &mut Faults) -> DomainConfig {
     }
     if let Some(number) = section.integer("max_pending_iqs", 0..=REQUESTS_CEILING, "requests", faults) {
         config.max_pending_iqs = usize::try_from(number).unwrap_or(usize::MAX);
+    }
+    if let Some(seconds) = section.integer("ping_seconds", 0..=PING_CEILING, "seconds", faults) {
+        config.ping = (seconds > 0).then(|| Duration::from_secs(seconds));
     }
     section.finish(&[], faults);
     config

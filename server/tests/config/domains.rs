@@ -8,13 +8,14 @@ use crate::{clean, faults, file_with, load_text, one_fault};
 fn each_key_of_a_domain_is_read() {
     let config = clean(&file_with(
         "[domain.'IRC.Example.org']\nhold_seconds = 60\nhold_bytes = 2048\niq_timeout_seconds = 3600\n\
-         max_pending_iqs = 0\n[domain.'*.bots.example']\n",
+         max_pending_iqs = 0\nping_seconds = 30\n[domain.'*.bots.example']\n",
     ));
     let names: Vec<_> = config.domains.iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(names, ["irc.example.org", "*.bots.example"]);
     let irc = &config.domains[0].1;
     assert_eq!((irc.hold, irc.hold_bytes), (Duration::from_secs(60), 2048));
     assert_eq!((irc.iq_timeout, irc.max_pending_iqs), (Duration::from_secs(3600), 0));
+    assert_eq!((irc.ping, config.domains[1].1.ping), (Some(Duration::from_secs(30)), None));
     let usual = &config.domains[1].1;
     assert_eq!((usual.hold, usual.hold_bytes), (Duration::ZERO, 1 << 20));
     assert_eq!((usual.iq_timeout, usual.max_pending_iqs), (Duration::from_secs(120), 10_000));

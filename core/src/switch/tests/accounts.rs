@@ -50,6 +50,7 @@ impl Play {
             hold_bytes: 4000,
             iq_timeout: Duration::from_secs(15),
             max_pending_iqs: 2,
+            ping: None,
         };
         let (switch, chance) = (switch_with("b.example", config), Chance(seed));
         Self {

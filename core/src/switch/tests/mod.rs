@@ -1,6 +1,7 @@
 //! What becomes of stanzas whose receiver stalls, ends or never answers: the rules of docs/delivery.md.
 
 mod accounts;
+mod flow;
 mod holding;
 mod requests;
 
