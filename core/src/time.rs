@@ -31,6 +31,11 @@ impl Instant {
         Duration::from_nanos(self.0.get() - 1)
     }
 
+    /// Whole seconds after the origin.
+    pub(crate) const fn seconds(self) -> u32 {
+        ((self.0.get() - 1) / 1_000_000_000) as u32
+    }
+
     /// Time from `earlier` to this instant; zero where `earlier` is the later one.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -45,7 +45,7 @@ pub use crate::stream::Rejected;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::{Secret, StreamId};
 use crate::limits::Limits;
-use crate::queue::{Buffer, FREE};
+use crate::queue::{Buffer, Collected, FREE};
 use crate::router::PortId;
 use crate::switch::{ListenerConfig, Metric, PortInfo, Switch, Unsent, is_held, leave, replay};
 use crate::time::{Instant, Now};
@@ -203,8 +203,10 @@ impl<S: Switch> Connection<S> {
                 let collected = queue.collect(now.monotonic, output, &port.as_ref().listener);
                 (queue.take_order(), collected)
             });
-            switch.wake_all(collected.waiting);
-            replay(switch, now, port, collected.held, output);
+            if let Some(Collected { waiting, held }) = collected {
+                switch.wake_all(waiting);
+                replay(switch, now, port, held, output);
+            }
             if let Some(cause) = order {
                 self.obey(switch, now, cause);
             }

@@ -24,7 +24,7 @@ pub use incoming::{Batch, Incoming};
 use crate::connection::Budget;
 use crate::error::StreamErrorCause;
 use crate::limits::Limits;
-use crate::queue::Buffer;
+use crate::queue::{Buffer, Collected};
 use crate::router::{AttachError, BindingChange, Claim, PortId};
 use crate::stanza::{AddressFault, OwnedStanza, Stanza};
 use crate::stanza_error::RejectReason;
@@ -265,10 +265,10 @@ impl<S: Switch> LocalPort<S> {
             }
             queue.collect(now.monotonic, inbox, &port.as_ref().listener)
         });
-        if !collected.waiting.is_empty() {
-            switch.wake_all(collected.waiting);
+        if let Some(Collected { waiting, held }) = collected {
+            switch.wake_all(waiting);
+            replay(switch, now, port, held, inbox);
         }
-        replay(switch, now, port, collected.held, inbox);
         !inbox.is_empty()
     }
 
@@ -406,7 +406,7 @@ impl<S: Switch> LocalPort<S> {
             Outcome::ForeignFrom => return Err(SendError::Rejected(RejectReason::ForeignFrom)),
             Outcome::Blocked { until } => return Err(SendError::Full { until }),
         }
-        self.take_answer(now);
+        self.take_answer(switch, now);
         if !self.inbox.is_empty() {
             switch.wake(&self.port);
         }
@@ -414,7 +414,7 @@ impl<S: Switch> LocalPort<S> {
     }
 
     /// Has the port visit what the switch said to what it sent.
-    fn take_answer(&mut self, now: Now) {
+    fn take_answer(&mut self, switch: &S, now: Now) {
         if self.answer.is_empty() {
             return;
         }
@@ -425,7 +425,7 @@ impl<S: Switch> LocalPort<S> {
             && let Some(Ok(stanza)) = Stanza::new(&self.answer, scan.head(), &HeaderPrefixes::Usual)
         {
             self.inbox.push(now.monotonic, |bytes| stanza.append_noting(bytes));
-            self.delivery.note_notice();
+            switch.metrics().add(Metric::Notices, 1);
         }
         self.answer.clear();
     }

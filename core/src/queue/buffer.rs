@@ -49,18 +49,11 @@ pub(super) struct Load {
     pub(super) stanzas: usize,
     /// Bytes kept: all of them until the last is written.
     pub(super) memory: usize,
-    /// When the first stanza was put in that is not out whole, in seconds.
-    pub(super) oldest: Option<u32>,
 }
 
 /// The time of such seconds.
 pub(super) fn time(seconds: u32) -> Instant {
     Instant::from_origin(Duration::from_secs(seconds.into()))
-}
-
-/// A time in whole seconds.
-pub(super) fn seconds(time: Instant) -> u32 {
-    time.since_origin().as_secs() as u32
 }
 
 impl Buffer {
@@ -75,9 +68,13 @@ impl Buffer {
 
     pub(super) fn load(&self) -> Load {
         let (memory, stanzas) = (self.bytes.len(), self.stanzas as usize);
+        Load { bytes: memory - self.written as usize, stanzas, memory }
+    }
+
+    /// When the first stanza was put in that is not out whole, in seconds.
+    pub(super) fn oldest(&self) -> Option<u32> {
         let is_stanza = |entry: &&Entry| matches!(entry.kind, Kind::Stanza(_));
-        let oldest = self.entries[self.out as usize..].iter().find(is_stanza).map(|entry| entry.taken);
-        Load { bytes: memory - self.written as usize, stanzas, memory, oldest }
+        self.entries[self.out as usize..].iter().find(is_stanza).map(|entry| entry.taken)
     }
 
     /// Bytes of our own making that are not out yet, at most.
@@ -124,7 +121,7 @@ impl Buffer {
     /// Appends a stanza, whose envelope `write` returns.
     pub(crate) fn push(&mut self, taken: Instant, write: impl FnOnce(&mut Vec<u8>) -> Envelope) {
         let envelope = write(&mut self.bytes);
-        self.note_stanza(seconds(taken), Some(envelope));
+        self.note_stanza(taken.seconds(), Some(envelope));
     }
 
     /// The first stanza of which nothing is written, with its envelope, and when it was put in here.

@@ -54,6 +54,8 @@ pub struct Queue {
     open: bool,
     /// What the port held of the other half when it looked in last.
     in_flight: Load,
+    /// When the first of that was put in when the port took it, in seconds.
+    oldest_in_flight: Option<u32>,
     lease: PoolLease,
     /// For what the port has read of a stanza that is not whole.
     partial: PoolLease,
@@ -101,8 +103,8 @@ pub struct QueueStatus {
     pub full_time: Duration,
 }
 
-/// What a port gets when it looks into its queue.
-#[derive(Debug)]
+/// What a port gets when it looks into its queue, beside what is in its other half then.
+#[derive(Debug, Default)]
 pub(crate) struct Collected {
     /// The ports that may go on.
     pub(crate) waiting: Vec<PortId>,
@@ -137,6 +139,7 @@ impl Queue {
             incoming: Buffer::default(),
             open: false,
             in_flight: Load::default(),
+            oldest_in_flight: None,
             lease: PoolLease::new(queued),
             partial: PoolLease::new(partial),
             socket_full: false,
@@ -167,11 +170,10 @@ impl Queue {
             return Offer::Closed;
         }
         let incoming = self.incoming.load();
-        if let Some(hold) = self.hold().filter(|hold| !hold.is_empty()) {
-            // It queues behind what is held, and nobody waits for that.
-            if hold.bytes() + incoming.bytes >= hold.terms().bytes {
-                return rejected(StanzaError::hold_full());
-            }
+        let held = if self.state.is_some() { self.held_before() } else { None };
+        // It queues behind what is held, and nobody waits for that.
+        if held.is_some_and(|(bytes, most)| bytes + incoming.bytes >= most) {
+            return rejected(StanzaError::hold_full());
         }
         let queued = incoming.stanzas + self.in_flight.stanzas;
         if let Some(max) = listener.max_queue.filter(|max| self.socket_full && queued >= max.get()) {
@@ -179,8 +181,7 @@ impl Queue {
             self.order_end(StreamErrorCause::LongQueue { limit: max.get() });
             return Offer::Rejected { error: StanzaError::recipient_gone(), wake: true };
         }
-        let is_behind = self.hold().is_some_and(|hold| !hold.is_empty());
-        if !is_behind && incoming.bytes + self.in_flight.bytes >= listener.queue_mark.min(MAX_MARK) {
+        if held.is_none() && incoming.bytes + self.in_flight.bytes >= listener.queue_mark.min(MAX_MARK) {
             let until = *self.full_since.get_or_insert(now) + listener.stall;
             if until <= now {
                 return rejected(StanzaError::queue_full());
@@ -206,7 +207,7 @@ impl Queue {
             bytes.truncate(before);
             return rejected(StanzaError::pool_empty());
         }
-        self.incoming.note_stanza(buffer::seconds(now), envelope);
+        self.incoming.note_stanza(now.seconds(), envelope);
         self.taken += 1;
         let wake = !self.notified && !self.socket_full;
         self.notified |= wake;
@@ -233,20 +234,38 @@ impl Queue {
         now: Instant,
         output: &mut Buffer,
         listener: &ListenerConfig,
-    ) -> Collected {
+    ) -> Option<Collected> {
         self.notified = false;
-        let mut held = Vec::new();
+        let mut collected = None;
         if output.is_empty() {
-            if let Some(hold) = self.hold_mut() {
-                held = hold.give(now, GIVEN);
+            if self.state.is_some() {
+                collected = self.give_held(now);
             }
-            if held.is_empty() && !self.incoming.is_empty() && self.hold().is_none_or(Hold::is_empty) {
+            let is_next = self.state.is_none() || !self.has_held() && collected.is_none();
+            if is_next && !self.incoming.is_empty() {
                 mem::swap(&mut self.incoming, output);
+                self.oldest_in_flight = output.oldest();
             }
         }
-        self.replayed += held.len() as u64;
         self.note_in_flight(output, false);
-        Collected { waiting: self.take_waiting_if_drained(now, listener), held }
+        if self.full_since.is_some() {
+            let waiting = self.take_waiting_if_drained(now, listener);
+            collected.get_or_insert_default().waiting = waiting;
+        }
+        collected
+    }
+
+    #[cold]
+    fn give_held(&mut self, now: Instant) -> Option<Collected> {
+        let held = self.hold_mut()?.give(now, GIVEN);
+        self.replayed += held.len() as u64;
+        (!held.is_empty()).then(|| Collected { held, ..Collected::default() })
+    }
+
+    /// Bytes that are held and go before what comes now, and how many may be.
+    #[cold]
+    fn held_before(&self) -> Option<(usize, usize)> {
+        self.hold().filter(|hold| !hold.is_empty()).map(|hold| (hold.bytes(), hold.terms().bytes))
     }
 
     fn hold(&self) -> Option<&Hold> {
@@ -303,6 +322,7 @@ impl Queue {
 
     /// Stanzas that were held and are with the port now take this much of its other half.
     pub(crate) fn note_replayed(&mut self, output: &Buffer) {
+        self.oldest_in_flight = output.oldest();
         self.note_in_flight(output, false);
         self.lease.grow(self.incoming.load().memory + self.in_flight.memory, true);
     }
@@ -427,7 +447,8 @@ impl Queue {
     /// What an operator sees of it.
     pub(crate) fn status(&self) -> QueueStatus {
         let (incoming, in_flight) = (self.incoming.load(), self.in_flight);
-        let oldest = in_flight.oldest.or(incoming.oldest);
+        let taken = self.oldest_in_flight.filter(|_| in_flight.stanzas > 0);
+        let oldest = taken.or_else(|| self.incoming.oldest());
         QueueStatus {
             bytes: incoming.bytes + in_flight.bytes,
             stanzas: incoming.stanzas + in_flight.stanzas,

@@ -249,9 +249,10 @@ impl ServerStream {
     /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let alive = self.alive.as_ref().filter(|_| !self.open.is_closed());
-        let alive_at = alive.and_then(|watch| watch.alive.poll_timeout());
-        [self.open.poll_timeout(), alive_at].into_iter().flatten().min()
+        let open_at = self.open.poll_timeout();
+        let Some(watch) = &self.alive else { return open_at };
+        let alive_at = if self.open.is_closed() { None } else { watch.alive.poll_timeout() };
+        [open_at, alive_at].into_iter().flatten().min()
     }
 
     /// Appends a keepalive or a ping that is due, or fails the stream whose stanza is overdue, or whose component does not

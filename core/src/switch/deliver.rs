@@ -6,7 +6,7 @@ use core::mem;
 
 use crate::host;
 use crate::jid::Jid;
-use crate::queue::{Answered, HoldOutcome, Offer};
+use crate::queue::{Answered, HoldOutcome, Offer, RequestTerms};
 use crate::router::Access;
 use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::StanzaError;
@@ -47,40 +47,56 @@ struct Batch<P> {
     work: usize,
 }
 
-/// What a stanza is to the ledgers.
-enum Iq {
-    Request,
-    Answer,
-    Other,
+/// Whether a stanza is a request, and whether it is the answer to one.
+fn iq(stanza: &Stanza<'_>) -> (bool, bool) {
+    if stanza.kind() != StanzaKind::Iq {
+        return (false, false);
+    }
+    let is_request = matches!(stanza.known_type(), Some("get" | "set"));
+    (is_request, !is_request)
 }
 
-impl Iq {
-    fn of(stanza: &Stanza<'_>) -> Self {
-        if stanza.kind() != StanzaKind::Iq {
-            return Self::Other;
+/// Offers a request to its receiver, and notes it.
+#[inline(never)]
+fn offer_request<S: Switch>(
+    context: &DeliveryContext<'_, S>,
+    port: &S::Port,
+    stanza: &Stanza<'_>,
+    (from, to): (&Jid<'_>, &Jid<'_>),
+    terms: &RequestTerms,
+) -> Offer {
+    let (switch, now, source) = (context.switch, context.now.monotonic, context.source.as_ref().id);
+    let PortInfo { id: asked, listener, .. } = port.as_ref();
+    let (mut is_first, mut is_noted) = (false, true);
+    let new_state = || {
+        is_first = true;
+        switch.shared().new_state()
+    };
+    let offer = switch.queue(port, |queue| {
+        let write = |bytes: &mut _| Some(stanza.append_noting(bytes));
+        let offer = queue.offer(now, listener, Some(source), write);
+        if matches!(offer, Offer::Taken { .. }) {
+            let id = stanza.id().unwrap_or_default();
+            is_noted = queue.note_request(now, (source, *asked), (from, to, &id), terms, new_state);
         }
-        match stanza.known_type() {
-            Some("get" | "set") => Self::Request,
-            Some("result" | "error") => Self::Answer,
-            _ => Self::Other,
-        }
+        offer
+    });
+    switch.metrics().add(Metric::UntrackedRequests, (!is_noted).into());
+    if is_first {
+        switch.deadline_changed();
     }
+    offer
 }
 
 /// What a batch adds to the metrics.
 #[derive(Default, PartialEq)]
 struct Tally {
     routed: u64,
-    notices: u64,
     delivered: u64,
     answered: u64,
     bounced: u64,
     dropped: u64,
     dropped_by_host: u64,
-    held: u64,
-    coalesced: u64,
-    late: u64,
-    untracked: u64,
 }
 
 /// Where and when a stanza is delivered.
@@ -121,6 +137,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         outcome
     }
 
+    #[inline(always)]
     fn try_to_deliver<S: Switch<Port = P>>(
         &mut self,
         context: &DeliveryContext<'_, S>,
@@ -136,7 +153,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         let domain = to.domain();
         let &DeliveryContext { switch, now, source: own, has_names, may_answer } = context;
         let source = own.as_ref();
-        let mut iq = Iq::of(stanza);
+        let (is_request, mut is_answer) = iq(stanza);
         // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
         let mut retries = 8;
         let error = loop {
@@ -144,13 +161,13 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
             let look_up =
                 |directory: &Directory<P>| directory.route(source, has_names, from.domain(), domain);
             let route = routes.find(epoch, from.domain(), domain, || switch.read(look_up));
-            if matches!(iq, Iq::Answer) && !matches!(route, Route::ForeignFrom) {
+            if is_answer && !matches!(route, Route::ForeignFrom) {
+                is_answer = false;
                 let id = stanza.id().unwrap_or_default();
                 if switch.queue(own, |queue| queue.answer(from, to, &id)) == Answered::Late {
-                    batch.tally.late += 1;
+                    switch.metrics().add(Metric::LateAnswers, 1);
                     return Outcome::Done;
                 }
-                iq = Iq::Other;
             }
             break match route {
                 Route::Host => {
@@ -176,8 +193,8 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                     let hold = |place| switch.queue(place, |queue| queue.hold_stanza(now.monotonic, write));
                     match place.as_ref().and_then(hold) {
                         Some(HoldOutcome::Held { replaced }) => {
-                            batch.tally.held += 1;
-                            batch.tally.coalesced += replaced;
+                            switch.metrics().add(Metric::Held, 1);
+                            switch.metrics().add(Metric::Coalesced, replaced);
                             return Outcome::Done;
                         }
                         Some(HoldOutcome::GaveWay | HoldOutcome::Dropped) => {
@@ -199,28 +216,15 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 }
                 Route::Port { port, terms, .. } => {
                     let listener = &port.as_ref().listener;
-                    let (id, mut is_first) = (port.as_ref().id, false);
-                    let offer = switch.queue(port, |queue| {
-                        let offer = queue.offer(now.monotonic, listener, Some(source.id), |bytes| {
-                            Some(stanza.append_noting(bytes))
-                        });
-                        if let (Iq::Request, Offer::Taken { .. }) = (&iq, &offer)
-                            && id != source.id
-                        {
-                            let request = (from, to, &*stanza.id().unwrap_or_default());
-                            let new_state = || {
-                                is_first = true;
-                                switch.shared().new_state()
-                            };
-                            let ports = (source.id, id);
-                            let noted = queue.note_request(now.monotonic, ports, request, terms, new_state);
-                            batch.tally.untracked += u64::from(!noted);
-                        }
-                        offer
-                    });
-                    if is_first {
-                        switch.deadline_changed();
-                    }
+                    let offer = if is_request && port.as_ref().id != source.id {
+                        offer_request(context, port, stanza, (from, to), terms)
+                    } else {
+                        switch.queue(port, |queue| {
+                            queue.offer(now.monotonic, listener, Some(source.id), |bytes| {
+                                Some(stanza.append_noting(bytes))
+                            })
+                        })
+                    };
                     match offer {
                         Offer::Taken { wake } => {
                             batch.tally.routed += 1;
@@ -263,11 +267,6 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         self.batch.tally.delivered += stanzas;
     }
 
-    /// The switch's answer to what the port sent is in its queue.
-    pub(crate) fn note_notice(&mut self) {
-        self.batch.tally.notices += 1;
-    }
-
     /// Nothing is lost if it is made anew: no wait of the last minute is to be remembered.
     pub(crate) fn is_empty(&self) -> bool {
         self.patience.is_empty()
@@ -308,16 +307,11 @@ impl Tally {
 
     fn add_to(&self, metrics: &Metrics) {
         metrics.add(Metric::Routed, self.routed);
-        metrics.add(Metric::Notices, self.notices);
         metrics.add(Metric::Delivered, self.delivered);
         metrics.add(Metric::Answered, self.answered);
         metrics.add(Metric::Bounced, self.bounced);
         metrics.add(Metric::DroppedUndeliverable, self.dropped);
         metrics.add(Metric::DroppedByHost, self.dropped_by_host);
-        metrics.add(Metric::Held, self.held);
-        metrics.add(Metric::Coalesced, self.coalesced);
-        metrics.add(Metric::LateAnswers, self.late);
-        metrics.add(Metric::UntrackedRequests, self.untracked);
     }
 }
 
