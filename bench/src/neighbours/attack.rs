@@ -1,4 +1,4 @@
-//! The attackers: a process of its own, with the lowest priority, since what is measured is the server.
+//! The attackers: a process of its own, with a low priority, since what is measured is the server.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -64,11 +64,13 @@ pub(crate) struct AttackOptions {
     count: usize,
     #[arg(long)]
     seconds: f64,
+    #[arg(long)]
+    nice: i32,
 }
 
 /// Attacks, and prints a line when it begins and one at the end.
 pub(crate) fn attack(options: &AttackOptions) -> io::Result<()> {
-    nice(19)?;
+    nice(options.nice)?;
     let mut attackers = Attackers { options, crowd: Crowd::new()?, until: Instant::now() };
     match options.kind {
         Kind::Nothing => attackers.rest()?,

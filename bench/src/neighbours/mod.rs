@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// Seconds of each attack.
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     seconds: f64,
+    /// How much the attackers yield to the server and the quiet ones, as `nice` has it.
+    #[arg(long, default_value_t = 19, value_parser = clap::value_parser!(i32).range(0..=19))]
+    nice: i32,
     /// Attack a server that only reads and throws away, while the quiet ones talk through ours: what the machine takes.
     #[arg(long)]
     null: bool,
@@ -75,7 +78,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let commit = output("git", &["describe", "--always", "--dirty", "--exclude=*"]);
     println!("{} attackers, {cores} cores, commit {commit}; times in ms\n", options.attackers);
     println!(
-        "| attack | pair p50 | p99 | max | newcomer median | max | 200 kB max | server's CPU | attackers' CPU | others' CPU | sent | |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+        "| attack | pair p50 | p99 | max | newcomer median | max | 200 kB max | server's CPU | attackers' CPU | others' CPU | sent; received | |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     let mut missed = Vec::new();
     for kind in kinds {
@@ -140,6 +143,7 @@ fn attackers(options: &Options, kind: Kind, target: &Target) -> io::Result<(Chil
     let kind = kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     command.args(["neighbours-attack", &kind, "--target", &target.address.to_string()]);
     command.args(["--secret", &target.secret, "--domain", &target.domain]);
+    command.args(["--nice", &options.nice.to_string()]);
     // A little longer than what is measured.
     command.args(["--count", &options.attackers.to_string()]);
     command.args(["--seconds", &(options.seconds + 2.0).to_string()]);
@@ -190,10 +194,11 @@ impl Row {
             figures.as_ref().map_or("-".into(), |figures| number(millis(figures, quantile)))
         };
         let share = |cpu: f64| format!("{:.0} %", cpu / self.seconds * 100.0);
+        let rate = |key: &str| number(self.attackers[key].as_f64().unwrap_or_default() / self.seconds / 1e6);
         let faults = self.faults();
         let verdict = if faults.is_empty() { "met".into() } else { format!("**{}**", faults.join("; ")) };
         format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} MB/s, {} ended | {verdict} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {}; {} MB/s, {} ended | {verdict} |",
             self.name(),
             at(&self.pair, 0.5),
             at(&self.pair, 0.99),
@@ -204,7 +209,8 @@ impl Row {
             share(self.server),
             share(self.attacking),
             share(self.others),
-            number(self.attackers["sent"].as_f64().unwrap_or_default() / self.seconds / 1e6),
+            rate("sent"),
+            rate("received"),
             self.attackers["ended"],
         )
     }
