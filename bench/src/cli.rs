@@ -15,7 +15,7 @@ use crate::pace::Pace;
 use crate::payload::Payload;
 use crate::progress::progress;
 use crate::shape::Topology;
-use crate::{compare, connections, latency, table};
+use crate::{compare, connections, latency, neighbours, table};
 
 /// Loads servers for XMPP components (XEP-0114) and says what that costs them.
 ///
@@ -34,6 +34,11 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Start our server, other people's and the null servers, measure them by turns, and write docs/performance.md.
     Compare(compare::Options),
+    /// Attack our server with one secret while a pair of components with another secret talks, and measure the pair.
+    Neighbours(neighbours::Options),
+    /// The attackers of 'neighbours', a process of its own that has the lowest priority.
+    #[command(hide = true)]
+    NeighboursAttack(neighbours::AttackOptions),
     /// Count the instructions that the core spends, with valgrind, and hold them to the budget.
     Instructions {
         /// What each case may take.

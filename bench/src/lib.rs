@@ -13,6 +13,7 @@ mod instructions;
 mod latency;
 mod load;
 pub mod micro;
+mod neighbours;
 mod null;
 mod outcome;
 mod pace;
@@ -44,6 +45,8 @@ pub fn run() -> ExitCode {
         Command::Compare(options) => compare::run(&options),
         Command::Instructions { budget } => instructions::check(&budget),
         Command::Exercise { case, rounds } => instructions::exercise(&case, rounds),
+        Command::Neighbours(options) => neighbours::run(&options),
+        Command::NeighboursAttack(options) => neighbours::attack(&options),
         Command::EndingWithParent { words } => process::end_with_parent(&words),
         Command::NullRoute { any } => {
             null::run(null::Null::Route(if any { cut::element_end } else { cut::message_end }))

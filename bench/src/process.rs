@@ -20,6 +20,16 @@ pub(crate) fn cpu_seconds(pid: u32) -> io::Result<f64> {
     Ok(ticks as f64 / 100.0)
 }
 
+/// Seconds that all cores together have computed for anyone, waiting for a disk not counted.
+pub(crate) fn machine_seconds() -> io::Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8).enumerate();
+    let busy =
+        fields.filter(|(at, _)| ![3, 4].contains(at)).filter_map(|(_, field)| field.parse::<u64>().ok());
+    Ok(busy.sum::<u64>() as f64 / 100.0)
+}
+
 /// Resident memory in KiB.
 pub(crate) fn rss_kib(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

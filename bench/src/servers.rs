@@ -1,13 +1,15 @@
 //! The servers that are compared, each started by itself on loopback and ended by its process id.
 
-use std::io::{self, BufRead, BufReader};
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::str::FromStr;
 use std::thread::sleep;
 use std::time::Duration;
-use std::{env, fs};
 
 use enjamb_foreign::{Kind, Server, Settings};
 
@@ -15,6 +17,8 @@ use crate::load::Target;
 use crate::process::ending_with_us;
 
 const SECRET: &str = "0loopbackIsAllThereIs";
+/// Of the second listener, where there is one.
+const OTHER: &str = "0theNeighboursHaveTheirOwn";
 const DOMAIN: &str = "localhost";
 
 /// Who is compared.
@@ -146,21 +150,45 @@ fn null(arguments: &[&str]) -> io::Result<Running> {
 
 fn enjamb(binary: &Path) -> io::Result<Running> {
     let (address, directory) = place()?;
+    let listener = listener(address, SECRET);
+    ours(binary, address, directory, &format!("[general]\nhosts = ['{DOMAIN}']\n{listener}"))
+}
+
+/// A listener's part of our configuration file.
+fn listener(address: SocketAddr, secret: &str) -> String {
+    let (port, ip) = (address.port(), address.ip());
+    format!("\n[[listen.service]]\nport = {port}\nip_address = '{ip}'\npassword = '{secret}'\n")
+}
+
+/// Our server with two listeners whose secrets differ, and how to reach the second. `hosts` are further hosts;
+/// `first` is added to the first listener, and `more` to the file.
+pub(crate) fn two_listeners(
+    binary: &Path,
+    hosts: &[String],
+    first: &str,
+    more: &str,
+) -> io::Result<(Running, Target)> {
+    let (address, directory) = place()?;
+    let (second, _) = place()?;
+    let hosts: String = hosts.iter().map(|host| format!(", '{host}'")).collect();
+    let listeners = listener(address, SECRET) + first + &listener(second, OTHER);
+    let config = format!("[general]\nhosts = ['{DOMAIN}'{hosts}]\n{listeners}\n{more}");
+    let running = ours(binary, address, directory, &config)?;
+    let target = Target { address: second, secret: OTHER.into(), ..running.target() };
+    Ok((running, target))
+}
+
+/// Starts our server and waits until it listens.
+fn ours(binary: &Path, address: SocketAddr, directory: PathBuf, config: &str) -> io::Result<Running> {
     fs::create_dir_all(&directory)?;
-    let config = directory.join("enjamb.toml");
-    let port = address.port();
-    fs::write(
-        &config,
-        format!(
-            "[general]\nhosts = ['{DOMAIN}']\n\n[[listen.service]]\nport = {port}\nip_address = '127.0.0.1'\npassword = '{SECRET}'\n"
-        ),
-    )?;
+    let file = directory.join("enjamb.toml");
+    File::options().create_new(true).write(true).mode(0o600).open(&file)?.write_all(config.as_bytes())?;
     if !binary.exists() {
         let text = format!("{} is not there: cargo build --release -p enjamb", binary.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
     let mut command = ending_with_us(binary)?;
-    command.args(["--log", "warn", "--config"]).arg(&config).stdout(Stdio::null());
+    command.args(["--log", "error", "--config"]).arg(&file).stdout(Stdio::null());
     let child = command.spawn()?;
     let mut running = Running { process: Process::Ours(child), address, directory: Some(directory) };
     for _ in 0..250 {

@@ -59,8 +59,13 @@ pub(crate) fn attribute<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// A stream header as components send it.
 pub(crate) fn header(domain: &str) -> String {
+    header_with(domain, "")
+}
+
+/// The same with more attributes.
+pub(crate) fn header_with(domain: &str, more: &str) -> String {
     format!(
-        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'{more} to='{domain}'>"
     )
 }
 
@@ -92,12 +97,21 @@ fn read_until<T>(socket: &mut TcpStream, done: impl Fn(&[u8]) -> Option<T>) -> i
 
 /// Connects components, all of them one step further at a time.
 pub(crate) fn connect(server: SocketAddr, secret: &str, domains: &[String]) -> io::Result<Vec<TcpStream>> {
-    let mut sockets = Vec::with_capacity(domains.len());
-    for domain in domains {
+    connect_with(server, secret, domains.iter().map(|domain| header(domain)))
+}
+
+/// The same with headers of their own.
+pub(crate) fn connect_with(
+    server: SocketAddr,
+    secret: &str,
+    headers: impl IntoIterator<Item = String>,
+) -> io::Result<Vec<TcpStream>> {
+    let mut sockets = Vec::new();
+    for header in headers {
         let mut socket = TcpStream::connect(server)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(header(domain).as_bytes())?;
+        socket.write_all(header.as_bytes())?;
         sockets.push(socket);
     }
     for socket in &mut sockets {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::jid::Domain;
 use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::{ErrorType, StanzaCondition, StanzaError, push_written};
-use crate::xml::escape::{push_attribute, push_text};
+use crate::xml::escape::{push_attribute, push_text, push_value};
 
 const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
@@ -162,9 +162,10 @@ fn push_disco_items(out: &mut Vec<u8>, host: Option<&str>, facts: &impl HostDire
     out.push(b'>');
     if let Some(host) = host {
         facts.items(host, &mut |item| {
-            out.extend_from_slice(b"<item");
-            push_attribute(out, "jid", item.as_str());
-            out.extend_from_slice(b"/>");
+            // No domain has an apostrophe, so there is no choice of quotes to make.
+            out.extend_from_slice(b"<item jid='");
+            push_value(out, item.as_str(), b'\'');
+            out.extend_from_slice(b"'/>");
         });
     }
     out.extend_from_slice(b"</query>");

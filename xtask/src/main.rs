@@ -35,7 +35,7 @@ enum Task {
         /// Only these groups
         groups: Vec<interop::Group>,
     },
-    /// The long forms: hours of fuzzing, chaos and mutants, and the comparison with other servers
+    /// The long forms: hours of fuzzing, chaos and mutants, attacks on neighbours, and the comparison with other servers
     Proof {
         /// Only these parts
         parts: Vec<proof::Part>,

@@ -24,6 +24,8 @@ pub(crate) enum Part {
     Chaos,
     /// Half an hour of processor time for each fuzz target; adds the figures to docs/fuzzing.md
     Fuzz,
+    /// Eleven attacks on components with another secret, 2 minutes of an idle machine; docs/threats.md has the figures
+    Neighbours,
     /// The comparison with other servers, 20 minutes of an idle machine; writes docs/performance.md
     Compare,
 }
@@ -35,16 +37,19 @@ pub(crate) fn run(asked: &[Part]) -> Result<()> {
             Part::Mutants => test("scan_vs_rxml", "ENJAMB_MUTANTS", MUTANTS)?,
             Part::Chaos => test("sim_chaos", "ENJAMB_SEEDS", SEEDS)?,
             Part::Fuzz => fuzz::long(FUZZING, &[])?,
-            Part::Compare => {
-                let server = ["build", "--release", "--locked", "--package", "enjamb"];
-                interop::run_one(Command::new("cargo").current_dir(root()).args(server), "it must build")?;
-                let compare = ["run", "--release", "--locked", "--package", "enjamb-bench", "--", "compare"];
-                let hint = "docs/performance.md says what it needs";
-                interop::run_one(Command::new("cargo").current_dir(root()).args(compare), hint)?;
-            }
+            Part::Neighbours => bench("neighbours", "docs/threats.md says how it is measured")?,
+            Part::Compare => bench("compare", "docs/performance.md says what it needs")?,
         }
     }
     Ok(())
+}
+
+/// A measurement of the real server.
+fn bench(command: &str, hint: &str) -> Result<()> {
+    let server = ["build", "--release", "--locked", "--package", "enjamb"];
+    interop::run_one(Command::new("cargo").current_dir(root()).args(server), "it must build")?;
+    let measure = ["run", "--release", "--locked", "--package", "enjamb-bench", "--", command];
+    interop::run_one(Command::new("cargo").current_dir(root()).args(measure), hint)
 }
 
 /// A test in its long form, optimised.

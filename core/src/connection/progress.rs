@@ -55,7 +55,7 @@ pub enum Written {
 
 /// Work that may still be done before others have their turn.
 ///
-/// An event, a kilobyte of own output, 8 KiB read or written, and half a microsecond of the scan are one unit each.
+/// An event, a kilobyte of own output, 2 KiB read or written, and half a microsecond of the scan are one unit each.
 /// [`Budget::default`] is 96 units, some 50 µs: that bounds how long others wait for a component that floods. The last of
 /// them may cost more than is left; what is owed is taken from the next share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ const FULL: i32 = 96;
 /// Bytes of own output that cost one unit.
 const OUTPUT: usize = 1024;
 /// Bytes read or written that cost one unit.
-const TRANSFER: usize = 8192;
+const TRANSFER: usize = 2048;
 
 /// Blanks between stanzas that cost one unit.
 const BLANKS: usize = 512;

@@ -203,17 +203,20 @@ impl<'b> Stanza<'b> {
         !own && !head.odd.any() && keeps(head.to, &self.to) && keeps(head.from, &self.from)
     }
 
-    /// What writing it costs, in steps of the scan. That of a small one counts with the event.
+    /// What writing it costs, in steps of the scan. That of a small one counts with the event, apart from the header's
+    /// prefixes that it declares.
     pub(crate) fn copy_work(&self) -> u32 {
         const SMALL: usize = 512;
+        const DECLARATION: u32 = 3;
         let length = self.bytes.len();
-        if length < SMALL {
+        let content = if length < SMALL {
             0
         } else if self.head.odd.any() {
             length as u32 / 3
         } else {
             length as u32 / 128
-        }
+        };
+        content + self.head.inherited.count_ones() * DECLARATION
     }
 
     fn append_anew(&self, out: &mut Vec<u8>) -> Envelope {

@@ -26,8 +26,7 @@ pub(crate) fn copy(out: &mut Vec<u8>, bytes: &[u8], in_tag: bool) {
         let behind = match (byte, place) {
             (b'<', Place::Text) if bytes[at..].starts_with(CDATA) => {
                 let start = at + CDATA.len();
-                let end =
-                    memchr::memmem::find(&bytes[start..], b"]]>").map_or(bytes.len(), |end| start + end);
+                let end = section_end(bytes, start);
                 out.extend_from_slice(&bytes[plain..at]);
                 push_line_ends(out, &bytes[start..end]);
                 (end + 3).min(bytes.len())
@@ -63,6 +62,21 @@ pub(crate) fn copy(out: &mut Vec<u8>, bytes: &[u8], in_tag: bool) {
         (plain, at) = (behind, behind);
     }
     out.extend_from_slice(&bytes[plain..]);
+}
+
+/// Where the first `]]>` from `start` on is: short sections take no searcher.
+fn section_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start;
+    loop {
+        at = bytes::find(bytes, at, |word| bytes::equal(word, b'>'), |byte| byte == b'>');
+        if at == bytes.len() {
+            return at;
+        }
+        if bytes[start..at].ends_with(b"]]") {
+            return at - 2;
+        }
+        at += 1;
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -155,6 +155,24 @@ fn questions_to_an_access_rule_count_towards_the_share() {
 }
 
 #[test]
+fn declarations_for_prefixes_of_the_header_count_towards_the_share() {
+    let declared: String = (10..30).map(|number| format!(" xmlns:p{number}='urn:{number}'")).collect();
+    let spent = |content: &str| {
+        let switch = switch();
+        let _receiver = bound(&switch, listener(), "to='b.example'");
+        let mut sender = bound(&switch, listener(), &format!("to='a.example'{declared}"));
+        let mut budget = Budget::default();
+        let input = format!("<message to='b.example'>{content}</message>").repeat(3);
+        let progress = sender.process(&switch, NOW, input.as_bytes(), &mut budget);
+        assert_eq!(progress.consumed, input.len());
+        budget.spent()
+    };
+    let each: String = (10..30).map(|number| format!("<p{number}:a/>")).collect();
+    let (one, all) = (spent(&"<p10:a/>".repeat(20)), spent(&each));
+    assert!(all >= one + 2, "{one} units for one prefix, {all} for twenty");
+}
+
+#[test]
 fn what_is_owed_is_taken_from_the_next_shares() {
     let mut budget = Budget::default();
     budget.spend(3 * SHARE);
