@@ -7,12 +7,14 @@
 //! | `state` | what of a domain outlives its connections |
 //! | `hold` | stanzas that wait until their component is back |
 //! | `fate` | which stanzas are held, and which give way to which |
+//! | `kept` | what a queue keeps of its port's domains |
 //! | `ledger` | requests that were handed to a port and are not answered |
 //! | `pool` | how many bytes may wait in all queues together, and of partial stanzas |
 
 mod buffer;
 mod fate;
 mod hold;
+mod kept;
 mod ledger;
 mod pool;
 mod state;
@@ -31,13 +33,11 @@ pub(crate) use state::DomainState;
 
 use crate::config::ListenerConfig;
 use crate::error::StreamErrorCause;
-use crate::jid::Jid;
 use crate::router::PortId;
 use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::Instant;
 use buffer::Load;
-use hold::Hold;
 use pool::PoolLease;
 
 /// One port's queue. It is bounded by bytes, its own and those of all queues, and by stanzas if the listener says so.
@@ -111,11 +111,6 @@ pub(crate) struct Collected {
     /// Stanzas that were held.
     pub(crate) held: Vec<Held>,
 }
-
-/// Bytes of held stanzas that a port gets at once.
-const GIVEN: usize = 64 * 1024;
-/// Bytes that a place keeps between two stanzas.
-const SCRATCH: usize = 1024;
 
 /// Offsets into a queue are 32 bits: whatever the listener says, its senders wait at 1 GiB.
 const MAX_MARK: usize = 1 << 30;
@@ -255,78 +250,6 @@ impl Queue {
         collected
     }
 
-    #[cold]
-    fn give_held(&mut self, now: Instant) -> Option<Collected> {
-        let held = self.hold_mut()?.give(now, GIVEN);
-        self.replayed += held.len() as u64;
-        (!held.is_empty()).then(|| Collected { held, ..Collected::default() })
-    }
-
-    /// Bytes that are held and go before what comes now, and how many may be.
-    #[cold]
-    fn held_before(&self) -> Option<(usize, usize)> {
-        self.hold().filter(|hold| !hold.is_empty()).map(|hold| (hold.bytes(), hold.terms().bytes))
-    }
-
-    fn hold(&self) -> Option<&Hold> {
-        self.state.as_ref()?.hold.as_deref()
-    }
-
-    fn hold_mut(&mut self) -> Option<&mut Hold> {
-        self.state.as_mut()?.hold.as_deref_mut()
-    }
-
-    /// Holds a stanza that `write` appends, for a domain that no port holds. `None`: it is held elsewhere now.
-    pub(crate) fn hold_stanza(
-        &mut self,
-        now: Instant,
-        write: impl FnOnce(&mut Vec<u8>) -> Envelope,
-    ) -> Option<HoldOutcome> {
-        if !self.open {
-            return None;
-        }
-        let mut scratch = mem::take(&mut self.incoming.bytes);
-        let envelope = write(&mut scratch);
-        let outcome = self.hold_mut().map(|hold| hold.take(now, envelope, &scratch));
-        scratch.clear();
-        scratch.shrink_to(SCRATCH);
-        self.incoming.bytes = scratch;
-        outcome
-    }
-
-    /// Looks at held stanzas that have something to be decided about, at most `most`; whether there are more.
-    pub(crate) fn sort_held(&mut self, now: Instant, most: usize, each: impl FnMut(Sorted<'_>)) -> bool {
-        self.hold_mut().is_some_and(|hold| {
-            hold.sort(now, most, each);
-            hold.has_unsorted()
-        })
-    }
-
-    /// Whether stanzas that were held wait for the port.
-    pub(crate) fn has_held(&self) -> bool {
-        self.hold().is_some_and(|hold| !hold.is_empty())
-    }
-
-    /// How many stanzas are held.
-    #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
-        self.hold().map_or(0, Hold::len)
-    }
-
-    /// Nothing is held from now on, and all that is goes back.
-    pub(crate) fn end_hold(&mut self) {
-        if let Some(hold) = self.hold_mut() {
-            hold.end();
-        }
-    }
-
-    /// Stanzas that were held and are with the port now take this much of its other half.
-    pub(crate) fn note_replayed(&mut self, output: &Buffer) {
-        self.oldest_in_flight = output.oldest();
-        self.note_in_flight(output, false);
-        self.lease.grow(self.incoming.load().memory + self.in_flight.memory, true);
-    }
-
     /// Notes how much of what the port took is not out.
     pub(crate) fn note_in_flight(&mut self, output: &Buffer, socket_full: bool) {
         self.in_flight = output.load();
@@ -373,75 +296,6 @@ impl Queue {
         self.lease.shrink(0);
         self.partial.shrink(0);
         mem::take(&mut self.incoming)
-    }
-
-    /// Notes that the stanza that was just taken is a request. False: there is no room to note it.
-    pub(crate) fn note_request(
-        &mut self,
-        now: Instant,
-        ports: (PortId, PortId),
-        request: (&Jid<'_>, &Jid<'_>, &str),
-        terms: &RequestTerms,
-        new_state: impl FnOnce() -> Box<DomainState>,
-    ) -> bool {
-        let state = self.state.get_or_insert_with(new_state);
-        state.ledger.note(now, ports, self.taken - 1, request, terms)
-    }
-
-    /// The port sends an answer to a request.
-    pub(crate) fn answer(&mut self, from: &Jid<'_>, to: &Jid<'_>, id: &str) -> Answered {
-        self.state.as_mut().map_or(Answered::Unknown, |state| state.ledger.answer(from, to, id))
-    }
-
-    /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not.
-    pub(crate) fn begun(&self, rest: &Buffer) -> u64 {
-        // What was held came before all others.
-        let unsent = (rest.unsent().count() + self.incoming.unsent().count()) as u64;
-        (self.taken + self.replayed).saturating_sub(unsent).saturating_sub(self.replayed)
-    }
-
-    /// A port that had this state has ended. Takes what it did not send, if that is to be held.
-    pub(crate) fn note_end(&mut self, port: PortId, begun: u64, unsent: &mut [Buffer; 2]) {
-        let Some(state) = &mut self.state else { return };
-        state.ledger.note_end(port, begun);
-        if let Some(hold) = state.hold.as_mut().filter(|hold| hold.expects(port)) {
-            hold.take_unsent(port, mem::take(unsent));
-        }
-    }
-
-    /// The requests whose askers are to be told that nobody answers, at most `most`.
-    pub(crate) fn take_due(&mut self, now: Instant, most: usize) -> Vec<Unanswered> {
-        self.state.as_mut().map(|state| state.ledger.take_due(now, most)).unwrap_or_default()
-    }
-
-    /// Forgets what ports asked that have ended; they are in order.
-    pub(crate) fn forget_askers(&mut self, ended: &[PortId]) {
-        if let Some(state) = self.state.as_mut().filter(|_| !ended.is_empty()) {
-            state.ledger.forget_askers(ended);
-        }
-    }
-
-    /// The state, made if there is none.
-    pub(crate) fn state_mut(&mut self, new_state: impl FnOnce() -> Box<DomainState>) -> &mut DomainState {
-        self.state.get_or_insert_with(new_state)
-    }
-
-    /// Whether no state is left; what is empty is given back.
-    pub(crate) fn has_no_state(&mut self) -> bool {
-        self.state.take_if(|state| state.is_empty());
-        self.state.is_none()
-    }
-
-    pub(crate) fn take_state(&mut self) -> Option<Box<DomainState>> {
-        self.state.take().filter(|state| !state.is_empty())
-    }
-
-    pub(crate) fn put_state(&mut self, state: Option<Box<DomainState>>) {
-        match (&mut self.state, state) {
-            (Some(own), Some(other)) => own.join(*other),
-            (own @ None, state) => *own = state,
-            (Some(_), None) => {}
-        }
     }
 
     /// What an operator sees of it.
