@@ -187,7 +187,9 @@ impl<S: Switch> LocalPort<S> {
         now: Now,
         mut visit: impl FnMut(&Incoming<'_>, &mut Vec<u8>),
     ) -> Result<PortState, SendError> {
-        let result = self.poll_batch(switch, now, &mut visit);
+        let mut visited = 0;
+        let result = self.poll_batch(switch, now, &mut visit, &mut visited);
+        switch.metrics().add(Metric::Delivered, visited);
         if self.delivery.has_batch() {
             self.delivery.end_batch(switch);
         }
@@ -199,6 +201,7 @@ impl<S: Switch> LocalPort<S> {
         switch: &S,
         now: Now,
         visit: &mut dyn FnMut(&Incoming<'_>, &mut Vec<u8>),
+        visited: &mut u64,
     ) -> Result<PortState, SendError> {
         let mut budget = Budget::default();
         loop {
@@ -220,7 +223,7 @@ impl<S: Switch> LocalPort<S> {
                     visit(&Incoming::new(bytes, envelope), &mut self.outbox);
                 }
                 let taken = bytes.len();
-                self.delivery.note_delivered(self.inbox.advance(taken).into());
+                *visited += u64::from(self.inbox.advance(taken));
             }
         }
     }

@@ -71,12 +71,6 @@ impl Buffer {
         Load { bytes: memory - self.written as usize, stanzas, memory }
     }
 
-    /// When the first stanza was put in that is not out whole, in seconds.
-    pub(super) fn oldest(&self) -> Option<u32> {
-        let is_stanza = |entry: &&Entry| matches!(entry.kind, Kind::Stanza(_));
-        self.entries[self.out as usize..].iter().find(is_stanza).map(|entry| entry.taken)
-    }
-
     /// Bytes of our own making that are not out yet, at most.
     pub(crate) fn own(&self) -> usize {
         self.own as usize

@@ -155,7 +155,7 @@ impl Queue {
 
     /// Stanzas that were held and are with the port now take this much of its other half.
     pub(crate) fn note_replayed(&mut self, output: &Buffer) {
-        self.oldest_in_flight = output.oldest();
+        self.oldest_in_flight = output.first_taken().map_or(0, |(_, _, taken)| taken.seconds());
         self.note_in_flight(output, false);
         self.lease.grow(self.incoming.load().memory + self.in_flight.memory, true);
     }

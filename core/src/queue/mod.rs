@@ -55,7 +55,9 @@ pub struct Queue {
     /// What the port held of the other half when it looked in last.
     in_flight: Load,
     /// When the first of that was put in when the port took it, in seconds.
-    oldest_in_flight: Option<u32>,
+    oldest_in_flight: u32,
+    /// When the first of what others left was put in.
+    oldest: u32,
     lease: PoolLease,
     /// For what the port has read of a stanza that is not whole.
     partial: PoolLease,
@@ -134,7 +136,8 @@ impl Queue {
             incoming: Buffer::default(),
             open: false,
             in_flight: Load::default(),
-            oldest_in_flight: None,
+            oldest_in_flight: 0,
+            oldest: 0,
             lease: PoolLease::new(queued),
             partial: PoolLease::new(partial),
             socket_full: false,
@@ -202,7 +205,11 @@ impl Queue {
             bytes.truncate(before);
             return rejected(StanzaError::pool_empty());
         }
-        self.incoming.note_stanza(now.seconds(), envelope);
+        let taken = now.seconds();
+        self.incoming.note_stanza(taken, envelope);
+        if incoming.stanzas == 0 {
+            self.oldest = taken;
+        }
         self.taken += 1;
         let wake = !self.notified && !self.socket_full;
         self.notified |= wake;
@@ -239,7 +246,7 @@ impl Queue {
             let is_next = self.state.is_none() || !self.has_held() && collected.is_none();
             if is_next && !self.incoming.is_empty() {
                 mem::swap(&mut self.incoming, output);
-                self.oldest_in_flight = output.oldest();
+                self.oldest_in_flight = self.oldest;
             }
         }
         self.note_in_flight(output, false);
@@ -301,8 +308,11 @@ impl Queue {
     /// What an operator sees of it.
     pub(crate) fn status(&self) -> QueueStatus {
         let (incoming, in_flight) = (self.incoming.load(), self.in_flight);
-        let taken = self.oldest_in_flight.filter(|_| in_flight.stanzas > 0);
-        let oldest = taken.or_else(|| self.incoming.oldest());
+        let oldest = match (in_flight.stanzas, incoming.stanzas) {
+            (0, 0) => None,
+            (0, _) => Some(self.oldest),
+            _ => Some(self.oldest_in_flight),
+        };
         QueueStatus {
             bytes: incoming.bytes + in_flight.bytes,
             stanzas: incoming.stanzas + in_flight.stanzas,

@@ -92,7 +92,6 @@ fn offer_request<S: Switch>(
 #[derive(Default, PartialEq)]
 struct Tally {
     routed: u64,
-    delivered: u64,
     answered: u64,
     bounced: u64,
     dropped: u64,
@@ -262,11 +261,6 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         Outcome::Done
     }
 
-    /// The port that has this took stanzas out of its queue.
-    pub(crate) fn note_delivered(&mut self, stanzas: u64) {
-        self.batch.tally.delivered += stanzas;
-    }
-
     /// Nothing is lost if it is made anew: no wait of the last minute is to be remembered.
     pub(crate) fn is_empty(&self) -> bool {
         self.patience.is_empty()
@@ -307,7 +301,6 @@ impl Tally {
 
     fn add_to(&self, metrics: &Metrics) {
         metrics.add(Metric::Routed, self.routed);
-        metrics.add(Metric::Delivered, self.delivered);
         metrics.add(Metric::Answered, self.answered);
         metrics.add(Metric::Bounced, self.bounced);
         metrics.add(Metric::DroppedUndeliverable, self.dropped);
