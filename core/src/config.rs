@@ -9,7 +9,7 @@ use crate::handshake::Secret;
 use crate::host::HostInfo;
 use crate::jid::Domain;
 use crate::limits::Limits;
-use crate::router::{BindPolicy, DomainPattern};
+use crate::router::{BindPolicy, ConflictBehaviour, DomainPattern};
 
 /// The settings of one switch. Make it with [`SwitchConfig::new`] and change what has to differ.
 #[derive(Clone, Debug)]
@@ -48,6 +48,9 @@ pub struct DomainConfig {
     /// Silence of the component after which it is pinged (XEP-0199); `None`: never. No byte within
     /// [`Limits::ping_answer`](crate::Limits::ping_answer) ends its stream if it has answered a ping before.
     pub ping: Option<Duration>,
+    /// What becomes of a component whose name a newcomer claims; `None`: what the newcomer's listener says
+    /// ([`BindPolicy::conflict`]). Of a prefix, the first of its names for which it is configured counts.
+    pub conflict: Option<ConflictBehaviour>,
 }
 
 impl Default for DomainConfig {
@@ -58,6 +61,7 @@ impl Default for DomainConfig {
             hold: Duration::ZERO,
             hold_bytes: 1 << 20,
             ping: None,
+            conflict: None,
         }
     }
 }

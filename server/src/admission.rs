@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use enjamb_core::connection::ConnectionEvent;
 use enjamb_core::jid::Domain;
-use enjamb_core::router::Claim;
+use enjamb_core::router::{Claim, DomainPattern};
+use enjamb_core::switch::Switch;
 use enjamb_core::{Instant, Secret};
 use enjamb_runtime::sources::{Denied, Permit, SourceLimiter};
 use enjamb_runtime::{SharedSwitch, Timer};
@@ -24,6 +25,8 @@ pub(crate) struct Place {
     pub(crate) switch: Arc<SharedSwitch>,
     /// What a component has to prove.
     secrets: Arc<[Secret]>,
+    /// What it has to prove instead for some names.
+    of_domains: Arc<DomainSecrets>,
     /// Whether it is still to be said what `domains` is good for.
     hints: AtomicBool,
 }
@@ -34,15 +37,65 @@ impl Place {
         listener: SocketAddr,
         host: Domain,
         switch: &Arc<SharedSwitch>,
+        of_domains: &Arc<DomainSecrets>,
     ) -> Self {
         let secrets = [Secret::new(settings.password.expose())].into();
         let hints = AtomicBool::new(settings.domains.is_none());
-        Self { listener, host, switch: Arc::clone(switch), secrets, hints }
+        Self {
+            listener,
+            host,
+            switch: Arc::clone(switch),
+            secrets,
+            of_domains: Arc::clone(of_domains),
+            hints,
+        }
+    }
+
+    /// What proves the names of a claim. Nothing does if a prefix stands for names with different secrets.
+    fn secrets_for(&self, claim: &Claim) -> Arc<[Secret]> {
+        if self.of_domains.0.is_empty() {
+            return Arc::clone(&self.secrets);
+        }
+        let mut found: Option<&Arc<[Secret]>> = None;
+        for name in self.switch.names_of(claim) {
+            let secrets = self.of_domains.of(&name).unwrap_or(&self.secrets);
+            if found.is_some_and(|found| !Arc::ptr_eq(found, secrets)) {
+                return Arc::new([]);
+            }
+            found = Some(secrets);
+        }
+        Arc::clone(found.unwrap_or(&self.secrets))
     }
 
     /// True once, if the listener has no `domains`.
     pub(crate) fn hints_at_domains(&self) -> bool {
         self.hints.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The secrets of domains that have some of their own.
+pub(crate) struct DomainSecrets(Vec<(DomainPattern, Arc<[Secret]>)>);
+
+impl DomainSecrets {
+    pub(crate) fn new(sections: &[config::DomainSection]) -> Self {
+        let with_secrets = sections.iter().filter(|section| !section.secrets.is_empty());
+        let secrets = |section: &config::DomainSection| {
+            section.secrets.iter().map(|secret| Secret::new(secret.expose())).collect()
+        };
+        Self(with_secrets.map(|section| (section.pattern.clone(), secrets(section))).collect())
+    }
+
+    /// Those of a name: of itself, else of the longest wildcard.
+    fn of(&self, name: &Domain) -> Option<&Arc<[Secret]>> {
+        let rank = |pattern: &DomainPattern| match pattern {
+            DomainPattern::Exact(exact) => (exact == name).then_some(usize::MAX),
+            DomainPattern::Below(above) => {
+                let front = name.as_str().strip_suffix(above.as_str())?;
+                front.ends_with('.').then_some(above.as_str().len())
+            }
+        };
+        let covering = self.0.iter().filter_map(|(pattern, secrets)| Some((rank(pattern)?, secrets)));
+        covering.max_by_key(|(rank, _)| *rank).map(|(_, secrets)| secrets)
     }
 }
 
@@ -120,7 +173,7 @@ impl Admitted {
         if let Some(permit) = &mut self.permit {
             self.admission.sources().claim(now(), permit, claim.name().as_str())?;
         }
-        Ok(Arc::clone(&self.admission.place.secrets))
+        Ok(self.admission.place.secrets_for(claim))
     }
 
     /// Takes note of how the connection does.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::admission::Place;
+use crate::admission::{DomainSecrets, Place};
 use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
@@ -104,6 +104,7 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         }
         return ExitCode::FAILURE;
     };
+    let domain_secrets = Arc::new(DomainSecrets::new(&config.domains));
     let mut first = None;
     let mut admissions = Vec::new();
     let Some(host) = config.hosts.first() else {
@@ -114,7 +115,7 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         let address = socket.local_addr().unwrap_or(listener.address);
         first.get_or_insert(address);
         log::listening(address, listener);
-        let place = Place::new(listener, address, host.clone(), &switch);
+        let place = Place::new(listener, address, host.clone(), &switch, &domain_secrets);
         let (socket, acceptor) = (Arc::new(socket), Acceptor::new(listener, place, &connections, &stop));
         admissions.push(acceptor.admission());
         // More accept tasks than threads would only wake each other.
@@ -175,7 +176,8 @@ fn switch_for(config: &Config) -> SharedSwitch {
     let mut settings = SwitchConfig::new(config.hosts.iter().cloned());
     settings.info = HostInfo::new("Enjamb", env!("CARGO_PKG_VERSION"));
     settings.list_hidden = config.users_can_see_hidden_services;
-    settings.domains.clone_from(&config.domains);
+    let domains = config.domains.iter().map(|section| (section.pattern.clone(), section.config.clone()));
+    settings.domains = domains.collect();
     settings.max_queued = config.max_queued_bytes.unwrap_or(settings.max_queued);
     let switch = SharedSwitch::new(settings);
     switch.set_known(config.listeners.iter().flat_map(|one| one.domains.iter().flatten()).cloned());

@@ -61,6 +61,22 @@ fn h6_component_that_is_back_gets_what_was_held() {
 }
 
 #[test]
+fn domain_with_a_secret_of_its_own_is_proved_by_that_alone() {
+    let own = "TheSecretOfTheBotAlone0123";
+    let server = server(&format!("secrets = ['{own}', 'x{own}']"));
+    let log_in = |domain: &str, secret: &str| {
+        let mut wire = Wire::connect(server.addr(0));
+        let id = wire.open(header(domain).as_bytes()).expect("the header is taken");
+        wire.send(format!("<handshake>{}</handshake>", digest_of(&id, secret)).as_bytes(), None);
+        wire.wait_for(SOON, "<handshake/>");
+        wire.text().contains("<handshake/>")
+    };
+    assert!(!log_in("bot.example", SECRET), "the listener's does not prove it any more");
+    assert!(log_in("bot.example", own) && log_in("bot.example", &format!("x{own}")));
+    assert!(!log_in("other.example", own) && log_in("other.example", SECRET));
+}
+
+#[test]
 fn h8_held_stanzas_are_answered_before_the_server_ends() {
     let mut server = server("hold_seconds = 60");
     let mut peer = Peer::online(server.addr(0), "peer.example");

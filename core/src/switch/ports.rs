@@ -1,7 +1,6 @@
 //! What the ports of one server share, and how to reach it.
 
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::directory::Directory;
@@ -56,8 +55,8 @@ pub trait Switch: Sized {
     fn bind(&self, port: &Self::Port, claim: &Claim, now: Now) -> Bind {
         let PortInfo { id, listener, .. } = port.as_ref();
         let bound = self.write(|directory| {
-            let bound =
-                directory.router.bind(*id, claim.clone(), Arc::clone(&listener.policy), now.monotonic)?;
+            let policy = directory.policy_for(claim, &listener.policy);
+            let bound = directory.router.bind(*id, claim.clone(), policy, now.monotonic)?;
             self.shared().bump();
             let replaced = bound.replaced.iter().filter_map(|id| directory.ports.get(id));
             let replaced: Vec<_> = replaced.cloned().collect();

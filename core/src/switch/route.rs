@@ -1,13 +1,14 @@
 //! Which port a stanza is for.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::directory::Directory;
 use super::shared::{PortInfo, PortRole};
 use crate::jid::Domain;
 use crate::queue::{HoldTerms, RequestTerms};
-use crate::router::{Destination, PortId};
+use crate::router::{BindPolicy, Claim, Destination, PortId};
 
 /// Where stanzas from one domain to another go.
 #[derive(Debug, Default)]
@@ -65,6 +66,18 @@ impl<P: Clone> Directory<P> {
             let rule = (!policy.access.is_everyone()).then(from_host);
             Route::Port { port: port.clone(), rule, terms: RequestTerms::of(self.domains.config(to)) }
         })
+    }
+
+    /// What a listener grants for a claim, with what is configured for its names.
+    pub(super) fn policy_for(&self, claim: &Claim, policy: &Arc<BindPolicy>) -> Arc<BindPolicy> {
+        let names = self.router.names_of(claim);
+        let conflict = names.iter().find_map(|name| self.domains.config(name.as_str()).conflict);
+        match conflict {
+            Some(conflict) if conflict != policy.conflict => {
+                Arc::new(BindPolicy { conflict, ..BindPolicy::clone(policy) })
+            }
+            _ => Arc::clone(policy),
+        }
     }
 
     /// After which silence a component is asked whether it is there, and by which host: the shortest that is configured for its

@@ -39,7 +39,7 @@ const PLACEHOLDERS: [&str; 18] = [
 ];
 
 /// What there is to say of a secret.
-pub(super) fn secret(secret: &str, span: Range<usize>, faults: &mut Faults) {
+pub(super) fn secret(key: &str, secret: &str, span: Range<usize>, faults: &mut Faults) {
     let mut characters: Vec<char> = secret.chars().collect();
     let length = characters.len();
     characters.sort_unstable();
@@ -56,11 +56,11 @@ pub(super) fn secret(secret: &str, span: Range<usize>, faults: &mut Faults) {
         None
     };
     if let Some(weakness) = weakness {
-        faults.warning(span.clone(), format!("`password` {weakness}")).help(BETTER_SECRET);
+        faults.warning(span.clone(), format!("`{key}` {weakness}")).help(BETTER_SECRET);
     }
     if !secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         faults
-            .warning(span, "`password` holds other characters than ASCII letters and digits")
+            .warning(span, format!("`{key}` holds other characters than ASCII letters and digits"))
             .help("some client libraries hash or escape them in ways of their own, and can't log in");
     }
 }

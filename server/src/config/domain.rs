@@ -1,15 +1,21 @@
 //! `[domain."irc.example.org"]`: what holds for one domain, or for all below one, on any listener.
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use enjamb_core::router::DomainPattern;
 use enjamb_core::switch::DomainConfig;
 
+use zeroize::Zeroizing;
+
+use super::advice;
 use super::diagnostic::Faults;
 use super::general::General;
-use super::listener::Listener;
-use super::reader::{Section, Value};
+use super::listen::conflict_behaviour;
+use super::listener::{Listener, Password};
+use super::reader::{Section, Value, array, string};
+use crate::modes;
 use crate::printable::{printable, quoted};
 
 /// The longest time for which stanzas are held, in seconds: a day.
@@ -23,17 +29,29 @@ const PING_CEILING: u64 = 24 * 60 * 60;
 /// Requests that may be noted for one domain.
 const REQUESTS_CEILING: u64 = 1_000_000;
 
-/// All of these sections, with what is configured in each.
+/// One such section.
+#[derive(Clone, Debug)]
+pub struct DomainSection {
+    /// The domain, or those below one.
+    pub pattern: DomainPattern,
+    /// What the switch does for it.
+    pub config: DomainConfig,
+    /// What proves the domain, in place of the listener's password; empty: that one does.
+    pub secrets: Vec<Password>,
+}
+
+/// All of these sections. `base`: where the files are that have no absolute path.
 pub(super) fn read(
     value: Option<&Value<'_>>,
     general: &General,
     listeners: &[Listener],
+    base: &Path,
     faults: &mut Faults,
-) -> Vec<(DomainPattern, DomainConfig)> {
+) -> Vec<DomainSection> {
     let Some(section) = value.and_then(|value| Section::of("domain", value, faults)) else {
         return Vec::new();
     };
-    let mut domains: Vec<(DomainPattern, DomainConfig)> = Vec::new();
+    let mut domains: Vec<DomainSection> = Vec::new();
     let mut spans: Vec<Range<usize>> = Vec::new();
     for (key, value) in section.entries() {
         let name: &str = key.get_ref();
@@ -48,7 +66,7 @@ pub(super) fn read(
                 continue;
             }
         };
-        if let Some(first) = domains.iter().position(|(known, _)| *known == pattern) {
+        if let Some(first) = domains.iter().position(|known| known.pattern == pattern) {
             faults
                 .error(key.span(), format!("the domain {} is given twice", quoted(name)))
                 .label(spans[first].clone(), "first here");
@@ -69,7 +87,9 @@ pub(super) fn read(
                 .help("list it in `domains` of a [[listen.service]]");
         }
         spans.push(key.span());
-        domains.push((pattern, config(table, faults)));
+        let mut table = table;
+        let secrets = secrets(&mut table, base, faults);
+        domains.push(DomainSection { pattern, config: config(table, faults), secrets });
     }
     domains
 }
@@ -90,6 +110,61 @@ fn may_give(listener: &Listener, pattern: &DomainPattern) -> bool {
     listener.domains.as_ref().is_none_or(|listed| listed.iter().any(covers))
 }
 
+/// What proves the domain: one of `secret`, `secret_file` and `secrets`, or nothing.
+fn secrets(section: &mut Section<'_, '_>, base: &Path, faults: &mut Faults) -> Vec<Password> {
+    let mut secrets = Vec::new();
+    let one = section.string("secret", faults);
+    let file = section.string("secret_file", faults);
+    let several = section.take("secrets");
+    let spans = [one.map(|(_, value)| value), file.map(|(_, value)| value), several];
+    let mut given = spans.into_iter().flatten();
+    if let (Some(first), Some(second)) = (given.next(), given.next()) {
+        faults
+            .error(second.span(), "at most one of `secret`, `secret_file` and `secrets` may be given")
+            .label(first.span(), "the first is here");
+        return secrets;
+    }
+    if let Some((secret, value)) = one {
+        add("secret", secret, value, &mut secrets, faults);
+    }
+    if let Some((path, value)) = file {
+        let path = base.join(path);
+        match std::fs::read_to_string(&path).map(Zeroizing::new) {
+            Ok(text) => add("secret_file", text.trim_end_matches(['\r', '\n']), value, &mut secrets, faults),
+            Err(error) => {
+                faults.error(value.span(), format!("{} can't be read: {error}", path.display()));
+            }
+        }
+        if let Some(exposed) = modes::exposed(&path) {
+            let message = format!("{} {exposed}, and it holds a secret", path.display());
+            faults.warning(value.span(), message).help("chmod 0640, or 0600");
+        }
+    }
+    if let Some(value) = several {
+        let items = array(value, "secrets", faults).unwrap_or_default();
+        if items.is_empty() {
+            faults.error(value.span(), "`secrets` is empty: nobody could connect");
+        }
+        for item in items {
+            if let Some(secret) = string(item, "secrets", faults) {
+                add("secrets", secret, item, &mut secrets, faults);
+            }
+        }
+    }
+    secrets
+}
+
+fn add(key: &str, secret: &str, value: &Value<'_>, secrets: &mut Vec<Password>, faults: &mut Faults) {
+    if secret.is_empty() {
+        faults
+            .error(value.span(), format!("`{key}` is empty: anyone could connect"))
+            .help("use 16 or more ASCII letters and digits");
+        return;
+    }
+    advice::secret(key, secret, value.span(), faults);
+    secrets.push(Password::new(secret.to_owned()));
+}
+
 fn config(mut section: Section<'_, '_>, faults: &mut Faults) -> DomainConfig {
     let mut config = DomainConfig::default();
     if let Some(seconds) = section.integer("hold_seconds", 0..=HOLD_CEILING, "seconds", faults) {
@@ -106,6 +181,9 @@ fn config(mut section: Section<'_, '_>, faults: &mut Faults) -> DomainConfig {
     }
     if let Some(seconds) = section.integer("ping_seconds", 0..=PING_CEILING, "seconds", faults) {
         config.ping = (seconds > 0).then(|| Duration::from_secs(seconds));
+    }
+    if let Some((text, value)) = section.string("conflict_behaviour", faults) {
+        config.conflict = conflict_behaviour(text, value, faults);
     }
     section.finish(&[], faults);
     config

@@ -143,15 +143,8 @@ fn listener<'t>(
     listener.check_from = section.boolean("check_from", listener.check_from, faults);
     listener.hidden_components = section.boolean("hidden_components", listener.hidden_components, faults);
     if let Some((text, value)) = section.string("conflict_behaviour", faults) {
-        match text {
-            "disconnect" => listener.conflict_behaviour = ConflictBehaviour::Disconnect,
-            "kick_old" => listener.conflict_behaviour = ConflictBehaviour::KickOld,
-            _ => {
-                let help = did_you_mean(text, ["disconnect", "kick_old"])
-                    .unwrap_or_else(|| "\"disconnect\" or \"kick_old\"".to_owned());
-                faults.error(value.span(), format!("unknown conflict behaviour {}", quoted(text))).help(help);
-            }
-        }
+        listener.conflict_behaviour =
+            conflict_behaviour(text, value, faults).unwrap_or(listener.conflict_behaviour);
     }
     listener.domains = domains(&mut section, context, faults);
     if let (Some(domains), Some(password), Some(value)) =
@@ -168,6 +161,24 @@ fn listener<'t>(
     (address.is_some() && password.is_some()).then_some(listener)
 }
 
+/// What becomes of a component whose name a newcomer claims.
+pub(super) fn conflict_behaviour(
+    text: &str,
+    value: &Value<'_>,
+    faults: &mut Faults,
+) -> Option<ConflictBehaviour> {
+    match text {
+        "disconnect" => Some(ConflictBehaviour::Disconnect),
+        "kick_old" => Some(ConflictBehaviour::KickOld),
+        _ => {
+            let help = did_you_mean(text, ["disconnect", "kick_old"])
+                .unwrap_or_else(|| "\"disconnect\" or \"kick_old\"".to_owned());
+            faults.error(value.span(), format!("unknown conflict behaviour {}", quoted(text))).help(help);
+            None
+        }
+    }
+}
+
 fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<Password> {
     let Some(value) = section.take("password") else {
         section.missing("password", "a secret of 16 or more ASCII letters and digits", faults);
@@ -180,7 +191,7 @@ fn password(section: &mut Section<'_, '_>, faults: &mut Faults) -> Option<Passwo
             .help("use 16 or more ASCII letters and digits");
         return None;
     }
-    advice::secret(password, value.span(), faults);
+    advice::secret("password", password, value.span(), faults);
     Some(Password::new(password.to_owned()))
 }
 

@@ -25,12 +25,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use enjamb_core::jid::Domain;
-use enjamb_core::router::DomainPattern;
-use enjamb_core::switch::DomainConfig;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
+pub use domain::DomainSection;
 pub use fingerprint::Fingerprint;
 pub use listener::{
     CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING, UNAUTHENTICATED,
@@ -58,7 +57,7 @@ pub struct Config {
     /// The bytes that may wait for all components together; the core's default when unset.
     pub max_queued_bytes: Option<usize>,
     /// What is configured for domains of components, whatever listener they come to.
-    pub domains: Vec<(DomainPattern, DomainConfig)>,
+    pub domains: Vec<DomainSection>,
 }
 
 impl Config {
@@ -192,7 +191,7 @@ fn read(root: &DeTable<'_>, base: &Path, faults: &mut Faults) -> Config {
     let context = listen::Context { general: &general, shapers: &shapers, rules: &rules, base };
     let listeners = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
-    let domains = domain::read(root.get("domain"), &general, &listeners, faults);
+    let domains = domain::read(root.get("domain"), &general, &listeners, base, faults);
     general::other_sections(Section::root(root), root, faults);
     let max_queued_bytes = general.max_queued_bytes;
     Config { hosts: general.hosts, listeners, users_can_see_hidden_services, max_queued_bytes, domains }

@@ -51,6 +51,7 @@ impl Play {
             iq_timeout: Duration::from_secs(15),
             max_pending_iqs: 2,
             ping: None,
+            conflict: None,
         };
         let (switch, chance) = (switch_with("b.example", config), Chance(seed));
         Self {

@@ -309,6 +309,27 @@ fn h7_newcomer_of_kick_old_gets_first_what_the_old_one_did_not() {
 }
 
 #[test]
+fn conflict_behaviour_of_a_domain_goes_before_that_of_its_listener() {
+    for (of_domain, of_listener, is_replaced) in [
+        (Some(ConflictBehaviour::KickOld), ConflictBehaviour::Disconnect, true),
+        (Some(ConflictBehaviour::Disconnect), ConflictBehaviour::KickOld, false),
+        (None, ConflictBehaviour::KickOld, true),
+    ] {
+        let switch =
+            switch_with("b.example", DomainConfig { conflict: of_domain, ..DomainConfig::default() });
+        let listener = || with(BindPolicy { conflict: of_listener, ..BindPolicy::default() });
+        let mut old = log_in(&switch, at(0.0), listener(), "to='b.example'");
+        hear(&switch, at(0.0), &mut old);
+        let mut new = log_in(&switch, at(0.0), listener(), "to='b.example'");
+        let (of_new, of_old) = (hear(&switch, at(0.0), &mut new), hear(&switch, at(0.0), &mut old));
+        assert_eq!(
+            (of_old.contains("<conflict "), of_new.contains("<conflict ")),
+            (is_replaced, !is_replaced)
+        );
+    }
+}
+
+#[test]
 fn h7_connection_that_ends_in_good_order_writes_no_more_than_it_has_begun() {
     let switch = switch();
     let mut a = sender(&switch);
