@@ -6,6 +6,7 @@ use crate::close::CloseReason;
 use crate::jid::Domain;
 use crate::router::{BindingChange, Claim, PortId};
 use crate::stream::Rejected;
+use crate::time::Instant;
 
 /// What happened on a connection. No event holds a secret, or the content of a stanza.
 #[derive(Clone, Debug)]
@@ -34,6 +35,9 @@ pub enum ConnectionEvent {
     Rejected(Rejected),
     /// That many more were refused without an event of their own: a log needs no line for each.
     MoreRejected(u64),
+    /// Within this second, this many of its stanzas bounced: more than 1,000. It may be in a loop with its receiver. Said once a
+    /// minute.
+    Bouncing(u64),
     /// The connection is over. This is the last event.
     Closed {
         /// Its domain, if it got as far.
@@ -45,6 +49,36 @@ pub enum ConnectionEvent {
         /// Names that others got over it.
         changes: Vec<BindingChange>,
     },
+}
+
+/// Bounces within a second over which an event says so.
+const MANY_BOUNCES: u64 = 1000;
+/// Seconds between two such events.
+const BOUNCES_PAUSE: u32 = 60;
+
+/// How many stanzas bounced within this second.
+#[derive(Debug, Default)]
+pub(super) struct Bounces {
+    second: u32,
+    count: u64,
+    told: Option<u32>,
+}
+
+impl Bounces {
+    /// Some more bounced. Returns how many that are within this second, if it is to be said.
+    pub(super) fn add(&mut self, now: Instant, bounced: u64) -> Option<u64> {
+        let second = now.seconds();
+        if self.second != second {
+            (self.second, self.count) = (second, 0);
+        }
+        self.count += bounced;
+        let is_news = self.told.is_none_or(|told| told + BOUNCES_PAUSE <= second);
+        if self.count <= MANY_BOUNCES || !is_news {
+            return None;
+        }
+        self.told = Some(second);
+        Some(self.count)
+    }
 }
 
 /// Events that were not taken yet, first come first.

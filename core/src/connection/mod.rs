@@ -159,9 +159,7 @@ impl<S: Switch> Connection<S> {
                 *next = Next::More;
             }
         }
-        if let Some(delivery) = &mut session.delivery {
-            delivery.end_batch(switch);
-        }
+        session.end_batch(switch, now);
         self.cut_for_hold(switch);
         self.kept = u32::try_from(input.len() - consumed).unwrap_or(u32::MAX);
         if self.next == Next::Input {

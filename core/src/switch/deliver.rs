@@ -277,12 +277,14 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         !dirty.is_empty() || !tally.is_empty()
     }
 
-    /// Ends a batch: wakes its receivers, each once, and adds it to the metrics.
-    pub(crate) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S) {
+    /// Ends a batch: wakes its receivers, each once, and adds it to the metrics. Returns how many stanzas bounced.
+    pub(crate) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S) -> u64 {
         for port in self.batch.dirty.drain(..) {
             switch.wake(&port);
         }
-        mem::take(&mut self.batch.tally).add_to(switch.metrics());
+        let tally = mem::take(&mut self.batch.tally);
+        tally.add_to(switch.metrics());
+        tally.bounced
     }
 }
 

@@ -38,6 +38,7 @@ impl ConnectionLog {
             }
             ConnectionEvent::Rejected(refused) => self.refused(conn, place, refused),
             ConnectionEvent::MoreRejected(number) => self.refusals().count(*number),
+            ConnectionEvent::Bouncing(bounced) => self.bouncing(conn, place, *bounced),
             ConnectionEvent::Closed { domain, reason, unsent, changes } => {
                 self.flush_refusals(conn, place);
                 let domain = domain.as_ref().map(|domain| domain.as_str());
@@ -46,6 +47,14 @@ impl ConnectionLog {
             }
             _ => {}
         }
+    }
+
+    fn bouncing(&self, conn: PortId, place: &Place, bounced: u64) {
+        let (listener, peer) = (place.listener, self.peer);
+        let Some(domain) = self.bound.as_deref().map(Claim::name) else { return };
+        COMPONENTS.log(domain, Line::one(), || {
+            warn!(conn = conn.0, %listener, %peer, %domain, bounced, "over 1,000 of its stanzas bounced within a second: it may be in a loop with their receiver");
+        });
     }
 
     fn connected(&self, conn: PortId, place: &Place, replaced: &[PortId]) {

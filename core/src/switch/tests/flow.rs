@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::{at, count, feed, hear, hear_some, log_in, say, switch_with};
 use crate::config::{DomainConfig, ListenerConfig};
 use crate::connection::tests::{Local, listener};
-use crate::connection::{Budget, Next};
+use crate::connection::{Budget, ConnectionEvent, Next};
 use crate::switch::{LocalSwitch, Metric, Switch};
 use crate::time::Now;
 
@@ -126,6 +126,25 @@ fn f3_no_error_causes_another_error() {
         assert_eq!(say(&switch, at(0.0), &mut a, &nowhere), "", "{stanza}");
     }
     assert_eq!(count(&switch, Metric::DroppedUndeliverable), 4);
+}
+
+#[test]
+fn f3_component_whose_stanzas_bounce_is_told_of_once_a_minute() {
+    let switch = switch();
+    let mut a = log_in(&switch, at(0.0), listener(), "to='a.example'");
+    hear(&switch, at(0.0), &mut a);
+    while a.poll_event().is_some() {}
+    let nowhere = "<message from='a.example' to='nowhere.invalid'/>".repeat(100);
+    let mut told = Vec::new();
+    for (second, hundreds) in [(1.0, 10), (2.0, 11), (3.0, 11), (61.9, 11), (62.0, 11)] {
+        for _ in 0..hundreds {
+            say(&switch, at(second), &mut a, &nowhere);
+        }
+        while let Some(ConnectionEvent::Bouncing(bounced)) = a.poll_event() {
+            told.push((second, bounced > 1000));
+        }
+    }
+    assert_eq!(told, [(2.0, true), (62.0, true)]);
 }
 
 /// A switch that pings after 30 s, and a component of it.
