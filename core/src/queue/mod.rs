@@ -71,8 +71,6 @@ pub struct Queue {
     order: Option<Box<StreamErrorCause>>,
     /// Stanzas that were ever put in here.
     taken: u64,
-    /// Stanzas that were held and went out.
-    replayed: u64,
     /// What stays with the port's domains when the port ends.
     state: Option<Box<DomainState>>,
 }
@@ -146,7 +144,6 @@ impl Queue {
             notified: false,
             order: None,
             taken: 0,
-            replayed: 0,
             state: None,
         }
     }
@@ -244,7 +241,6 @@ impl Queue {
                 mem::swap(&mut self.incoming, output);
             }
         }
-        self.replayed += held.len() as u64;
         self.note_in_flight(output, false);
         Collected { waiting: self.take_waiting_if_drained(now, listener), held }
     }
@@ -373,25 +369,31 @@ impl Queue {
         self.state.as_mut().map_or(Answered::Unknown, |state| state.ledger.answer(from, to, id))
     }
 
-    /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not.
-    pub(crate) fn begun(&self, rest: &Buffer) -> u64 {
-        // What was held came before all others.
-        let unsent = (rest.unsent().count() + self.incoming.unsent().count()) as u64;
-        (self.taken + self.replayed).saturating_sub(unsent).saturating_sub(self.replayed)
+    /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not; below 0
+    /// if stanzas that were held are in it, which came before all others.
+    pub(crate) fn begun(&self, rest: &Buffer) -> i64 {
+        self.taken as i64 - (rest.unsent().count() + self.incoming.unsent().count()) as i64
     }
 
-    /// A port that had this state has ended. Takes what it did not send, if that is to be held.
-    pub(crate) fn note_end(&mut self, port: PortId, begun: u64, unsent: &mut [Buffer; 2]) {
-        let Some(state) = &mut self.state else { return };
-        state.ledger.note_end(port, begun);
-        if let Some(hold) = state.hold.as_mut().filter(|hold| hold.expects(port)) {
+    /// A port that had this state has ended. Returns the positions of requests in its queue whose askers were told something.
+    pub(crate) fn end_requests(&mut self, port: PortId, begun: i64) -> Vec<u64> {
+        let begun = begun.try_into().unwrap_or_default();
+        self.state.as_mut().map(|state| state.ledger.note_end(port, begun)).unwrap_or_default()
+    }
+
+    /// The same: takes what it did not send, if that is to be held.
+    pub(crate) fn note_end(&mut self, port: PortId, unsent: &mut [Buffer; 2]) {
+        let hold = self.hold_mut().filter(|hold| hold.expects(port));
+        if let Some(hold) = hold {
             hold.take_unsent(port, mem::take(unsent));
         }
     }
 
     /// The requests whose askers are to be told that nobody answers, at most `most`.
     pub(crate) fn take_due(&mut self, now: Instant, most: usize) -> Vec<Unanswered> {
-        self.state.as_mut().map(|state| state.ledger.take_due(now, most)).unwrap_or_default()
+        let unsent = self.incoming.load().stanzas + self.in_flight.stanzas;
+        let begun = self.taken.saturating_sub(unsent as u64);
+        self.state.as_mut().map(|state| state.ledger.take_due(now, most, begun)).unwrap_or_default()
     }
 
     /// Forgets what ports asked that have ended; they are in order.

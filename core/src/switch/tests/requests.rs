@@ -195,6 +195,37 @@ fn l3_requests_to_a_local_port_are_answered_when_it_is_detached() {
 }
 
 #[test]
+fn l4_request_that_timed_out_before_it_was_sent_is_answered_once() {
+    for (hold, later) in [(0, 122.0), (0, 500.0), (600, 122.0), (600, 500.0)] {
+        let config = DomainConfig { hold: Duration::from_secs(hold), ..DomainConfig::default() };
+        let switch = switch_with("b.example", config);
+        let (mut a, mut b) = pair(&switch);
+        for id in 0..4 {
+            say(&switch, at(0.0), &mut a, &GET.replace("'1'", &format!("'{id}'")));
+        }
+        hear_some(&switch, at(0.0), &mut b, 5);
+        sweep(&switch, at(121.0));
+        assert_eq!(hear(&switch, at(121.0), &mut a).matches("not answered in time").count(), 4);
+        say(&switch, at(121.0), &mut a, &GET.replace("'1'", "'new'"));
+        sweep(&switch, at(later));
+        hear(&switch, at(later), &mut a);
+        say(&switch, at(later), &mut a, &GET.replace("'1'", "'newest'"));
+        break_off(&switch, at(later), &mut b);
+        sweep(&switch, at(later));
+        let heard = hear(&switch, at(later), &mut a);
+        let last = if later < 200.0 { 2 } else { 1 };
+        assert_eq!(
+            heard.matches("ended before this could be sent").count(),
+            last,
+            "{hold}, {later}: {heard}"
+        );
+        assert_eq!(heard.matches("<iq ").count(), last, "{hold}, {later}: {heard}");
+        let ends = [Metric::UnsentBounced, Metric::UnsentDropped].map(|metric| count(&switch, metric));
+        assert_eq!(ends, [last as u64, 5 - last as u64], "{hold}, {later}");
+    }
+}
+
+#[test]
 fn l4_request_without_an_answer_times_out() {
     let config = DomainConfig { iq_timeout: Duration::from_secs(7), ..DomainConfig::default() };
     let switch = switch_with("b.example", config);
