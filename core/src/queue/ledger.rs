@@ -64,12 +64,12 @@ enum State {
 }
 
 /// What an answer is to a ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Answered {
     /// It answers nothing that was noted.
     Unknown,
-    /// It answers a request that waits.
-    InTime,
+    /// It answers a request that waited, and is not noted any more.
+    InTime(Request),
     /// The asker was told something else already.
     Late,
 }
@@ -265,11 +265,20 @@ impl Ledger {
             return Answered::Late;
         }
         let is_best = |request: &Request| rank(request) == best && request.is_of(&key, id);
-        if let Ok(entry) = self.requests.find_entry(hash, is_best) {
-            let (request, _) = entry.remove();
-            self.forget(&request);
-        }
-        Answered::InTime
+        let Ok(entry) = self.requests.find_entry(hash, is_best) else { return Answered::Unknown };
+        let (request, _) = entry.remove();
+        self.forget(&request);
+        Answered::InTime(request)
+    }
+
+    /// Notes a request again whose answer could not be delivered yet.
+    pub(crate) fn restore(&mut self, request: Request) {
+        self.bytes += request.cost();
+        self.waiting += usize::from(request.state != State::Late);
+        self.orphans += usize::from(request.state == State::Orphan);
+        self.next_due = [self.next_due, Some(request.due)].into_iter().flatten().min();
+        self.insert(request);
+        self.lease.hold(self.bytes);
     }
 
     fn forget(&mut self, request: &Request) {

@@ -25,7 +25,7 @@ use core::time::Duration;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use hold::{Held, HoldOutcome, HoldTerms, Returned, Sorted};
-pub(crate) use ledger::{Answered, Ledger, Overdue, RequestTerms, Unanswered};
+pub(crate) use ledger::{Answered, Ledger, Overdue, Request, RequestTerms, Unanswered};
 pub(crate) use pool::{FREE, Pool, PoolPart, Share};
 pub(crate) use state::DomainState;
 
@@ -367,6 +367,11 @@ impl Queue {
     /// The port sends an answer to a request.
     pub(crate) fn answer(&mut self, from: &Jid<'_>, to: &Jid<'_>, id: &str) -> Answered {
         self.state.as_mut().map_or(Answered::Unknown, |state| state.ledger.answer(from, to, id))
+    }
+
+    /// The answer to this request has to wait, and so the request does.
+    pub(crate) fn restore(&mut self, request: Request, new_state: impl FnOnce() -> Box<DomainState>) {
+        self.state_mut(new_state).ledger.restore(request);
     }
 
     /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not; below 0

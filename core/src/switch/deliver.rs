@@ -120,7 +120,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         let domain = to.domain();
         let &DeliveryContext { switch, now, source: own, has_names, may_answer } = context;
         let source = own.as_ref();
-        let mut iq = Iq::of(stanza);
+        let (mut iq, mut settled) = (Iq::of(stanza), None);
         // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
         let mut retries = 8;
         let error = loop {
@@ -130,9 +130,13 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
             let route = routes.find(epoch, from.domain(), domain, || switch.read(look_up));
             if matches!(iq, Iq::Answer) && !matches!(route, Route::ForeignFrom) {
                 let id = stanza.id().unwrap_or_default();
-                if switch.queue(own, |queue| queue.answer(from, to, &id)) == Answered::Late {
-                    batch.tally.late += 1;
-                    return Outcome::Done;
+                match switch.queue(own, |queue| queue.answer(from, to, &id)) {
+                    Answered::Late => {
+                        batch.tally.late += 1;
+                        return Outcome::Done;
+                    }
+                    Answered::InTime(request) => settled = Some(request),
+                    Answered::Unknown => {}
                 }
                 iq = Iq::Other;
             }
@@ -213,7 +217,13 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                             }
                             return Outcome::Done;
                         }
-                        Offer::Full { until } => return Outcome::Blocked { until },
+                        Offer::Full { until } => {
+                            if let Some(request) = settled {
+                                let new_state = || switch.shared().new_state();
+                                switch.queue(own, |queue| queue.restore(request, new_state));
+                            }
+                            return Outcome::Blocked { until };
+                        }
                         Offer::Closed if retries > 0 && epoch != switch.shared().epoch() => {
                             retries -= 1;
                             continue;

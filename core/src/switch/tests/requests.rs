@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{at, break_off, count, hear, hear_some, say, sweep, switch_with};
-use crate::config::DomainConfig;
+use crate::config::{DomainConfig, ListenerConfig};
 use crate::connection::tests::{Local, bound, domain, listener, switch, with};
+use crate::connection::{Budget, Next};
 use crate::port::{Incoming, LocalPort, PortConfig};
 use crate::router::{BindPolicy, Claim, ConflictBehaviour};
 use crate::switch::{LocalSwitch, Metric, Switch};
@@ -307,6 +308,47 @@ fn l5_oldest_of_like_requests_is_settled_first() {
     assert_eq!(hear(&switch, at(121.0), &mut a), "", "the younger one has 59 seconds left");
     sweep(&switch, at(180.0));
     assert!(is_error(&hear(&switch, at(180.0), &mut a), "remote-server-timeout"));
+}
+
+#[test]
+fn l2_answer_that_waits_for_room_settles_one_request() {
+    let switch = switch();
+    let mut a = bound(&switch, ListenerConfig { queue_mark: 100, ..listener() }, "to='a.example'");
+    let mut b = again(&switch);
+    say(&switch, at(0.0), &mut a, &GET.repeat(2));
+    hear(&switch, at(0.0), &mut b);
+    let long = format!("<message to='a.example'><body>{}</body></message>", "x".repeat(100));
+    say(&switch, at(1.0), &mut b, &long);
+    let answer = result("1", "");
+    for _ in 0..3 {
+        let progress = b.process(&switch, at(1.0), answer.as_bytes(), &mut Budget::default());
+        assert_eq!((progress.consumed, progress.next), (0, Next::Room));
+    }
+    hear(&switch, at(1.0), &mut a);
+    say(&switch, at(1.0), &mut b, &answer);
+    assert!(hear(&switch, at(1.0), &mut a).contains("type='result'"));
+    sweep(&switch, at(121.0));
+    assert!(is_error(&hear(&switch, at(121.0), &mut a), "remote-server-timeout"), "the other still waits");
+}
+
+#[test]
+fn l6_requests_of_a_replaced_asker_are_forgotten() {
+    let switch = switch();
+    let kick = || with(BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() });
+    let mut old = bound(&switch, kick(), "to='a.example'");
+    let mut b = again(&switch);
+    say(&switch, at(0.0), &mut old, GET);
+    hear(&switch, at(0.0), &mut b);
+    let mut new = bound(&switch, kick(), "to='a.example'");
+    hear(&switch, at(0.0), &mut old);
+    sweep(&switch, at(2.0));
+    assert!(is_idle(&switch), "it was forgotten");
+    say(&switch, at(3.0), &mut new, GET);
+    hear(&switch, at(3.0), &mut b);
+    say(&switch, at(4.0), &mut b, &result("1", ""));
+    assert!(hear(&switch, at(4.0), &mut new).contains("type='result'"));
+    sweep(&switch, at(200.0));
+    assert_eq!(hear(&switch, at(200.0), &mut new), "", "the answer was to the new one's");
 }
 
 #[test]
