@@ -231,6 +231,13 @@ impl Component {
         self.seen.all()
     }
 
+    /// Stops the process where it is: its connection stays, and it reads nothing.
+    pub(crate) fn stop(&mut self) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-STOP", &id]).status().expect("there is a kill");
+        assert!(status.success(), "{status}");
+    }
+
     fn history(&self) -> String {
         let events: Vec<String> = self.events().iter().map(ToString::to_string).collect();
         format!("--- {}:\n{}\n{}---", self.name, events.join("\n"), self.seen.complaints())

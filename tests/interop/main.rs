@@ -11,5 +11,6 @@ mod crowds;
 mod foreign_probe;
 mod foreign_servers;
 mod names;
+mod outage;
 mod pasted;
 mod programs;

@@ -11,7 +11,7 @@ use crate::workspace::{Result, root};
 /// The groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Group {
-    /// slixmpp and xmpp.js against our server, and slixmpp against an embedded one
+    /// slixmpp and xmpp.js against our server, also killed and started again, and slixmpp against an embedded one
     Clients,
     /// Our component, and the probe, against Prosody and ejabberd
     Servers,
@@ -84,7 +84,7 @@ impl Group {
     /// The tests, as cargo's arguments.
     fn tests(self) -> Vec<&'static str> {
         let modules: &[&str] = match self {
-            Self::Clients => &["clients::", "client_tls::", "pasted::", "p10_embedded_"],
+            Self::Clients => &["clients::", "client_tls::", "outage::", "pasted::", "p10_embedded_"],
             Self::Servers => &["foreign_servers::", "foreign_probe::"],
             Self::Names => &["names::"],
             Self::Crowds => &["crowds::"],

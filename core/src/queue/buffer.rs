@@ -195,14 +195,16 @@ impl Buffer {
         })
     }
 
-    /// Takes out the stanzas of which nothing is written and whose envelopes this holds of. What is left is not to be written.
-    pub(crate) fn take_unsent(&mut self, is_theirs: impl Fn(&Envelope, &[u8]) -> bool) -> Self {
+    /// Takes out the stanzas of which nothing is written and this holds of. What is left is not to be written.
+    pub(crate) fn take_unsent(
+        &mut self,
+        mut is_theirs: impl FnMut(Option<&Envelope>, &[u8]) -> bool,
+    ) -> Self {
         let (mut theirs, mut others) = (Self::default(), Self::default());
         for (start, entry) in self.rest().filter(|(start, entry)| self.is_unsent(*start, entry)) {
             let Kind::Stanza(envelope) = entry.kind else { continue };
             let stanza = &self.bytes[start as usize..entry.end as usize];
-            let is_theirs = envelope.is_some_and(|envelope| is_theirs(&envelope, stanza));
-            let buffer = if is_theirs { &mut theirs } else { &mut others };
+            let buffer = if is_theirs(envelope.as_ref(), stanza) { &mut theirs } else { &mut others };
             buffer.bytes.extend_from_slice(stanza);
             buffer.note_stanza(entry.taken, envelope);
         }

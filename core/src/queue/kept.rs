@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::hold::{Hold, HoldOutcome, Sorted};
-use super::ledger::{Answered, RequestTerms, Unanswered};
+use super::ledger::{Answered, Request, RequestTerms, Unanswered};
 use super::state::DomainState;
 use super::{Buffer, Collected, Queue};
 use crate::jid::Jid;
@@ -37,25 +37,36 @@ impl Queue {
         self.state.as_mut().map_or(Answered::Unknown, |state| state.ledger.answer(from, to, id))
     }
 
-    /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not.
-    pub(crate) fn begun(&self, rest: &Buffer) -> u64 {
-        // What was held came before all others.
-        let unsent = (rest.unsent().count() + self.incoming.unsent().count()) as u64;
-        (self.taken + self.replayed).saturating_sub(unsent).saturating_sub(self.replayed)
+    /// The answer to this request has to wait, and so the request does.
+    pub(crate) fn restore(&mut self, request: Request, new_state: impl FnOnce() -> Box<DomainState>) {
+        self.state_mut(new_state).ledger.restore(request);
     }
 
-    /// A port that had this state has ended. Takes what it did not send, if that is to be held.
-    pub(crate) fn note_end(&mut self, port: PortId, begun: u64, unsent: &mut [Buffer; 2]) {
-        let Some(state) = &mut self.state else { return };
-        state.ledger.note_end(port, begun);
-        if let Some(hold) = state.hold.as_mut().filter(|hold| hold.expects(port)) {
+    /// How many of the stanzas that were ever put in here were written at least in part, if `rest` is what was not; below 0
+    /// if stanzas that were held are in it, which came before all others.
+    pub(crate) fn begun(&self, rest: &Buffer) -> i64 {
+        self.taken as i64 - (rest.unsent().count() + self.incoming.unsent().count()) as i64
+    }
+
+    /// A port that had this state has ended. Returns the positions of requests in its queue whose askers were told something.
+    pub(crate) fn end_requests(&mut self, port: PortId, begun: i64) -> Vec<u64> {
+        let begun = begun.try_into().unwrap_or_default();
+        self.state.as_mut().map(|state| state.ledger.note_end(port, begun)).unwrap_or_default()
+    }
+
+    /// The same: takes what it did not send, if that is to be held.
+    pub(crate) fn note_end(&mut self, port: PortId, unsent: &mut [Buffer; 2]) {
+        let hold = self.hold_mut().filter(|hold| hold.expects(port));
+        if let Some(hold) = hold {
             hold.take_unsent(port, mem::take(unsent));
         }
     }
 
     /// The requests whose askers are to be told that nobody answers, at most `most`.
     pub(crate) fn take_due(&mut self, now: Instant, most: usize) -> Vec<Unanswered> {
-        self.state.as_mut().map(|state| state.ledger.take_due(now, most)).unwrap_or_default()
+        let unsent = self.incoming.load().stanzas + self.in_flight.stanzas;
+        let begun = self.taken.saturating_sub(unsent as u64);
+        self.state.as_mut().map(|state| state.ledger.take_due(now, most, begun)).unwrap_or_default()
     }
 
     /// Forgets what ports asked that have ended; they are in order.
@@ -91,7 +102,6 @@ impl Queue {
     #[cold]
     pub(super) fn give_held(&mut self, now: Instant) -> Option<Collected> {
         let held = self.hold_mut()?.give(now, GIVEN);
-        self.replayed += held.len() as u64;
         (!held.is_empty()).then(|| Collected { held, ..Collected::default() })
     }
 

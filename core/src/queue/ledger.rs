@@ -64,12 +64,12 @@ enum State {
 }
 
 /// What an answer is to a ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Answered {
     /// It answers nothing that was noted.
     Unknown,
-    /// It answers a request that waits.
-    InTime,
+    /// It answers a request that waited, and is not noted any more.
+    InTime(Request),
     /// The asker was told something else already.
     Late,
 }
@@ -162,6 +162,9 @@ pub(crate) struct Ledger {
     orphans: usize,
     /// Nothing is due before.
     next_due: Option<Instant>,
+    /// Requests whose time was over before they were written: their ports, and their positions there. If they come back as
+    /// unsent stanzas, nobody is told again.
+    told_unsent: Vec<(PortId, u64)>,
     bytes: usize,
     lease: PartLease,
 }
@@ -174,13 +177,14 @@ impl Ledger {
             waiting: 0,
             orphans: 0,
             next_due: None,
+            told_unsent: Vec::new(),
             bytes: 0,
             lease: PartLease::new(part),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.requests.is_empty() && self.told_unsent.is_empty()
     }
 
     /// Notes a request that port `asked` has taken; `position` stanzas were put into its queue before. False: there is no
@@ -261,11 +265,20 @@ impl Ledger {
             return Answered::Late;
         }
         let is_best = |request: &Request| rank(request) == best && request.is_of(&key, id);
-        if let Ok(entry) = self.requests.find_entry(hash, is_best) {
-            let (request, _) = entry.remove();
-            self.forget(&request);
-        }
-        Answered::InTime
+        let Ok(entry) = self.requests.find_entry(hash, is_best) else { return Answered::Unknown };
+        let (request, _) = entry.remove();
+        self.forget(&request);
+        Answered::InTime(request)
+    }
+
+    /// Notes a request again whose answer could not be delivered yet.
+    pub(crate) fn restore(&mut self, request: Request) {
+        self.bytes += request.cost();
+        self.waiting += usize::from(request.state != State::Late);
+        self.orphans += usize::from(request.state == State::Orphan);
+        self.next_due = [self.next_due, Some(request.due)].into_iter().flatten().min();
+        self.insert(request);
+        self.lease.hold(self.bytes);
     }
 
     fn forget(&mut self, request: &Request) {
@@ -276,8 +289,9 @@ impl Ledger {
     }
 
     /// A port that was asked has ended. Of what was put into its queue, `begun` stanzas were written at least in part:
-    /// those who asked them are to be told. The others come back as unsent stanzas, and are forgotten here.
-    pub(crate) fn note_end(&mut self, asked: PortId, begun: u64) {
+    /// those who asked them are to be told. The others come back as unsent stanzas, and are forgotten here. Returns the
+    /// positions of those of the others whose askers were told already that there was no answer in time.
+    pub(crate) fn note_end(&mut self, asked: PortId, begun: u64) -> Vec<u64> {
         let unsent = |request: &mut Request| {
             request.state == State::Waits && request.asked == asked && request.position >= begun
         };
@@ -290,11 +304,14 @@ impl Ledger {
             }
         }
         self.requests.shrink_to_fit(|request| request.hash);
+        let told = self.told_unsent.extract_if(.., |(port, _)| *port == asked);
+        told.map(|(_, position)| position).filter(|position| *position >= begun).collect()
     }
 
     /// The next requests whose askers are to be told, at most `most`, in the order in which they were taken. Forgets those
-    /// that were late long enough.
-    pub(crate) fn take_due(&mut self, now: Instant, most: usize) -> Vec<Unanswered> {
+    /// that were late long enough. Of what was put into the port's queue, at least `begun` stanzas were written.
+    pub(crate) fn take_due(&mut self, now: Instant, most: usize, begun: u64) -> Vec<Unanswered> {
+        self.told_unsent.retain(|(_, position)| *position >= begun);
         let is_time = self.next_due.is_some_and(|due| due <= now);
         if self.orphans == 0 && !is_time {
             return Vec::new();
@@ -316,6 +333,9 @@ impl Ledger {
         for request in due.into_iter().take(most) {
             let why = if request.state == State::Orphan { Overdue::Ended } else { Overdue::TimedOut };
             orphans += usize::from(why == Overdue::Ended);
+            if why == Overdue::TimedOut && request.position >= begun {
+                self.told_unsent.push((request.asked, request.position));
+            }
             told.push(request.tell(why, now));
         }
         self.orphans -= orphans;
@@ -346,12 +366,13 @@ impl Ledger {
             self.insert(request);
         }
         self.next_due = [self.next_due, other.next_due].into_iter().flatten().min();
+        self.told_unsent.append(&mut other.told_unsent);
         // It was granted to the other.
         drop(other.lease);
         self.lease.hold(self.bytes);
     }
 
-    /// Takes out what domains were asked for which this holds.
+    /// Takes out what domains were asked for which this holds. Requests that were told of before they were written stay.
     pub(crate) fn split(&mut self, is_theirs: impl Fn(&str) -> bool) -> Self {
         let mut theirs = Self::new(self.lease.part(), self.hasher.clone());
         for request in self.requests.extract_if(|request| is_theirs(request.domain())).collect::<Vec<_>>() {

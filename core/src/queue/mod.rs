@@ -75,8 +75,6 @@ pub struct Queue {
     order: Option<Box<StreamErrorCause>>,
     /// Stanzas that were ever put in here.
     taken: u64,
-    /// Stanzas that were held and went out.
-    replayed: u64,
     /// What stays with the port's domains when the port ends.
     state: Option<Box<DomainState>>,
 }
@@ -147,7 +145,6 @@ impl Queue {
             notified: false,
             order: None,
             taken: 0,
-            replayed: 0,
             state: None,
         }
     }

@@ -153,6 +153,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         let &DeliveryContext { switch, now, source: own, has_names, may_answer } = context;
         let source = own.as_ref();
         let (is_request, mut is_answer) = iq(stanza);
+        let mut settled = None;
         // A receiver may be replaced, or end, between look-up and offer; the next look-up does not find it.
         let mut retries = 8;
         let error = loop {
@@ -163,9 +164,13 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
             if is_answer && !matches!(route, Route::ForeignFrom) {
                 is_answer = false;
                 let id = stanza.id().unwrap_or_default();
-                if switch.queue(own, |queue| queue.answer(from, to, &id)) == Answered::Late {
-                    switch.metrics().add(Metric::LateAnswers, 1);
-                    return Outcome::Done;
+                match switch.queue(own, |queue| queue.answer(from, to, &id)) {
+                    Answered::Late => {
+                        switch.metrics().add(Metric::LateAnswers, 1);
+                        return Outcome::Done;
+                    }
+                    Answered::InTime(request) => settled = Some(request),
+                    Answered::Unknown => {}
                 }
             }
             break match route {
@@ -233,7 +238,13 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                             return Outcome::Done;
                         }
                         Offer::Full { until } => match patience.wait(now.monotonic, until) {
-                            Some(until) => return Outcome::Blocked { until },
+                            Some(until) => {
+                                if let Some(request) = settled {
+                                    let new_state = || switch.shared().new_state();
+                                    switch.queue(own, |queue| queue.restore(request, new_state));
+                                }
+                                return Outcome::Blocked { until };
+                            }
                             None => StanzaError::queue_full(),
                         },
                         Offer::Closed if retries > 0 && epoch != switch.shared().epoch() => {

@@ -1,11 +1,13 @@
 //! How the state of a domain goes from port to port.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::directory::Directory;
 use super::domain::Leaving;
+use super::metrics::Metric;
 use super::ports::Switch;
 use super::shared::{PortInfo, PortRole};
 use crate::close::ReleaseReason;
@@ -172,26 +174,49 @@ pub(crate) fn leave<S: Switch>(switch: &S, port: &S::Port, rest: Buffer) -> [Buf
     if !switch.read(|directory| directory.domains.leaving.contains_key(&id)) {
         return unsent;
     }
-    switch.write(|directory| {
-        let Some(Leaving { names, .. }) = directory.domains.leaving.remove(&id) else { return };
+    let answered = switch.write(|directory| {
+        let Some(Leaving { names, .. }) = directory.domains.leaving.remove(&id) else { return 0 };
+        let holders = names.iter().filter_map(|name| directory.state_of(name));
+        let told: BTreeSet<u64> =
+            holders.flat_map(|holder| switch.queue(holder, |queue| queue.end_requests(id, begun))).collect();
+        let answered = drop_answered(&mut unsent, begun, &told);
         let is_one = names.len() == 1;
         for name in names {
             let Some(holder) = directory.state_of(&name).cloned() else { continue };
             if is_one {
-                switch.queue(&holder, |queue| queue.note_end(id, begun, &mut unsent));
+                switch.queue(&holder, |queue| queue.note_end(id, &mut unsent));
             } else {
-                let is_theirs = |envelope: &Envelope, stanza: &[u8]| {
-                    envelope.receiver(stanza).as_deref() == name.as_ref().map(Domain::as_str)
+                let is_theirs = |envelope: Option<&Envelope>, stanza: &[u8]| {
+                    envelope.is_some_and(|envelope| {
+                        envelope.receiver(stanza).as_deref() == name.as_ref().map(Domain::as_str)
+                    })
                 };
                 let mut theirs = unsent.each_mut().map(|half| half.take_unsent(is_theirs));
-                switch.queue(&holder, |queue| queue.note_end(id, begun, &mut theirs));
+                switch.queue(&holder, |queue| queue.note_end(id, &mut theirs));
                 for (half, theirs) in unsent.iter_mut().zip(&theirs) {
                     half.join(theirs);
                 }
             }
             directory.domains.unsettled.insert(name);
         }
+        answered
     });
+    switch.metrics().add(Metric::UnsentDropped, answered);
     switch.deadline_changed();
     unsent
+}
+
+/// Takes out the requests at these positions of a queue: a second answer would be one too many. Returns how many they are.
+fn drop_answered(unsent: &mut [Buffer; 2], begun: i64, told: &BTreeSet<u64>) -> u64 {
+    if told.is_empty() {
+        return 0;
+    }
+    let mut positions = begun..;
+    for half in unsent {
+        half.take_unsent(|_, _| {
+            let position = positions.next().and_then(|position| u64::try_from(position).ok());
+            position.is_some_and(|position| told.contains(&position))
+        });
+    }
+    told.len() as u64
 }

@@ -84,11 +84,11 @@ pub(crate) fn unbind<S: Switch>(
         directory.ports.remove(&id);
         let was_bound = directory.router.claim(id).is_some();
         let changes = directory.router.unbind(id, now);
-        if !was_bound {
-            return changes;
-        }
-        directory.complete(switch, core::slice::from_ref(port), &ReleaseReason::Closed(reason.clone()));
+        // One that was replaced has lost its names before, and what it asked is still noted.
         directory.sweep.note_ended(switch.shared(), id);
+        if was_bound {
+            directory.complete(switch, core::slice::from_ref(port), &ReleaseReason::Closed(reason.clone()));
+        }
         changes
     });
     close(switch, port);

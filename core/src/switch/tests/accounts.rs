@@ -48,7 +48,7 @@ impl Play {
         let config = DomainConfig {
             hold: Duration::from_secs(20),
             hold_bytes: 4000,
-            iq_timeout: Duration::from_secs(15),
+            iq_timeout: Duration::from_secs(6),
             max_pending_iqs: 2,
             ping: None,
             conflict: None,
@@ -186,7 +186,7 @@ impl Play {
 #[test]
 fn d2_every_stanza_taken_is_in_one_state_after_each_step() {
     let mut reached = [0; Metric::ALL.len()];
-    for seed in 0..300 {
+    for seed in 0..600 {
         let mut play = Play::new(seed);
         for _ in 0..150 {
             play.step();

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{at, break_off, count, hear, hear_some, say, sweep, switch_with};
-use crate::config::DomainConfig;
+use crate::config::{DomainConfig, ListenerConfig};
 use crate::connection::tests::{Local, bound, domain, listener, switch, with};
+use crate::connection::{Budget, Next};
 use crate::port::{Incoming, LocalPort, PortConfig};
 use crate::router::{BindPolicy, Claim, ConflictBehaviour};
 use crate::switch::{LocalSwitch, Metric, Switch};
@@ -195,6 +196,37 @@ fn l3_requests_to_a_local_port_are_answered_when_it_is_detached() {
 }
 
 #[test]
+fn l4_request_that_timed_out_before_it_was_sent_is_answered_once() {
+    for (hold, later) in [(0, 122.0), (0, 500.0), (600, 122.0), (600, 500.0)] {
+        let config = DomainConfig { hold: Duration::from_secs(hold), ..DomainConfig::default() };
+        let switch = switch_with("b.example", config);
+        let (mut a, mut b) = pair(&switch);
+        for id in 0..4 {
+            say(&switch, at(0.0), &mut a, &GET.replace("'1'", &format!("'{id}'")));
+        }
+        hear_some(&switch, at(0.0), &mut b, 5);
+        sweep(&switch, at(121.0));
+        assert_eq!(hear(&switch, at(121.0), &mut a).matches("not answered in time").count(), 4);
+        say(&switch, at(121.0), &mut a, &GET.replace("'1'", "'new'"));
+        sweep(&switch, at(later));
+        hear(&switch, at(later), &mut a);
+        say(&switch, at(later), &mut a, &GET.replace("'1'", "'newest'"));
+        break_off(&switch, at(later), &mut b);
+        sweep(&switch, at(later));
+        let heard = hear(&switch, at(later), &mut a);
+        let last = if later < 200.0 { 2 } else { 1 };
+        assert_eq!(
+            heard.matches("ended before this could be sent").count(),
+            last,
+            "{hold}, {later}: {heard}"
+        );
+        assert_eq!(heard.matches("<iq ").count(), last, "{hold}, {later}: {heard}");
+        let ends = [Metric::UnsentBounced, Metric::UnsentDropped].map(|metric| count(&switch, metric));
+        assert_eq!(ends, [last as u64, 5 - last as u64], "{hold}, {later}");
+    }
+}
+
+#[test]
 fn l4_request_without_an_answer_times_out() {
     let config = DomainConfig { iq_timeout: Duration::from_secs(7), ..DomainConfig::default() };
     let switch = switch_with("b.example", config);
@@ -276,6 +308,47 @@ fn l5_oldest_of_like_requests_is_settled_first() {
     assert_eq!(hear(&switch, at(121.0), &mut a), "", "the younger one has 59 seconds left");
     sweep(&switch, at(180.0));
     assert!(is_error(&hear(&switch, at(180.0), &mut a), "remote-server-timeout"));
+}
+
+#[test]
+fn l2_answer_that_waits_for_room_settles_one_request() {
+    let switch = switch();
+    let mut a = bound(&switch, ListenerConfig { queue_mark: 100, ..listener() }, "to='a.example'");
+    let mut b = again(&switch);
+    say(&switch, at(0.0), &mut a, &GET.repeat(2));
+    hear(&switch, at(0.0), &mut b);
+    let long = format!("<message to='a.example'><body>{}</body></message>", "x".repeat(100));
+    say(&switch, at(1.0), &mut b, &long);
+    let answer = result("1", "");
+    for _ in 0..3 {
+        let progress = b.process(&switch, at(1.0), answer.as_bytes(), &mut Budget::default());
+        assert_eq!((progress.consumed, progress.next), (0, Next::Room));
+    }
+    hear(&switch, at(1.0), &mut a);
+    say(&switch, at(1.0), &mut b, &answer);
+    assert!(hear(&switch, at(1.0), &mut a).contains("type='result'"));
+    sweep(&switch, at(121.0));
+    assert!(is_error(&hear(&switch, at(121.0), &mut a), "remote-server-timeout"), "the other still waits");
+}
+
+#[test]
+fn l6_requests_of_a_replaced_asker_are_forgotten() {
+    let switch = switch();
+    let kick = || with(BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() });
+    let mut old = bound(&switch, kick(), "to='a.example'");
+    let mut b = again(&switch);
+    say(&switch, at(0.0), &mut old, GET);
+    hear(&switch, at(0.0), &mut b);
+    let mut new = bound(&switch, kick(), "to='a.example'");
+    hear(&switch, at(0.0), &mut old);
+    sweep(&switch, at(2.0));
+    assert!(is_idle(&switch), "it was forgotten");
+    say(&switch, at(3.0), &mut new, GET);
+    hear(&switch, at(3.0), &mut b);
+    say(&switch, at(4.0), &mut b, &result("1", ""));
+    assert!(hear(&switch, at(4.0), &mut new).contains("type='result'"));
+    sweep(&switch, at(200.0));
+    assert_eq!(hear(&switch, at(200.0), &mut new), "", "the answer was to the new one's");
 }
 
 #[test]
