@@ -160,7 +160,9 @@ impl<S: Switch> Connection<S> {
             }
         }
         session.end_batch(switch, now);
-        self.cut_for_hold(switch);
+        if session.closed.is_some() {
+            self.cut_for_hold(switch);
+        }
         self.kept = u32::try_from(input.len() - consumed).unwrap_or(u32::MAX);
         if self.next == Next::Input {
             self.count_partial(switch, now);

@@ -185,12 +185,18 @@ impl<S: Switch> Session<S> {
     }
 
     /// Ends a batch of deliveries.
+    #[inline(always)]
     pub(super) fn end_batch(&mut self, switch: &S, now: Now) {
         let Some(delivery) = &mut self.delivery else { return };
         let bounced = delivery.end_batch(switch);
-        if bounced > 0
-            && let Some(bounced) = self.bounces.get_or_insert_default().add(now.monotonic, bounced)
-        {
+        if bounced > 0 {
+            self.note_bounces(now, bounced);
+        }
+    }
+
+    #[cold]
+    fn note_bounces(&mut self, now: Now, bounced: u64) {
+        if let Some(bounced) = self.bounces.get_or_insert_default().add(now.monotonic, bounced) {
             self.events.get_or_insert_default().push(ConnectionEvent::Bouncing(bounced));
         }
     }

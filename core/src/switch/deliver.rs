@@ -293,9 +293,9 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         for port in self.batch.dirty.drain(..) {
             switch.wake(&port);
         }
-        let tally = mem::take(&mut self.batch.tally);
-        tally.add_to(switch.metrics());
-        tally.bounced
+        let bounced = self.batch.tally.bounced;
+        mem::take(&mut self.batch.tally).add_to(switch.metrics());
+        bounced
     }
 }
 
