@@ -40,8 +40,7 @@ const TARGETS: [&str; 9] = [
 ];
 
 /// Metrics of what has to have happened often, or nothing was tested.
-const PROVED: [Metric; 4] =
-    [Metric::Routed, Metric::Bounced, Metric::UnsentBounced, Metric::UnsentDropped];
+const PROVED: [Metric; 4] = [Metric::Routed, Metric::Bounced, Metric::UnsentBounced, Metric::UnsentDropped];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
