@@ -15,6 +15,7 @@
 //! | `config` | a configuration is read, or refused with reasons; no password is shown |
 //! | `jid` | canonical addresses are canonical, and those of the `jid` crate |
 //! | `cost` | no input costs more work than its bytes may, no call more than its share, and the work that is counted is the work that is done |
+//! | `outage` | while components come and go, each stanza comes once, or is answered once, or is of a kind that may be dropped; in order, with the time at which it was taken; each request has one answer |
 //! | `proxy_header` | who reads a PROXY header as far as it is told to comes to what the whole gives, and reads no byte of what is behind |
 
 mod acceptor;
@@ -35,6 +36,12 @@ mod jid;
 mod many;
 mod model;
 mod net;
+mod outage;
+#[cfg(test)]
+mod outage_chance;
+mod outage_model;
+mod outage_requests;
+mod outage_script;
 mod pair;
 mod proxy;
 mod reading;
@@ -56,6 +63,7 @@ pub use forward::forwarding_keeps_the_meaning;
 pub use header::header_is_read_as_expat_does;
 pub use initiator::component_says_one_document;
 pub use jid::canonical_is_canonical;
+pub use outage::outage_loses_nothing;
 pub use pair::pair_says_all_in_order;
 pub use proxy::proxy_headers_end_where_they_say;
 pub use reading::{scan_agrees_with_expat, scan_agrees_with_rxml};
@@ -81,4 +89,5 @@ pub const TARGETS: &[Target] = &[
     ("jid", canonical_is_canonical),
     ("proxy_header", proxy_headers_end_where_they_say),
     ("cost", cost_is_counted),
+    ("outage", outage_loses_nothing),
 ];
