@@ -42,6 +42,7 @@ mod outage_chance;
 mod outage_model;
 mod outage_requests;
 mod outage_script;
+mod outage_sent;
 mod pair;
 mod proxy;
 mod reading;

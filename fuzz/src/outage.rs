@@ -10,11 +10,12 @@ use enjamb_core::switch::{LocalSwitch, Metric, Switch, SwitchConfig};
 use enjamb_core::{Instant, StreamId};
 
 use crate::connection::HANDSHAKE;
-use crate::outage_model::{Model, Rare, Sent, clock};
+use crate::outage_model::{Model, Rare};
 use crate::outage_requests::Met;
 use crate::outage_script::{
     CLAIMS, HOSTS, KINDS, Kind, LISTENERS, NAMES, Op, Script, Settings, address, domain, first_end, listener,
 };
+use crate::outage_sent::{Sent, clock};
 
 /// A connection, from the component's side.
 struct Peer {

@@ -4,39 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use enjamb_core::switch::{Metric, Metrics};
-use enjamb_core::{Instant, Now};
 
 use crate::outage_requests::Requests;
-use crate::outage_script::{Class, FIRST_SMALL, HOSTS, IMPATIENT, Kind, NAMES, SMALL_HOLD, Settings};
-
-/// A stanza that a component sends.
-pub(crate) struct Sent {
-    pub(crate) sender: usize,
-    pub(crate) kind: &'static Kind,
-    pub(crate) from: String,
-    pub(crate) to: String,
-    pub(crate) id: String,
-    pub(crate) text: String,
-    /// Of its receiver, in [`NAMES`].
-    pub(crate) name: usize,
-    pub(crate) taken: Option<Taken>,
-    /// It came to a component, whole or in part.
-    pub(crate) is_delivered: bool,
-    /// Answers of the switch.
-    pub(crate) errors: usize,
-    /// It is an answer that came too late.
-    pub(crate) is_late: bool,
-}
-
-/// How a stanza was when it was taken.
-#[derive(Clone, Copy)]
-pub(crate) struct Taken {
-    pub(crate) at: Duration,
-    /// The connection that held the name.
-    holder: Option<usize>,
-    /// Stanzas were held for its name.
-    is_held_for: bool,
-}
+use crate::outage_script::{Class, FIRST_SMALL, IMPATIENT, NAMES, SMALL_HOLD, Settings};
+use crate::outage_sent::{Sent, Taken};
 
 /// A connection, as the model knows it.
 pub(crate) struct Party {
@@ -74,13 +45,6 @@ pub(crate) struct Model {
     pub(crate) is_down: bool,
     /// Answers that told of a full queue.
     pub(crate) full: u64,
-}
-
-/// What the clock on the wall says at first.
-const EPOCH: Duration = Duration::from_secs(1_795_370_400);
-
-pub(crate) fn clock(at: Duration) -> Now {
-    Now { monotonic: Instant::ORIGIN + at, unix: EPOCH + at }
 }
 
 impl Model {
@@ -332,21 +296,6 @@ impl Taken {
         match self.holder {
             None => self.is_held_for,
             Some(_) => !settings.0[name].hold.is_zero(),
-        }
-    }
-}
-
-impl Sent {
-    /// As a component gets it that was not there when it was taken (XEP-0203).
-    fn stamped(&self, taken: Duration) -> String {
-        if self.kind.name() != "message" || self.text.contains("<delay ") {
-            return self.text.clone();
-        }
-        let host = HOSTS[0];
-        let stamp = format!("<delay xmlns='urn:xmpp:delay' from='{host}' stamp='{}'/>", clock(taken).utc());
-        match self.text.strip_suffix("/>").filter(|_| self.kind.content.is_empty()) {
-            Some(tag) => format!("{tag}>{stamp}</message>"),
-            None => self.text.replace("</message>", &format!("{stamp}</message>")),
         }
     }
 }

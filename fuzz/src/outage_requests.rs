@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::outage_model::Sent;
+use crate::outage_sent::Sent;
 
 /// A round of the switch.
 const ROUND: Duration = Duration::from_secs(1);
