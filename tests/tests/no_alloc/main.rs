@@ -7,6 +7,7 @@
 mod component;
 mod counting;
 mod drive;
+mod kept;
 mod paths;
 mod stream;
 mod wire;

@@ -1,0 +1,77 @@
+//! What stanzas that are held, and requests that wait, take of the heap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use enjamb_core::connection::{Budget, Connection, Next};
+use enjamb_core::jid::Domain;
+use enjamb_core::router::DomainPattern;
+use enjamb_core::switch::{DomainConfig, ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
+use enjamb_core::{Instant, Now, Secret, StreamId};
+
+use crate::counting::bytes_kept;
+use crate::paths::{handshake, header};
+
+const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::from_secs(1_800_000_000) };
+const MIB: usize = 1 << 20;
+
+fn switch(config: DomainConfig) -> LocalSwitch {
+    let mut settings = SwitchConfig::new([Domain::parse("host.example").unwrap()]);
+    settings.domains = vec![(DomainPattern::parse("bot.example").unwrap(), config)];
+    settings.max_queued = 1 << 30;
+    LocalSwitch::new(settings)
+}
+
+fn connect(switch: &LocalSwitch, domain: &str) -> Connection<LocalSwitch> {
+    let listener = Arc::new(ListenerConfig::new(Secret::new("s")));
+    let id = StreamId::from_text("1").unwrap();
+    let mut connection = Connection::new(switch, listener, id, NOW);
+    feed(switch, &mut connection, &(header(domain) + &handshake("1")));
+    connection
+}
+
+fn feed(switch: &LocalSwitch, connection: &mut Connection<LocalSwitch>, input: &str) {
+    let mut rest = input.as_bytes();
+    loop {
+        let progress = connection.process(switch, NOW, rest, &mut Budget::default());
+        rest = &rest[progress.consumed..];
+        connection.write_to(switch, NOW, &mut Vec::new());
+        if progress.next != Next::More {
+            return assert!(rest.is_empty());
+        }
+    }
+}
+
+/// A million of 300 bytes take less than 400 MiB: a hundredth of that.
+#[test]
+fn ten_thousand_held_messages_of_300_bytes_take_less_than_4_mib() {
+    let mut config = DomainConfig::default();
+    (config.hold, config.hold_bytes) = (Duration::from_secs(60), usize::MAX);
+    let switch = switch(config);
+    let mut peer = connect(&switch, "peer.example");
+    let message = "<message from='peer.example' to='bot.example' id='000000'><body></body></message>";
+    let message = message.replace("<body>", &format!("<body>{}", "x".repeat(300 - message.len())));
+    assert_eq!(message.len(), 300);
+    feed(&switch, &mut peer, &message);
+    let kept = bytes_kept(|| (0..10_000).for_each(|_| feed(&switch, &mut peer, &message)));
+    assert_eq!(switch.metrics().get(Metric::Held), 10_001);
+    assert!((3 * MIB..4 * MIB).contains(&kept), "{kept} bytes");
+}
+
+/// A hundred thousand take less than 32 MiB: a tenth of that.
+#[test]
+fn ten_thousand_requests_that_wait_take_less_than_3_mib() {
+    let switch = switch(DomainConfig::default());
+    let (mut peer, mut bot) = (connect(&switch, "peer.example"), connect(&switch, "bot.example"));
+    let mut ask = |id: usize| {
+        let request = format!(
+            "<iq from='juliet@peer.example/balcony' to='bot.example' type='get' id='{id:08}'><q xmlns='urn:q'/></iq>"
+        );
+        feed(&switch, &mut peer, &request);
+        bot.write_to(&switch, NOW, &mut Vec::new());
+    };
+    ask(0);
+    let kept = bytes_kept(|| (1..10_000).for_each(&mut ask));
+    assert_eq!(switch.metrics().get(Metric::UntrackedRequests), 0);
+    assert!((MIB..3 * MIB + MIB / 5).contains(&kept), "{kept} bytes");
+}
