@@ -167,6 +167,8 @@ pub(crate) struct Ledger {
     told_unsent: Vec<(PortId, u64)>,
     bytes: usize,
     lease: PartLease,
+    /// Nobody can answer late: who was told is forgotten.
+    forgets_late: bool,
 }
 
 impl Ledger {
@@ -180,6 +182,7 @@ impl Ledger {
             told_unsent: Vec::new(),
             bytes: 0,
             lease: PartLease::new(part),
+            forgets_late: false,
         }
     }
 
@@ -340,10 +343,20 @@ impl Ledger {
         }
         self.orphans -= orphans;
         self.waiting -= told.len();
+        if self.forgets_late {
+            self.forget_late();
+        }
         if all_told {
             self.next_due = self.requests.iter().map(|request| request.due).min();
         }
         told
+    }
+
+    /// Forgets those that were told of, now and from now on.
+    pub(crate) fn forget_late(&mut self) {
+        self.forgets_late = true;
+        let late: Vec<Request> = self.requests.extract_if(|request| request.state == State::Late).collect();
+        late.iter().for_each(|request| self.forget(request));
     }
 
     /// Forgets what ports asked that have ended.
@@ -355,10 +368,12 @@ impl Ledger {
 
     /// Takes over what another has noted.
     pub(crate) fn join(&mut self, mut other: Self) {
+        other.forgets_late |= self.forgets_late;
         if self.is_empty() {
             *self = other;
             return;
         }
+        self.forgets_late = other.forgets_late;
         for request in mem::take(&mut other.requests) {
             self.bytes += request.cost();
             self.waiting += usize::from(request.state != State::Late);

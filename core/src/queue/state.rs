@@ -36,6 +36,11 @@ impl DomainState {
         }
     }
 
+    /// No port will come that could answer late.
+    pub(crate) fn forget_late(&mut self) {
+        self.ledger.forget_late();
+    }
+
     /// Takes over what another has.
     pub(super) fn join(&mut self, other: Self) {
         self.ledger.join(other.ledger);

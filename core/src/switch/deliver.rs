@@ -187,11 +187,6 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 Route::ForeignFrom => return Outcome::ForeignFrom,
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
-                Route::Hold(None) if retries > 0 => {
-                    retries -= 1;
-                    switch.write(|directory| directory.open_hold(switch, domain));
-                    continue;
-                }
                 Route::Hold(place) => {
                     let write = |bytes: &mut _| stanza.append_noting(bytes);
                     let hold = |place| switch.queue(place, |queue| queue.hold_stanza(now.monotonic, write));
@@ -205,8 +200,9 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                             batch.tally.dropped += 1;
                             return Outcome::Done;
                         }
-                        None if retries > 0 && epoch != switch.shared().epoch() => {
+                        None if retries > 0 => {
                             retries -= 1;
+                            switch.write(|directory| directory.open_hold(switch, domain));
                             continue;
                         }
                         Some(HoldOutcome::Full) => StanzaError::hold_full(),

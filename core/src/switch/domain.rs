@@ -3,7 +3,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
 
 use crate::config::{DomainConfig, ListenerConfig};
 use crate::jid::Domain;
@@ -33,6 +32,10 @@ pub(super) struct Domains<P> {
     /// Ports whose queues have more to do than one share.
     pub(super) again: Vec<P>,
 }
+
+/// Places at once, beside those of names that are configured by themselves. What is left of further domains is answered at
+/// once.
+pub(super) const MAX_PLACES: usize = 10_000;
 
 /// A port that has lost its names and has not said yet what it did not send.
 #[derive(Debug)]
@@ -90,6 +93,11 @@ impl<P> Domains<P> {
         self.exact.contains_key(domain)
     }
 
+    /// Whether the state of `domain`, a canonical name, may have a place of its own: names come and go as components like.
+    pub(super) fn has_room(&self, domain: &str) -> bool {
+        self.places.len() < MAX_PLACES || self.is_known(domain) || self.places.contains_key(domain)
+    }
+
     /// All places.
     pub(super) fn all_places(&self) -> impl Iterator<Item = &P> {
         self.places.values().chain(&self.nameless)
@@ -99,7 +107,8 @@ impl<P> Domains<P> {
         !(self.unsettled.is_empty() && self.again.is_empty())
     }
 
-    pub(super) fn take_unsettled(&mut self) -> BTreeSet<Option<Domain>> {
-        mem::take(&mut self.unsettled)
+    /// The next domain whose state has something to do at once.
+    pub(super) fn next_unsettled(&mut self) -> Option<Option<Domain>> {
+        self.unsettled.pop_first()
     }
 }

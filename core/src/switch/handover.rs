@@ -66,6 +66,9 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
             queue.set_open(false);
             queue.take_state()
         });
+        for name in &mut names {
+            name.take_if(|name| !self.domains.has_room(name.as_str()));
+        }
         let terms_of =
             |name: &Option<Domain>| name.as_ref().and_then(|name| self.terms_of_held(name.as_str()));
         if names.is_empty() {
@@ -95,6 +98,9 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     ) {
         if let Some(terms) = terms {
             state.open_hold(terms, switch.shared().held(), Some(ended));
+        }
+        if name.is_none() {
+            state.forget_late();
         }
         let place = self.place(switch, name);
         switch.queue(&place, |queue| queue.put_state(Some(state)));

@@ -8,7 +8,7 @@ use super::directory::Directory;
 use super::metrics::Metric;
 use super::ports::Switch;
 use super::shared::{PortInfo, SwitchShared};
-use super::sweep::ANSWERS;
+use super::sweep::{ANSWERS, PORTS};
 use super::unsent::return_to_sender;
 use crate::queue::{Offer, Overdue, Returned, Sorted, Unanswered};
 use crate::router::PortId;
@@ -23,9 +23,13 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         if self.router.expire(now) {
             shared.bump();
         }
-        let unsettled = self.domains.take_unsettled();
         let mut ports = mem::take(&mut self.domains.again);
-        ports.extend(unsettled.iter().filter_map(|name| self.state_of(name).cloned()));
+        self.domains.again = ports.split_off(ports.len().min(PORTS));
+        while ports.len() < PORTS
+            && let Some(name) = self.domains.next_unsettled()
+        {
+            ports.extend(self.state_of(&name).cloned());
+        }
         if self.sweep.begins(now) {
             ports.extend(self.domains.nameless.clone());
         }
@@ -53,14 +57,22 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     pub(super) fn do_share<S: Switch<Port = P>>(switch: &S, now: Now) {
         let (ports, ended) = switch.write(|directory| directory.next_share(switch.shared(), now.monotonic));
         let (mut again, mut emptied) = (Vec::new(), Vec::new());
+        let mut left = ANSWERS;
         for port in ports {
+            if left == 0 {
+                again.push(port);
+                continue;
+            }
             let mut sorted = SortedBatch::default();
             let (due, is_unsorted, has_held, is_empty) = switch.queue(&port, |queue| {
                 queue.forget_askers(&ended);
-                let due = queue.take_due(now.monotonic, ANSWERS);
-                let is_unsorted = queue.sort_held(now.monotonic, ANSWERS, |one| sorted.take(one));
+                let due = queue.take_due(now.monotonic, left);
+                let most = left - due.len();
+                let is_unsorted = queue.sort_held(now.monotonic, most, |one| sorted.take(one));
                 (due, is_unsorted, queue.has_held(), queue.has_no_state())
             });
+            let is_more = is_unsorted || due.len() + sorted.looked_at == left;
+            left = left.saturating_sub(due.len() + sorted.looked_at);
             due.iter().for_each(|request| tell(switch, now, request));
             sorted.finish(switch, now);
             let is_place = port.as_ref().is_place();
@@ -70,7 +82,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
             if has_held && !is_unsorted && !is_place {
                 switch.wake(&port);
             }
-            if due.len() == ANSWERS || is_unsorted {
+            if is_more {
                 again.push(port);
             }
         }
@@ -87,6 +99,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
 /// What was decided about held stanzas while their queue was held.
 #[derive(Default)]
 struct SortedBatch {
+    looked_at: usize,
     held: u64,
     coalesced: u64,
     dropped: u64,
@@ -95,6 +108,7 @@ struct SortedBatch {
 
 impl SortedBatch {
     fn take(&mut self, sorted: Sorted<'_>) {
+        self.looked_at += 1;
         match sorted {
             Sorted::Held { replaced } => {
                 self.held += 1;

@@ -92,7 +92,7 @@ impl<P: Clone> Directory<P> {
     /// was held within the last 24 hours.
     pub(super) fn hold_terms(&self, domain: &str) -> Option<HoldTerms> {
         let is_expected = || self.domains.is_known(domain) || self.router.was_held(domain);
-        self.terms_of_held(domain).filter(|_| is_expected())
+        self.terms_of_held(domain).filter(|_| is_expected() && self.domains.has_room(domain))
     }
 
     /// The same for a domain that a port has held until now.

@@ -15,8 +15,8 @@ use crate::time::Instant;
 /// How often all state is looked at.
 const ROUND: Duration = Duration::from_secs(1);
 /// Ports that are looked at in one share.
-const PORTS: usize = 64;
-/// Requests of one port that are answered in one share.
+pub(super) const PORTS: usize = 64;
+/// Requests that are answered, and stanzas that are looked at, in one share: some 0.1 ms.
 pub(super) const ANSWERS: usize = 64;
 
 /// How far the look at all state is.

@@ -9,7 +9,8 @@ use super::{at, break_off, count, feed, hear, log_in, sweep, switch_with};
 use crate::config::{DomainConfig, ListenerConfig};
 use crate::connection::tests::{Local, domain, listener, with};
 use crate::connection::{Transmit, Written};
-use crate::router::{BindPolicy, Claim, ConflictBehaviour};
+use crate::router::{BindPolicy, Claim, ConflictBehaviour, DomainPattern};
+use crate::switch::domain::MAX_PLACES;
 use crate::switch::{LocalSwitch, Metric, Switch};
 
 /// Chance that is the same each time (SplitMix64).
@@ -231,6 +232,55 @@ fn d1_state_of_a_domain_is_kept_until_it_is_empty() {
     assert_eq!(places(), 1, "it is made again when it is needed");
     assert_eq!(switch.ports().len(), 1, "it is no port");
     assert_eq!(switch.holder(&Claim::Domain(domain("b.example"))), None);
+}
+
+#[test]
+fn d1_names_that_come_and_go_leave_a_bounded_number_of_places() {
+    let switch = switch_with("*.none", DomainConfig::default());
+    let places = || switch.read(|directory| directory.domains.all_places().count());
+    let mut a = log_in(&switch, at(0.0), listener(), "to='a.example'");
+    hear(&switch, at(0.0), &mut a);
+    let all = MAX_PLACES + 50;
+    let mut told = 0;
+    for name in 0..all {
+        let mut gone = log_in(&switch, at(0.0), listener(), &format!("to='n{name}.example'"));
+        let request =
+            format!("<iq type='get' id='1' from='a.example' to='n{name}.example'><q xmlns='q'/></iq>");
+        feed(&switch, at(0.0), &mut a, &request);
+        hear(&switch, at(0.0), &mut gone);
+        break_off(&switch, at(0.0), &mut gone);
+        if name % 500 == 0 {
+            sweep(&switch, at(0.0));
+            told += hear(&switch, at(0.0), &mut a).matches("ended before it answered").count();
+        }
+    }
+    sweep(&switch, at(0.0));
+    told += hear(&switch, at(0.0), &mut a).matches("ended before it answered").count();
+    assert_eq!((told, places()), (all, MAX_PLACES), "all are told, and the last ones leave nothing behind");
+    sweep(&switch, at(125.0));
+    sweep(&switch, at(127.0));
+    assert_eq!(places(), 0);
+}
+
+#[test]
+fn d1_domain_that_is_configured_later_is_held_for() {
+    let switch = switch_with("*.none", DomainConfig::default());
+    let mut a = log_in(&switch, at(0.0), listener(), "to='a.example'");
+    let mut b = log_in(&switch, at(0.0), listener(), "to='b.example'");
+    feed(
+        &switch,
+        at(0.0),
+        &mut a,
+        "<iq type='get' id='1' from='a.example' to='b.example'><q xmlns='q'/></iq>",
+    );
+    hear(&switch, at(0.0), &mut b);
+    break_off(&switch, at(0.0), &mut b);
+    sweep(&switch, at(0.0));
+    hear(&switch, at(0.0), &mut a);
+    let config = DomainConfig { hold: Duration::from_secs(60), ..DomainConfig::default() };
+    switch.set_domains([(DomainPattern::parse("b.example").unwrap(), config)]);
+    feed(&switch, at(1.0), &mut a, "<message id='2' from='a.example' to='b.example'/>");
+    assert_eq!((hear(&switch, at(1.0), &mut a), count(&switch, Metric::Held)), (String::new(), 1));
 }
 
 #[test]

@@ -204,6 +204,15 @@ fn h5_stanza_that_is_held_too_long_goes_back() {
 }
 
 #[test]
+fn h5_all_that_expire_at_once_go_back_at_once() {
+    let switch = switch();
+    let mut a = sender(&switch);
+    (0..300).for_each(|id| assert_eq!(say(&switch, at(0.0), &mut a, &chat(id)), ""));
+    sweep(&switch, at(61.0));
+    assert_eq!(ids(&hear(&switch, at(61.0), &mut a)).len(), 300);
+}
+
+#[test]
 fn h6_held_stanzas_come_first_and_messages_are_stamped() {
     let switch = switch();
     let mut a = sender(&switch);

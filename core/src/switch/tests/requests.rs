@@ -157,6 +157,28 @@ fn l3_requests_that_were_written_are_answered_when_the_port_ends() {
 }
 
 #[test]
+fn l3_answers_of_many_ports_are_cut_into_shares() {
+    let switch = switch();
+    let mut a = bound(&switch, listener(), "to='a.example'");
+    let mut others: Vec<Local> =
+        (0..100).map(|name| bound(&switch, listener(), &format!("to='n{name}.example'"))).collect();
+    for (name, other) in others.iter_mut().enumerate() {
+        let to = format!("to='n{name}.example'");
+        say(&switch, at(0.0), &mut a, &GET.replace("to='b.example'", &to));
+        say(&switch, at(0.0), &mut a, &GET.replace("to='b.example'", &to).replace("'1'", "'2'"));
+        hear(&switch, at(0.0), other);
+        break_off(&switch, at(0.0), other);
+    }
+    let mut told = Vec::new();
+    while switch.poll_timeout().is_some_and(|due| due <= at(0.0).monotonic) {
+        switch.handle_timeout(at(0.0));
+        told.push(hear(&switch, at(0.0), &mut a).matches("ended before it answered").count());
+    }
+    assert_eq!(told.iter().sum::<usize>(), 200);
+    assert!(told.iter().all(|told| *told <= 64) && told.len() < 20, "{told:?}");
+}
+
+#[test]
 fn l3_requests_of_a_replaced_port_are_answered_as_it_obeys() {
     let switch = switch();
     let kick = || with(BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() });
