@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use enjamb_core::router::ConflictBehaviour;
-use enjamb_core::switch::{Metric, Switch};
+use enjamb_core::switch::{DomainConfig, Metric, Switch};
 use enjamb_runtime::sources::Denied;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{self, Listener};
+use crate::config::{self, DomainSection, Listener};
 use crate::preamble::Refusal;
 use crate::tls::{Fault, Tls};
 
@@ -110,10 +110,7 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
         shaper = %or_none(listener.shaper, " bytes/s"),
         check_from = listener.check_from,
         hidden_components = listener.hidden_components,
-        conflict_behaviour = %match listener.conflict_behaviour {
-            ConflictBehaviour::Disconnect => "disconnect",
-            ConflictBehaviour::KickOld => "kick_old",
-        },
+        conflict_behaviour = conflict_behaviour(listener.conflict_behaviour),
         max_fsm_queue = %or_none(listener.max_fsm_queue, " stanzas"),
         max_stanza_size = %format_args!("{} bytes", listener.max_stanza_size),
         max_connections = listener.max_connections,
@@ -123,6 +120,29 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
         %domains,
         "listening for components"
     );
+}
+
+/// What a `[domain]` section says.
+pub(crate) fn domain(section: &DomainSection) {
+    let DomainConfig { hold, hold_bytes, iq_timeout, max_pending_iqs, ping, conflict, .. } = &section.config;
+    info!(
+        domain = %section.pattern,
+        secrets = section.secrets.len(),
+        conflict_behaviour = conflict.map_or("the listener's", conflict_behaviour),
+        hold_seconds = hold.as_secs(),
+        hold_bytes,
+        iq_timeout_seconds = iq_timeout.as_secs(),
+        max_pending_iqs,
+        ping_seconds = ping.map_or(0, |ping| ping.as_secs()),
+        "settings of a domain"
+    );
+}
+
+fn conflict_behaviour(behaviour: ConflictBehaviour) -> &'static str {
+    match behaviour {
+        ConflictBehaviour::Disconnect => "disconnect",
+        ConflictBehaviour::KickOld => "kick_old",
+    }
 }
 
 fn or_none(number: Option<impl ToString>, unit: &str) -> String {

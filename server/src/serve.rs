@@ -104,6 +104,7 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         }
         return ExitCode::FAILURE;
     };
+    config.domains.iter().for_each(log::domain);
     let domain_secrets = Arc::new(DomainSecrets::new(&config.domains));
     let mut first = None;
     let mut admissions = Vec::new();
