@@ -67,8 +67,9 @@ pub(crate) fn copy(out: &mut Vec<u8>, bytes: &[u8], in_tag: bool) {
 /// Where the first `]]>` from `start` on is: short sections take no searcher.
 fn section_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start;
+    let closes = |word| bytes::equal(word, b'>') & !bytes::not_ascii(word);
     loop {
-        at = bytes::find(bytes, at, |word| bytes::equal(word, b'>'), |byte| byte == b'>');
+        at = bytes::find(bytes, at, closes, |byte| byte == b'>');
         if at == bytes.len() {
             return at;
         }
@@ -188,6 +189,8 @@ pub(crate) fn same_value(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     fn copied(text: &str) -> String {
@@ -200,6 +203,26 @@ mod tests {
     fn what_parsers_read_alike_is_copied_as_it_is() {
         let plain = "<a b='\"' c=\"'>\"><d/>&amp;&#x41;\n</a>";
         assert_eq!(copied(plain), plain);
+    }
+
+    /// Brackets may stand before any byte that is not ASCII, at any place of a word.
+    #[test]
+    fn end_of_a_section_is_found_among_any_characters() {
+        for length in 0..20 {
+            let fill = "x".repeat(length);
+            for odd in ["\u{80}", "\u{be}", "\u{7be}", "\u{fffe0}", "\u{90010}", "]", ">", "]>"] {
+                for content in
+                    [format!("{fill}]]{odd}]"), format!("]]{odd}{fill}]]{odd}"), format!("{odd}{fill}")]
+                {
+                    let written = format!("<a><![CDATA[{content}]]>{odd}</a>");
+                    let wanted = format!("<a>{}</a>", [content.as_str(), odd].concat().replace('>', "&gt;"));
+                    // A section ends at the first such sequence.
+                    if !content.contains("]]>") {
+                        assert_eq!(copied(&written), wanted, "{written}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
