@@ -163,9 +163,15 @@ impl Model {
             let sent = &self.sent[**n];
             sent.taken.is_some() && sent.errors == 0 && !sent.is_delivered && self.may_answer(sent, condition)
         };
-        // One of an older connection may have the same id, and its answer may be lost.
-        let is_own = |n: &&usize| self.sent[**n].sender == conn && may(n);
-        let found = candidates.iter().find(is_own).or_else(|| candidates.iter().find(may));
+        // One of an older connection may have the same id, and its answer may be lost. If the component is not connected, it is
+        // about one that came while it was away, before any that it had.
+        let is_away = text.contains("' is not connected");
+        let rank = |n: &&usize| {
+            let sent = &self.sent[**n];
+            let had_holder = sent.taken.is_some_and(|taken| taken.holder.is_some());
+            (sent.sender != conn, is_away && had_holder, **n)
+        };
+        let found = candidates.iter().filter(may).min_by_key(rank);
         let Some(&n) = found else {
             let shown: Vec<_> = candidates.iter().map(|n| self.show(*n)).collect();
             panic!("at {:?}, nothing may be answered so: {text}\n{shown:#?}", self.now);
