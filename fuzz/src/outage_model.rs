@@ -153,12 +153,15 @@ impl Model {
                 && sent.id == id
                 && text.starts_with(&format!("<{} ", sent.kind.name()))
         };
+        let candidates: Vec<usize> = (0..self.sent.len()).filter(|n| is_it(&self.sent[*n])).collect();
         if let Some(n) = self.requests.told(conn, (&to, &from, &id), text, self.now) {
+            // Of several with one id, an answer before this one may have been about another.
+            let is_free = |n: &&usize| self.sent[**n].taken.is_some() && self.sent[**n].errors == 0;
+            let n = [n].iter().chain(&candidates).find(is_free).copied();
+            let n = n.unwrap_or_else(|| panic!("a second answer: {text}"));
             self.sent[n].errors += 1;
-            assert_eq!(self.sent[n].errors, 1, "a second answer: {text}");
             return;
         }
-        let candidates: Vec<usize> = (0..self.sent.len()).filter(|n| is_it(&self.sent[*n])).collect();
         let may = |n: &&usize| {
             let sent = &self.sent[**n];
             sent.taken.is_some() && sent.errors == 0 && !sent.is_delivered && self.may_answer(sent, condition)

@@ -6,7 +6,6 @@ use crate::close::CloseReason;
 use crate::jid::Domain;
 use crate::router::{BindingChange, Claim, PortId};
 use crate::stream::Rejected;
-use crate::time::Instant;
 
 /// What happened on a connection. No event holds a secret, or the content of a stanza.
 #[derive(Clone, Debug)]
@@ -49,36 +48,6 @@ pub enum ConnectionEvent {
         /// Names that others got over it.
         changes: Vec<BindingChange>,
     },
-}
-
-/// Bounces within a second over which an event says so.
-const MANY_BOUNCES: u64 = 1000;
-/// Seconds between two such events.
-const BOUNCES_PAUSE: u32 = 60;
-
-/// How many stanzas bounced within this second.
-#[derive(Debug, Default)]
-pub(super) struct Bounces {
-    second: u32,
-    count: u64,
-    told: Option<u32>,
-}
-
-impl Bounces {
-    /// Some more bounced. Returns how many that are within this second, if it is to be said.
-    pub(super) fn add(&mut self, now: Instant, bounced: u64) -> Option<u64> {
-        let second = now.seconds();
-        if self.second != second {
-            (self.second, self.count) = (second, 0);
-        }
-        self.count += bounced;
-        let is_news = self.told.is_none_or(|told| told + BOUNCES_PAUSE <= second);
-        if self.count <= MANY_BOUNCES || !is_news {
-            return None;
-        }
-        self.told = Some(second);
-        Some(self.count)
-    }
 }
 
 /// Events that were not taken yet, first come first.

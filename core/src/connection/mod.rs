@@ -401,7 +401,7 @@ impl<S: Switch> Connection<S> {
         }
         // A batch that an access rule of the application's own has broken off by a panic.
         if let Some(delivery) = &mut self.session.delivery {
-            delivery.end_batch(switch);
+            delivery.end_batch(switch, now.monotonic);
         }
         // An order that it did not live to obey, if it broke.
         let order = switch.queue(port, |queue| queue.take_order());

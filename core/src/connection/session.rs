@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::ending::Ending;
-use super::event::{Bounces, ConnectionEvent, Events};
+use super::event::{ConnectionEvent, Events};
 use super::phase::Phase;
 use super::progress::{Budget, Next, WINDOW};
 use crate::close::CloseReason;
@@ -28,7 +28,6 @@ pub(super) struct Session<S: Switch> {
     pub(super) shaper: Option<Box<Shaper>>,
     pub(super) delivery: Option<Box<Delivery<S::Port>>>,
     pub(super) events: Option<Box<Events>>,
-    pub(super) bounces: Option<Box<Bounces>>,
     /// It was bound, at some time.
     pub(super) bound: bool,
     pub(super) domain: Option<Domain>,
@@ -58,7 +57,6 @@ impl<S: Switch> Session<S> {
             shaper: None,
             delivery: None,
             events: None,
-            bounces: None,
             bound: false,
             domain: None,
             closed: None,
@@ -188,15 +186,7 @@ impl<S: Switch> Session<S> {
     #[inline(always)]
     pub(super) fn end_batch(&mut self, switch: &S, now: Now) {
         let Some(delivery) = &mut self.delivery else { return };
-        let bounced = delivery.end_batch(switch);
-        if bounced > 0 {
-            self.note_bounces(now, bounced);
-        }
-    }
-
-    #[cold]
-    fn note_bounces(&mut self, now: Now, bounced: u64) {
-        if let Some(bounced) = self.bounces.get_or_insert_default().add(now.monotonic, bounced) {
+        if let Some(bounced) = delivery.end_batch(switch, now.monotonic) {
             self.events.get_or_insert_default().push(ConnectionEvent::Bouncing(bounced));
         }
     }

@@ -191,7 +191,7 @@ impl<S: Switch> LocalPort<S> {
         let result = self.poll_batch(switch, now, &mut visit, &mut visited);
         switch.metrics().add(Metric::Delivered, visited);
         if self.delivery.has_batch() {
-            self.delivery.end_batch(switch);
+            self.delivery.end_batch(switch, now.monotonic);
         }
         result
     }
@@ -326,7 +326,7 @@ impl<S: Switch> LocalPort<S> {
             return Err(SendError::NotOne);
         }
         let result = self.deliver_scanned(switch, now, &stanza[start..end]);
-        self.delivery.end_batch(switch);
+        self.delivery.end_batch(switch, now.monotonic);
         result
     }
 
@@ -337,7 +337,7 @@ impl<S: Switch> LocalPort<S> {
     pub fn send_stanza(&mut self, switch: &S, now: Now, stanza: &OwnedStanza) -> Result<(), SendError> {
         self.check_order()?;
         let result = self.deliver(switch, now, &stanza.as_stanza());
-        self.delivery.end_batch(switch);
+        self.delivery.end_batch(switch, now.monotonic);
         result
     }
 

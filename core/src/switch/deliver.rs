@@ -12,6 +12,7 @@ use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::StanzaError;
 use crate::time::{Instant, Now};
 
+use super::bounces::Bounces;
 use super::directory::Directory;
 use super::host_view::HostView;
 use super::metrics::{Metric, Metrics};
@@ -36,6 +37,7 @@ pub(crate) struct Delivery<P> {
     routes: RouteCache<P>,
     batch: Batch<P>,
     patience: Patience,
+    bounces: Bounces,
 }
 
 /// What is left to do at the end of a batch.
@@ -116,6 +118,7 @@ impl<P> Default for Delivery<P> {
             routes: RouteCache::default(),
             batch: Batch { dirty: Vec::new(), tally: Tally::default(), work: 0 },
             patience: Patience::default(),
+            bounces: Bounces::default(),
         }
     }
 }
@@ -143,7 +146,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         stanza: &Stanza<'_>,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let Self { routes, batch, patience } = self;
+        let Self { routes, batch, patience, .. } = self;
         let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
             // A server's stream gives no such stanza.
             batch.tally.dropped += 1;
@@ -270,7 +273,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
 
     /// Nothing is lost if it is made anew: no wait of the last minute is to be remembered.
     pub(crate) fn is_empty(&self) -> bool {
-        self.patience.is_empty()
+        self.patience.is_empty() && self.bounces.is_empty()
     }
 
     /// What access rules have cost since it was asked last, in units of a budget.
@@ -284,14 +287,15 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         !dirty.is_empty() || !tally.is_empty()
     }
 
-    /// Ends a batch: wakes its receivers, each once, and adds it to the metrics. Returns how many stanzas bounced.
-    pub(crate) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S) -> u64 {
+    /// Ends a batch: wakes its receivers, each once, and adds it to the metrics. Returns how many stanzas bounced within this
+    /// second, if that is to be said.
+    pub(crate) fn end_batch<S: Switch<Port = P>>(&mut self, switch: &S, now: Instant) -> Option<u64> {
         for port in self.batch.dirty.drain(..) {
             switch.wake(&port);
         }
         let bounced = self.batch.tally.bounced;
         mem::take(&mut self.batch.tally).add_to(switch.metrics());
-        bounced
+        if bounced > 0 { self.bounces.add(now, bounced) } else { None }
     }
 }
 

@@ -14,6 +14,7 @@
 //! | `route` | which port a stanza is for |
 //! | `deliver` | what becomes of one stanza, and the routes of the last few |
 //! | `patience` | how long a sender waits for full receivers |
+//! | `bounces` | a sender of which many stanzas bounce |
 //! | `unsent` | what becomes of stanzas whose receiver ends before they are sent |
 //! | `feed` | what changed, for those who watch |
 //! | `status` | what an operator sees of a port |
@@ -24,6 +25,7 @@
 //! What a full queue says to a stanza is decided in `queue`. Each decision is made once. A [`Switch`] only
 //! keeps the state: [`LocalSwitch`] in cells, the runtime's `SharedSwitch` behind locks.
 
+mod bounces;
 mod deliver;
 mod directory;
 mod domain;
