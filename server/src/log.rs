@@ -110,7 +110,7 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
         shaper = %or_none(listener.shaper, " bytes/s"),
         check_from = listener.check_from,
         hidden_components = listener.hidden_components,
-        conflict_behaviour = conflict_behaviour(listener.conflict_behaviour),
+        conflict_behaviour = %conflict_behaviour(listener.conflict_behaviour),
         max_fsm_queue = %or_none(listener.max_fsm_queue, " stanzas"),
         max_stanza_size = %format_args!("{} bytes", listener.max_stanza_size),
         max_connections = listener.max_connections,
@@ -128,7 +128,7 @@ pub(crate) fn domain(section: &DomainSection) {
     info!(
         domain = %section.pattern,
         secrets = section.secrets.len(),
-        conflict_behaviour = conflict.map_or("the listener's", conflict_behaviour),
+        conflict_behaviour = %conflict.map_or("the listener's", conflict_behaviour),
         hold_seconds = hold.as_secs(),
         hold_bytes,
         iq_timeout_seconds = iq_timeout.as_secs(),

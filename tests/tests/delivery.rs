@@ -36,7 +36,8 @@ fn told(peer: &mut Peer, id: &str) -> (String, Duration) {
 #[test]
 fn h6_component_that_is_back_gets_what_was_held() {
     let server = server("hold_seconds = 60");
-    let line = "settings of a domain domain=bot.example secrets=0 conflict_behaviour=\"the listener's\" hold_seconds=60";
+    let line =
+        "settings of a domain domain=bot.example secrets=0 conflict_behaviour=the listener's hold_seconds=60";
     assert!(server.log().contains(line), "{}", server.log());
     let mut peer = Peer::online(server.addr(0), "peer.example");
     drop(bot(&server));
