@@ -134,7 +134,8 @@ impl Model {
             assert!(bound_at < taken.at + self.settings.0[sent.name].hold, "held too long: {text}");
         }
         sent.is_delivered = true;
-        self.names[sent.name].waiting -= sent.text.len();
+        let waiting = &mut self.names[sent.name].waiting;
+        *waiting = waiting.saturating_sub(sent.text.len());
         let bare = |address: &str| address.split('/').next().unwrap_or_default().to_owned();
         let last = self.last.insert((bare(&sent.from), bare(&sent.to)), n);
         assert!(last.is_none_or(|last| last < n), "{last:?} came before at {now:?}: {text}");
@@ -181,7 +182,8 @@ impl Model {
         };
         let sent = &mut self.sent[n];
         sent.errors += 1;
-        self.names[sent.name].waiting -= sent.text.len();
+        let waiting = &mut self.names[sent.name].waiting;
+        *waiting = waiting.saturating_sub(sent.text.len());
         self.full += u64::from(condition == "resource-constraint");
         assert!(self.parties[conn].ended.is_none_or(|ended| ended == self.now));
     }
