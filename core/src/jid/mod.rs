@@ -140,13 +140,6 @@ impl<'a> Jid<'a> {
         self.as_str().get(self.domain_range().end + 1..)
     }
 
-    /// Whether two addresses are the same by RFC 7622: their local parts but for case and the ways to write a letter, their
-    /// resources to the byte.
-    #[must_use]
-    pub fn is_same_as(&self, other: &Jid<'_>) -> bool {
-        self.folded() == other.folded()
-    }
-
     /// The address as it is compared: two are the same if these are.
     #[must_use]
     pub(crate) fn folded(&self) -> Cow<'_, str> {

@@ -1,31 +1,31 @@
 //! What becomes of a stanza whose receiver is not connected and will come back.
 
 use crate::stanza::{Envelope, StanzaKind};
-use crate::xml::children::children;
+use crate::xml::child::children;
 
-/// What becomes of a stanza for a domain that stanzas are held for.
+/// What becomes of a stanza for a domain with `hold_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is held.
     Held(Kind),
     /// Its sender is told that the component is away.
     Bounced,
-    /// It is of no use later, and no error may answer it or need to.
+    /// It is of no use later, and needs no answer.
     Dropped,
 }
 
-/// Which stanzas that are held it takes the place of.
+/// Which held stanzas of the same pair of addresses it replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// None.
+    /// It replaces no other.
     Alone,
-    /// Those of the pair that ask for presence.
+    /// Probes.
     Probe,
-    /// Presence of the pair, but no wish to enter a room.
+    /// Available and unavailable presence, but no presence that enters a room.
     Available,
-    /// All presence of the pair, such a wish as well.
+    /// All presence of the pair but probes.
     Unavailable,
-    /// The same, and it is such a wish (XEP-0045).
+    /// The same; it enters a room (XEP-0045).
     Join,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn fate(envelope: &Envelope, stanza: &[u8]) -> Fate {
     }
 }
 
-/// A message that says so itself (XEP-0334), or has nothing but a chat state (XEP-0085).
+/// True for a message with `<no-store/>` (XEP-0334), and for one that has nothing but a chat state (XEP-0085).
 fn is_passing(message: &[u8]) -> bool {
     let (mut chat_states, mut others) = (0, 0);
     for child in children(message) {

@@ -64,7 +64,7 @@ pub(crate) enum Returned {
     Full,
 }
 
-/// The presence of one pair of addresses that is held, by the numbers of the stanzas: at most a wish to enter a room, other
+/// The presence of one pair of addresses that is held, by the numbers of the stanzas: at most one that enters a room, other
 /// presence, and a probe.
 #[derive(Debug, Default)]
 struct Pair([Option<i64>; 3]);
@@ -82,7 +82,7 @@ pub(crate) struct Hold {
     terms: HoldTerms,
     held: BTreeMap<i64, Held>,
     pairs: HashMap<Box<str>, Pair>,
-    /// Numbers between which new ones are, on either side.
+    /// The lowest number in use, and the next one behind all others.
     numbers: (i64, i64),
     /// What ports that have ended did not send, in order; looked at before anything goes out.
     unsorted: VecDeque<Unsorted>,
@@ -115,7 +115,7 @@ impl Hold {
         }
     }
 
-    /// Nothing is held, and nothing is to come that goes before what comes now.
+    /// True if nothing is held, and nothing is expected that goes before newer stanzas.
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.unsorted.is_empty() && self.expected.is_empty()
     }
@@ -202,7 +202,7 @@ impl Hold {
         self.expected.iter().any(|(expected, ..)| *expected == port)
     }
 
-    /// The port says it.
+    /// Takes what the port says it did not send.
     pub(crate) fn take_unsent(&mut self, port: PortId, unsent: [Buffer; 2]) {
         let Some(at) = self.expected.iter().position(|(expected, ..)| *expected == port) else { return };
         let (_, before, behind) = self.expected.remove(at);
@@ -278,7 +278,7 @@ impl Hold {
         given
     }
 
-    /// It is not held any more.
+    /// Updates the sums and the pairs after a stanza was taken out.
     fn forget(&mut self, held: &Held) {
         self.bytes -= held.bytes.len();
         self.lease.shrink(self.bytes + self.held.len() * OVERHEAD);

@@ -76,7 +76,7 @@ impl Queue {
         }
     }
 
-    /// The state, made if there is none.
+    /// Returns the state; makes it first if the queue has no state yet.
     pub(crate) fn state_mut(&mut self, new_state: impl FnOnce() -> Box<DomainState>) -> &mut DomainState {
         self.state.get_or_insert_with(new_state)
     }

@@ -167,7 +167,7 @@ pub(crate) struct Ledger {
     told_unsent: Vec<(PortId, u64)>,
     bytes: usize,
     lease: PartLease,
-    /// Nobody can answer late: who was told is forgotten.
+    /// No port can answer late: a request is forgotten as soon as its asker was told.
     forgets_late: bool,
 }
 
@@ -352,7 +352,7 @@ impl Ledger {
         told
     }
 
-    /// Forgets those that were told of, now and from now on.
+    /// Forgets the requests whose askers were told, now and from now on.
     pub(crate) fn forget_late(&mut self) {
         self.forgets_late = true;
         let late: Vec<Request> = self.requests.extract_if(|request| request.state == State::Late).collect();

@@ -132,7 +132,7 @@ impl Drop for PoolLease {
 pub(crate) struct PoolPart {
     pool: Arc<Pool>,
     taken: AtomicUsize,
-    /// One in so many.
+    /// The part is the pool divided by this.
     divisor: usize,
     /// Leases in it.
     users: AtomicUsize,

@@ -174,7 +174,7 @@ impl<'b> Stanza<'b> {
             out.extend_from_slice(self.bytes);
             self.envelope()
         } else {
-            self.append_anew(out)
+            self.append_rewritten(out)
         }
     }
 
@@ -219,7 +219,7 @@ impl<'b> Stanza<'b> {
         content + self.head.inherited.count_ones() * DECLARATION
     }
 
-    fn append_anew(&self, out: &mut Vec<u8>) -> Envelope {
+    fn append_rewritten(&self, out: &mut Vec<u8>) -> Envelope {
         let (head, start, mut envelope) = (&self.head, out.len(), self.envelope());
         let name = head.name.local_span();
         out.push(b'<');
@@ -262,12 +262,12 @@ impl<'b> Stanza<'b> {
     /// values are, from `start` on.
     fn push_attributes(&self, out: &mut Vec<u8>, start: usize, envelope: &mut Envelope) {
         let head = &self.head;
-        fn anew<'a, 'b>(address: &'a Option<Jid<'b>>) -> Option<&'a Jid<'b>> {
+        fn respelled<'a, 'b>(address: &'a Option<Jid<'b>>) -> Option<&'a Jid<'b>> {
             address.as_ref().filter(|address| !address.is_verbatim())
         }
         let mut at = head.name.end();
         let (before, whole) = (out.len(), head.end as usize - at);
-        let edits = anew(&self.to).is_some() || anew(&self.from).is_some() || head.xmlns.is_some();
+        let edits = respelled(&self.to).is_some() || respelled(&self.from).is_some() || head.xmlns.is_some();
         if !edits && !head.odd.has(Oddities::FOREIGN_PREFIX) {
             self.push_piece(out, &self.bytes[at..head.end as usize], true);
             // Rewriting makes it shorter or leaves every byte in its place.
@@ -284,8 +284,8 @@ impl<'b> Stanza<'b> {
             out.truncate(before);
         }
         let mut values = [
-            (head.to, anew(&self.to), &mut envelope.to),
-            (head.from, anew(&self.from), &mut envelope.from),
+            (head.to, respelled(&self.to), &mut envelope.to),
+            (head.from, respelled(&self.from), &mut envelope.from),
             (head.id, None, &mut envelope.id),
             (head.type_, None, &mut envelope.stanza_type),
         ];

@@ -1,4 +1,4 @@
-//! Is the other side still there? Who has heard nothing for a while asks by XEP-0199.
+//! Asks the other side by XEP-0199 whether it is still there, after some silence.
 
 use alloc::format;
 use alloc::vec::Vec;

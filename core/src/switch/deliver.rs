@@ -271,7 +271,7 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
         Outcome::Done
     }
 
-    /// Nothing is lost if it is made anew: no wait of the last minute is to be remembered.
+    /// True if it can be dropped: it has no wait of the last minute, and no bounces, to remember.
     pub(crate) fn is_empty(&self) -> bool {
         self.patience.is_empty() && self.bounces.is_empty()
     }

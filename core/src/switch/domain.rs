@@ -33,8 +33,8 @@ pub(super) struct Domains<P> {
     pub(super) again: Vec<P>,
 }
 
-/// Places at once, beside those of names that are configured by themselves. What is left of further domains is answered at
-/// once.
+/// Max places, beside those of names with a section of their own. Requests to further domains are answered, and nothing is
+/// held for them.
 pub(super) const MAX_PLACES: usize = 10_000;
 
 /// A port that has lost its names and has not said yet what it did not send.
@@ -93,7 +93,7 @@ impl<P> Domains<P> {
         self.exact.contains_key(domain)
     }
 
-    /// Whether the state of `domain`, a canonical name, may have a place of its own: names come and go as components like.
+    /// Whether `domain`, a canonical name, may have a place of its own. Components choose names, so places are bounded.
     pub(super) fn has_room(&self, domain: &str) -> bool {
         self.places.len() < MAX_PLACES || self.is_known(domain) || self.places.contains_key(domain)
     }

@@ -20,7 +20,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     /// Completes a step that changed who holds what, and in which the ports `ended` have lost all that they held: state goes
     /// where the names went, and those who watch are told why names were released.
     pub(super) fn complete<S: Switch<Port = P>>(&mut self, switch: &S, ended: &[P], reason: &ReleaseReason) {
-        // Before a queue is closed: who finds it closed looks up the route again.
+        // Before a queue is closed: a sender that finds it closed looks up the route again.
         switch.shared().bump();
         let changes = self.router.take_changes();
         self.hand_over(switch, &changes, ended);
@@ -106,7 +106,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         switch.queue(&place, |queue| queue.put_state(Some(state)));
     }
 
-    /// The place of a domain, or the one of those without a name. It is made if there is none.
+    /// Returns the place of a domain, or the place for domains without a name. Makes it if it does not exist.
     fn place<S: Switch<Port = P>>(&mut self, switch: &S, name: Option<&Domain>) -> P {
         let known = match name {
             Some(name) => self.domains.places.get(name),
@@ -127,7 +127,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         place
     }
 
-    /// Makes the place at which stanzas for a domain are held, unless they are not, or are already.
+    /// Makes the place at which stanzas for a domain are held, if they are to be held and the place does not exist.
     pub(super) fn open_hold<S: Switch<Port = P>>(&mut self, switch: &S, domain: &str) {
         if let (Some(terms), Ok(name)) = (self.hold_terms(domain), Domain::parse(domain))
             && self.router.owner(domain).is_none()
@@ -141,7 +141,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         }
     }
 
-    /// Has everything that is held go back, and holds nothing from now on.
+    /// Returns everything that is held to its senders, and holds nothing from now on.
     pub(super) fn end_holding<S: Switch<Port = P>>(&mut self, switch: &S) {
         self.domains.is_over = true;
         let all: Vec<P> = self.ports.values().chain(self.domains.all_places()).cloned().collect();

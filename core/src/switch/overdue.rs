@@ -1,4 +1,4 @@
-//! What is due without a connection: those who asked something are told that there will be no answer.
+//! What is due without a connection: tells askers that there will be no answer, and sorts held stanzas.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -12,7 +12,7 @@ use crate::router::Access;
 use crate::stanza::{Envelope, StanzaKind};
 use crate::stanza_error::StanzaError;
 use crate::time::Now;
-use crate::xml::children::children;
+use crate::xml::child::children;
 use crate::xml::escape::push_attribute;
 
 const DELAY: &str = "urn:xmpp:delay";

@@ -78,7 +78,7 @@ impl SwitchShared {
         }
     }
 
-    /// What a domain keeps when it keeps nothing yet.
+    /// Returns an empty state for a domain.
     pub(super) fn new_state(&self) -> Box<DomainState> {
         Box::new(DomainState::new(Ledger::new(Arc::clone(&self.requests), self.hasher.clone())))
     }

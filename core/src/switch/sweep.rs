@@ -26,7 +26,7 @@ pub(super) struct Sweep {
     next: Instant,
     /// The last port of this round that was looked at.
     at: Option<Cursor>,
-    /// Ports that have ended since the last round, and before it, in order: nobody has to tell them anything.
+    /// Ports that have ended since the last round, and before it, in order: requests that they asked are forgotten.
     ended: Vec<PortId>,
     ended_before: Arc<[PortId]>,
 }

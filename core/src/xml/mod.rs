@@ -6,7 +6,7 @@
 //! | `scope` | which prefix stands for which namespace |
 //! | `order` | finds a name among many |
 //! | `tag`, `attributes`, `span`, `text`, `names` | the scan's parts: start tags, their pieces, character data, characters |
-//! | `child` | a stanza's first child, for the host that answers it |
+//! | `child` | a stanza's children: for the host that answers, and for what may be held |
 //! | `rescope` | which declarations of a stanza mean the stream's own namespace under another name |
 //! | `rewrite` | copies a scanned stanza and rewrites the parts that may not be delivered as they came |
 //! | `escape` | the one writer of attribute values and text |
@@ -18,7 +18,6 @@
 
 mod attributes;
 pub(crate) mod child;
-pub(crate) mod children;
 pub(crate) mod escape;
 pub(crate) mod names;
 mod order;
