@@ -36,51 +36,44 @@ pub async fn serve<C: Connector>(
     listener: Arc<ListenerConfig>,
     limits: SourceLimits,
 ) -> Infallible {
-    let mut time = pin!(switch.keep_time(connector.timer()));
-    let mut accepting = pin!(accept(connector.clone(), socket, Arc::clone(&switch), listener, limits));
-    poll_fn(|cx| match time.as_mut().poll(cx) {
-        Poll::Pending => accepting.as_mut().poll(cx),
-        ready @ Poll::Ready(_) => ready,
-    })
-    .await
-}
-
-async fn accept<C: Connector>(
-    connector: C,
-    socket: C::Listener,
-    switch: Arc<SharedSwitch>,
-    listener: Arc<ListenerConfig>,
-    limits: SourceLimits,
-) -> Infallible {
     let sources = Arc::new(Mutex::new(SourceLimiter::new(limits)));
     // Asked for by each connection once its name is known, so that the limits are asked first.
     let secrets: Arc<[Secret]> = listener.secret.iter().cloned().collect();
     let mut asking = (*listener).clone();
     asking.secret = None;
     let listener = Arc::new(asking);
-    loop {
-        let Ok((stream, peer)) = connector.accept(&socket).await else {
-            pause(connector.timer()).await;
-            continue;
-        };
-        let Some(mut admitted) = Admitted::enter(&sources, peer, connector.timer()) else { continue };
-        let Ok(id) = stream_id() else { continue };
-        let (switch, listener, secrets) = (Arc::clone(&switch), Arc::clone(&listener), Arc::clone(&secrets));
-        let mut connection = ServerConnection::new(switch, listener, id, stream, connector.timer());
-        connector.spawn(async move {
-            while let Some(event) = connection.next_event().await {
-                match &event {
-                    ConnectionEvent::SecretsNeeded { claim } => match admitted.claim(claim) {
-                        Ok(()) => connection.secrets(Arc::clone(&secrets)),
-                        Err(why) => {
-                            connection.refuse(StreamErrorCause::TurnedAway(why.to_string()).into());
-                        }
-                    },
-                    event => admitted.note(event),
+    let mut time = pin!(switch.keep_time(connector.timer()));
+    let mut accepting = pin!(async {
+        loop {
+            let Ok((stream, peer)) = connector.accept(&socket).await else {
+                pause(connector.timer()).await;
+                continue;
+            };
+            let Some(mut admitted) = Admitted::enter(&sources, peer, connector.timer()) else { continue };
+            let Ok(id) = stream_id() else { continue };
+            let (switch, listener, secrets) =
+                (Arc::clone(&switch), Arc::clone(&listener), Arc::clone(&secrets));
+            let mut connection = ServerConnection::new(switch, listener, id, stream, connector.timer());
+            connector.spawn(async move {
+                while let Some(event) = connection.next_event().await {
+                    match &event {
+                        ConnectionEvent::SecretsNeeded { claim } => match admitted.claim(claim) {
+                            Ok(()) => connection.secrets(Arc::clone(&secrets)),
+                            Err(why) => {
+                                connection.refuse(StreamErrorCause::TurnedAway(why.to_string()).into());
+                            }
+                        },
+                        event => admitted.note(event),
+                    }
                 }
-            }
-        });
-    }
+            });
+        }
+    });
+    poll_fn(|cx| match time.as_mut().poll(cx) {
+        Poll::Pending => accepting.as_mut().poll(cx),
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await
 }
 
 async fn pause(mut timer: impl Timer) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use enjamb_core::connection::ConnectionEvent;
 use enjamb_core::jid::Domain;
-use enjamb_core::router::{Claim, DomainPattern};
+use enjamb_core::router::{Claim, DomainMap};
 use enjamb_core::switch::Switch;
 use enjamb_core::{Instant, Secret};
 use enjamb_runtime::sources::{Denied, Permit, SourceLimiter};
@@ -53,12 +53,12 @@ impl Place {
 
     /// What proves the names of a claim. Nothing does if a prefix stands for names with different secrets.
     fn secrets_for(&self, claim: &Claim) -> Arc<[Secret]> {
-        if self.of_domains.0.is_empty() {
+        if self.of_domains.is_empty() {
             return Arc::clone(&self.secrets);
         }
         let mut found: Option<&Arc<[Secret]>> = None;
         for name in self.switch.names_of(claim) {
-            let secrets = self.of_domains.of(&name).unwrap_or(&self.secrets);
+            let secrets = self.of_domains.get(name.as_str()).unwrap_or(&self.secrets);
             if found.is_some_and(|found| !Arc::ptr_eq(found, secrets)) {
                 return Arc::new([]);
             }
@@ -74,29 +74,15 @@ impl Place {
 }
 
 /// The secrets of domains that have some of their own.
-pub(crate) struct DomainSecrets(Vec<(DomainPattern, Arc<[Secret]>)>);
+pub(crate) type DomainSecrets = DomainMap<Arc<[Secret]>>;
 
-impl DomainSecrets {
-    pub(crate) fn new(sections: &[config::DomainSection]) -> Self {
-        let with_secrets = sections.iter().filter(|section| !section.secrets.is_empty());
-        let secrets = |section: &config::DomainSection| {
-            section.secrets.iter().map(|secret| Secret::new(secret.expose())).collect()
-        };
-        Self(with_secrets.map(|section| (section.pattern.clone(), secrets(section))).collect())
-    }
-
-    /// Those of a name: of itself, else of the longest wildcard.
-    fn of(&self, name: &Domain) -> Option<&Arc<[Secret]>> {
-        let rank = |pattern: &DomainPattern| match pattern {
-            DomainPattern::Exact(exact) => (exact == name).then_some(usize::MAX),
-            DomainPattern::Below(above) => {
-                let front = name.as_str().strip_suffix(above.as_str())?;
-                front.ends_with('.').then_some(above.as_str().len())
-            }
-        };
-        let covering = self.0.iter().filter_map(|(pattern, secrets)| Some((rank(pattern)?, secrets)));
-        covering.max_by_key(|(rank, _)| *rank).map(|(_, secrets)| secrets)
-    }
+/// Takes the secrets of all sections that have some.
+pub(crate) fn domain_secrets(sections: &[config::DomainSection]) -> DomainSecrets {
+    let with_secrets = sections.iter().filter(|section| !section.secrets.is_empty());
+    let secrets = |section: &config::DomainSection| {
+        section.secrets.iter().map(|secret| Secret::new(secret.expose())).collect()
+    };
+    with_secrets.map(|section| (section.pattern.clone(), secrets(section))).collect()
 }
 
 /// A listener's admission.

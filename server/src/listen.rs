@@ -292,7 +292,6 @@ mod tests {
     use enjamb_runtime::SharedSwitch;
 
     use super::*;
-    use crate::admission::DomainSecrets;
 
     /// What an idle connection costs is first of all its task. Tokio adds 104 bytes to the future, the tracker 8, and
     /// a task is a multiple of 128 bytes: with 400 it is 512, with one more 640.
@@ -309,8 +308,7 @@ mod tests {
         let hosts = [jid::Domain::parse("localhost").unwrap()];
         let switch = Arc::new(SharedSwitch::new(SwitchConfig::new(hosts)));
         let host = jid::Domain::parse("localhost").unwrap();
-        let place =
-            Place::new(&settings, settings.address, host, &switch, &Arc::new(DomainSecrets::new(&[])));
+        let place = Place::new(&settings, settings.address, host, &switch, &Arc::default());
         let admitted = Admission::new(&settings, place).next_guest().await;
         let serving = serve(stream, peer, admitted, Arc::new(core_settings(&settings))).unwrap();
         assert!(size_of_val(&serving) <= 400, "{}", size_of_val(&serving));

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::admission::{DomainSecrets, Place};
+use crate::admission::{Place, domain_secrets};
 use crate::cli::ServeOptions;
 use crate::config::{self, Config, Severity};
 use crate::listen::{self, Acceptor};
@@ -105,7 +105,7 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         return ExitCode::FAILURE;
     };
     config.domains.iter().for_each(log::domain);
-    let domain_secrets = Arc::new(DomainSecrets::new(&config.domains));
+    let domain_secrets = Arc::new(domain_secrets(&config.domains));
     let mut first = None;
     let mut admissions = Vec::new();
     let Some(host) = config.hosts.first() else {

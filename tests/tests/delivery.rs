@@ -80,6 +80,25 @@ fn domain_with_a_secret_of_its_own_is_proved_by_that_alone() {
 }
 
 #[test]
+fn nothing_proves_a_prefix_whose_names_have_different_secrets() {
+    let own = "TheSecretOfOneNameAlone012";
+    let log_in = |server: &Server, secret: &str| {
+        let mut wire = Wire::connect(server.addr(0));
+        let header = header("p").replace(" to=", " is_subdomain='true' to=");
+        let id = wire.open(header.as_bytes()).expect("the header is taken");
+        wire.send(format!("<handshake>{}</handshake>", digest_of(&id, secret)).as_bytes(), None);
+        wire.wait_for(SOON, ">");
+        wire.wait_for(SOON, "</stream:stream>") || wire.wait_for(SOON, "<handshake/>");
+        wire.text().contains("<handshake/>")
+    };
+    let section = format!("[domain.'p.{HOST}']\nsecret = '{own}'\n");
+    let one = Config::new(&[HOST]).listener("").more(&section).start();
+    assert!(log_in(&one, own) && !log_in(&one, SECRET));
+    let two = Config::new(&[HOST, "other.example"]).listener("").more(&section).start();
+    assert!(!log_in(&two, own) && !log_in(&two, SECRET), "each proves one of two names");
+}
+
+#[test]
 fn h8_held_stanzas_are_answered_before_the_server_ends() {
     let mut server = server("hold_seconds = 60");
     let mut peer = Peer::online(server.addr(0), "peer.example");

@@ -118,7 +118,7 @@ impl Router {
                 }
             }
             Claim::Below(name) => {
-                if let Some(&by) = self.below.get(name) {
+                if let Some(&by) = self.below.of(name) {
                     return Err(taken(name, by));
                 }
                 self.below.insert(name.clone(), port);

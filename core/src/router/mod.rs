@@ -34,5 +34,5 @@ pub use local::AttachError;
 pub(crate) use names::NameChange;
 #[doc(hidden)]
 pub use names::{Destination, Router};
-pub use pattern::{DomainPattern, DomainSet};
+pub use pattern::{DomainMap, DomainPattern, DomainSet};
 pub use policy::{BindPolicy, Claim, ConflictBehaviour, DefaultRoute, PortId};

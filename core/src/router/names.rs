@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::defaults::{Defaults, Recent};
 use super::listing::Listing;
-use super::pattern::{DomainPattern, DomainSet};
+use super::pattern::{Below, DomainPattern, DomainSet};
 use super::policy::{BindPolicy, Claim, PortId};
 use crate::jid::Domain;
 use crate::time::Instant;
@@ -44,7 +44,7 @@ pub struct Router {
     /// Every name that is held. Only for look-up: a hash map has no order to rely on.
     pub(super) names: HashMap<Domain, Holder>,
     /// Every wildcard that is held, by the name behind `*.`.
-    pub(super) below: BTreeMap<Domain, PortId>,
+    pub(super) below: Below<PortId>,
     /// Ports with a prefix that would hold a name if its holder did not, first come first. Such a name is held.
     pub(super) waiting: BTreeMap<Domain, Vec<PortId>>,
     pub(super) known: DomainSet,
@@ -129,10 +129,7 @@ impl Router {
 
     /// Who holds the wildcard that covers `domain`, a canonical name: the longest one.
     pub(super) fn wildcard(&self, domain: &str) -> Option<PortId> {
-        if self.below.is_empty() {
-            return None;
-        }
-        domain.match_indices('.').find_map(|(dot, _)| self.below.get(&domain[dot + 1..]).copied())
+        self.below.get(domain).copied()
     }
 
     /// Sets the names that are known while nobody is bound to them: those of all listeners' `domains`. A listener that

@@ -1,6 +1,6 @@
 //! The names that a listener lists in `domains`.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use core::fmt;
 
 use crate::jid::{Domain, JidError};
@@ -60,31 +60,103 @@ impl fmt::Display for DomainPattern {
     }
 }
 
-/// Names and wildcards together. A look-up costs the labels of a name, however many patterns there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DomainSet {
-    exact: BTreeSet<Domain>,
-    /// The names behind `*.`.
-    below: BTreeSet<Domain>,
-    /// The most labels that one of those has: no longer end of a name has to be looked up.
+/// Names and wildcards with something for each. A look-up costs the labels of the longest wildcard at most, however many
+/// labels a name has and however many patterns there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainMap<T> {
+    exact: BTreeMap<Domain, T>,
+    below: Below<T>,
+}
+
+impl<T> Default for DomainMap<T> {
+    fn default() -> Self {
+        Self { exact: BTreeMap::new(), below: Below::default() }
+    }
+}
+
+impl<T> FromIterator<(DomainPattern, T)> for DomainMap<T> {
+    /// Of two with one pattern the last one counts.
+    fn from_iter<I: IntoIterator<Item = (DomainPattern, T)>>(patterns: I) -> Self {
+        let mut map = Self::default();
+        for (pattern, value) in patterns {
+            match pattern {
+                DomainPattern::Exact(name) => {
+                    map.exact.insert(name, value);
+                }
+                DomainPattern::Below(name) => map.below.insert(name, value),
+            }
+        }
+        map
+    }
+}
+
+impl<T> DomainMap<T> {
+    /// There is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.below.names.is_empty()
+    }
+
+    /// What there is for `domain`, a canonical name: for the name itself, else for the longest wildcard.
+    #[must_use]
+    pub fn get(&self, domain: &str) -> Option<&T> {
+        self.exact.get(domain).or_else(|| self.below.get(domain))
+    }
+
+    /// Whether `domain`, a canonical name, is in the map by itself, not by a wildcard.
+    #[must_use]
+    pub fn lists(&self, domain: &str) -> bool {
+        self.exact.contains_key(domain)
+    }
+}
+
+/// Wildcards, by the names behind `*.`, with something for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Below<T> {
+    names: BTreeMap<Domain, T>,
+    /// The most labels that one of those has had: no longer end of a name has to be looked up.
     labels: usize,
 }
 
+impl<T> Default for Below<T> {
+    fn default() -> Self {
+        Self { names: BTreeMap::new(), labels: 0 }
+    }
+}
+
+impl<T> Below<T> {
+    pub(super) fn insert(&mut self, name: Domain, value: T) {
+        self.labels = self.labels.max(name.as_str().split('.').count());
+        self.names.insert(name, value);
+    }
+
+    pub(super) fn remove(&mut self, name: &Domain) {
+        self.names.remove(name);
+    }
+
+    /// What there is for the wildcard of this very name.
+    pub(super) fn of(&self, name: &Domain) -> Option<&T> {
+        self.names.get(name)
+    }
+
+    /// What there is for the longest wildcard that stands for `domain`.
+    pub(super) fn get(&self, domain: &str) -> Option<&T> {
+        if self.names.is_empty() {
+            return None;
+        }
+        // Shortest first: as many ends as a wildcard may have labels.
+        let ends = domain.rmatch_indices('.').take(self.labels).filter(|(dot, _)| *dot > 0);
+        ends.filter_map(|(dot, _)| self.names.get(&domain[dot + 1..])).last()
+    }
+}
+
+/// Names and wildcards together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DomainSet(DomainMap<()>);
+
 impl FromIterator<DomainPattern> for DomainSet {
     fn from_iter<T: IntoIterator<Item = DomainPattern>>(patterns: T) -> Self {
-        let mut set = Self::default();
-        for pattern in patterns {
-            match pattern {
-                DomainPattern::Exact(name) => {
-                    set.exact.insert(name);
-                }
-                DomainPattern::Below(name) => {
-                    set.labels = set.labels.max(name.as_str().split('.').count());
-                    set.below.insert(name);
-                }
-            }
-        }
-        set
+        Self(patterns.into_iter().map(|pattern| (pattern, ())).collect())
     }
 }
 
@@ -92,15 +164,13 @@ impl DomainSet {
     /// Whether `domain`, a canonical name, is in the set by itself, not by a wildcard.
     #[must_use]
     pub fn lists(&self, domain: &str) -> bool {
-        self.exact.contains(domain)
+        self.0.lists(domain)
     }
 
     /// Whether one of the patterns is about `domain`, a canonical name.
     #[must_use]
     pub fn matches(&self, domain: &str) -> bool {
-        // Shortest first: as many ends as a pattern may have labels, however many patterns there are.
-        let mut ends = domain.rmatch_indices('.').take(self.labels);
-        self.exact.contains(domain) || ends.any(|(dot, _)| dot > 0 && self.below.contains(&domain[dot + 1..]))
+        self.0.get(domain).is_some()
     }
 }
 
@@ -144,6 +214,24 @@ mod tests {
             }
         }
         assert!(agreed.iter().all(|times| *times > 100), "{agreed:?}");
+    }
+
+    #[test]
+    fn exact_name_counts_before_the_longest_wildcard() {
+        let patterns = ["*.example", "*.a.example", "b.a.example"];
+        let map: DomainMap<&str> =
+            patterns.into_iter().map(|text| (DomainPattern::parse(text).unwrap(), text)).collect();
+        for (name, found) in [
+            ("b.a.example", Some("b.a.example")),
+            ("c.a.example", Some("*.a.example")),
+            ("c.b.a.example", Some("*.a.example")),
+            ("a.example", Some("*.example")),
+            ("example", None),
+            (".example", None),
+            ("a.other", None),
+        ] {
+            assert_eq!(map.get(name).copied(), found, "{name}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::config::{DomainConfig, ListenerConfig};
 use crate::jid::Domain;
-use crate::router::{DomainPattern, PortId};
+use crate::router::{DomainMap, DomainPattern, PortId};
 
 /// The settings of domains, and the state of those that no port holds.
 ///
@@ -14,9 +14,8 @@ use crate::router::{DomainPattern, PortId};
 /// without a connection, whose queue keeps it until the next port takes the name.
 #[derive(Debug)]
 pub(super) struct Domains<P> {
-    exact: BTreeMap<Domain, Arc<DomainConfig>>,
-    below: BTreeMap<Domain, Arc<DomainConfig>>,
-    usual: Arc<DomainConfig>,
+    configs: DomainMap<DomainConfig>,
+    usual: DomainConfig,
     /// Domains that no port holds, with what waits for them.
     pub(super) places: BTreeMap<Domain, P>,
     /// What waits for domains that had a port by a wildcard or a default route.
@@ -49,9 +48,8 @@ pub(super) struct Leaving {
 impl<P> Default for Domains<P> {
     fn default() -> Self {
         Self {
-            exact: BTreeMap::new(),
-            below: BTreeMap::new(),
-            usual: Arc::default(),
+            configs: DomainMap::default(),
+            usual: DomainConfig::default(),
             places: BTreeMap::new(),
             nameless: None,
             leaving: BTreeMap::new(),
@@ -66,31 +64,17 @@ impl<P> Default for Domains<P> {
 impl<P> Domains<P> {
     /// Sets what is configured for domains. Of two wildcards that cover a name the longer one counts.
     pub(super) fn configure(&mut self, configs: impl IntoIterator<Item = (DomainPattern, DomainConfig)>) {
-        self.exact.clear();
-        self.below.clear();
-        for (pattern, config) in configs {
-            match pattern {
-                DomainPattern::Exact(name) => self.exact.insert(name, Arc::new(config)),
-                DomainPattern::Below(name) => self.below.insert(name, Arc::new(config)),
-            };
-        }
+        self.configs = configs.into_iter().collect();
     }
 
     /// What is configured for `domain`, a canonical name: for itself, else for the longest wildcard, else the defaults.
-    pub(super) fn config(&self, domain: &str) -> &Arc<DomainConfig> {
-        if let Some(config) = self.exact.get(domain) {
-            return config;
-        }
-        if self.below.is_empty() {
-            return &self.usual;
-        }
-        let below = domain.match_indices('.').find_map(|(dot, _)| self.below.get(&domain[dot + 1..]));
-        below.unwrap_or(&self.usual)
+    pub(super) fn config(&self, domain: &str) -> &DomainConfig {
+        self.configs.get(domain).unwrap_or(&self.usual)
     }
 
     /// Whether `domain`, a canonical name, is configured by itself: it is known while nobody is connected for it.
     pub(super) fn is_known(&self, domain: &str) -> bool {
-        self.exact.contains_key(domain)
+        self.configs.lists(domain)
     }
 
     /// Whether `domain`, a canonical name, may have a place of its own. Components choose names, so places are bounded.

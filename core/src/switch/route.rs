@@ -99,7 +99,7 @@ impl<P: Clone> Directory<P> {
     pub(super) fn terms_of_held(&self, domain: &str) -> Option<HoldTerms> {
         let config = self.domains.config(domain);
         let holds = !(config.hold.is_zero() || self.shutting_down || self.domains.is_over);
-        holds.then(|| HoldTerms { time: config.hold, bytes: config.hold_bytes })
+        holds.then_some(HoldTerms { time: config.hold, bytes: config.hold_bytes })
     }
 
     /// The port that gets an error for a stanza from `sender` which was taken and could not be delivered: the one that

@@ -96,18 +96,7 @@ pub(super) fn read(
 
 /// Whether a listener may give a name that the pattern stands for.
 fn may_give(listener: &Listener, pattern: &DomainPattern) -> bool {
-    let is_below = |name: &str, of: &str| name.strip_suffix(of).is_some_and(|front| front.ends_with('.'));
-    let covers = |listed: &DomainPattern| match (listed, pattern) {
-        (DomainPattern::Exact(one), DomainPattern::Exact(other)) => one == other,
-        (DomainPattern::Below(above), DomainPattern::Exact(name))
-        | (DomainPattern::Exact(name), DomainPattern::Below(above)) => {
-            is_below(name.as_str(), above.as_str())
-        }
-        (DomainPattern::Below(one), DomainPattern::Below(other)) => {
-            one == other || is_below(one.as_str(), other.as_str()) || is_below(other.as_str(), one.as_str())
-        }
-    };
-    listener.domains.as_ref().is_none_or(|listed| listed.iter().any(covers))
+    listener.domains.as_ref().is_none_or(|listed| listed.iter().any(|one| one.overlaps(pattern)))
 }
 
 /// What proves the domain: one of `secret`, `secret_file` and `secrets`, or nothing.

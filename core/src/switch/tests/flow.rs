@@ -187,6 +187,21 @@ fn f5_silent_component_is_pinged_and_its_answer_is_swallowed() {
 }
 
 #[test]
+fn f5_component_of_a_prefix_is_pinged_under_the_first_host() {
+    let config = DomainConfig { ping: Some(Duration::from_secs(20)), ..DomainConfig::default() };
+    let switch = switch_with("*.host.example", config);
+    let mut b = log_in(&switch, at(0.0), listener(), "to='p' is_subdomain='true'");
+    hear(&switch, at(0.0), &mut b);
+    b.read_budget(at(0.0));
+    assert!(due(&switch, &mut b, 20.0).contains("from='host.example' to='p.host.example'"));
+    let pong = pong(1).replace("'b.example'", "'p.host.example'");
+    assert_eq!(
+        (say(&switch, at(21.0), &mut b, &pong), count(&switch, Metric::DroppedByHost)),
+        (String::new(), 0)
+    );
+}
+
+#[test]
 fn f5_component_that_never_answered_a_ping_lives_on() {
     let (switch, mut b) = pinged();
     for round in 0..5 {

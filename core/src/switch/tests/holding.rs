@@ -389,6 +389,36 @@ fn h7_each_name_of_a_prefix_has_its_own() {
 }
 
 #[test]
+fn h6_prefix_gets_what_is_held_for_all_of_its_names() {
+    let switch = switch_with("*.example", holding());
+    switch.add_host(domain("other.example")).unwrap();
+    let mut a = sender(&switch);
+    let mut b = bound(&switch, listener(), "to='p' is_subdomain='true'");
+    break_off(&switch, at(0.0), &mut b);
+    let to = |host: &str, id: usize| chat(id).replace("'b.example'", &format!("'p.{host}.example'"));
+    let all = to("host", 1) + &to("other", 2) + &to("host", 3) + &to("other", 4);
+    assert_eq!(say(&switch, at(0.0), &mut a, &all), "");
+    let mut b = log_in(&switch, at(1.0), listener(), "to='p' is_subdomain='true'");
+    let mut got = ids(&hear_all(&switch, 1.0, &mut b));
+    assert!(got.iter().position(|id| id == "1") < got.iter().position(|id| id == "3"), "{got:?}");
+    assert!(got.iter().position(|id| id == "2") < got.iter().position(|id| id == "4"), "{got:?}");
+    got.sort_unstable();
+    assert_eq!(got, ["1", "2", "3", "4"]);
+}
+
+#[test]
+fn h6_stanza_that_is_longer_than_the_component_takes_goes_back() {
+    let switch = switch();
+    let mut a = sender(&switch);
+    let body = "x".repeat(20_000);
+    say(&switch, at(0.0), &mut a, &message("1", &format!("><body>{body}</body></message>")));
+    let mut small = listener();
+    small.limits = Arc::new(crate::Limits { stanza: 10_000, ..crate::Limits::default() });
+    assert_eq!(come_back_to(&switch, 1.0, small).1, "");
+    assert!(hear(&switch, at(1.0), &mut a).contains("<policy-violation "));
+}
+
+#[test]
 fn h7_unsent_stanzas_of_a_local_port_are_held() {
     let switch = switch();
     let mut a = sender(&switch);

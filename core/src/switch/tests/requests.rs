@@ -403,6 +403,41 @@ fn l7_requests_over_the_number_are_delivered_and_not_noted() {
 }
 
 #[test]
+fn l7_requests_that_look_alike_or_have_long_ids_are_not_noted() {
+    let switch = switch();
+    let (mut a, mut b) = pair(&switch);
+    say(&switch, at(0.0), &mut a, &GET.repeat(20));
+    assert_eq!(count(&switch, Metric::UntrackedRequests), 4, "16 with one id are told apart");
+    for length in [1024, 1025] {
+        say(&switch, at(0.0), &mut a, &GET.replace("'1'", &format!("'{}'", "x".repeat(length))));
+    }
+    assert_eq!(count(&switch, Metric::UntrackedRequests), 5);
+    assert_eq!(hear(&switch, at(0.0), &mut b).matches("<iq ").count(), 22, "all are delivered");
+}
+
+#[test]
+fn l7_as_many_late_requests_as_others_are_remembered() {
+    let config = DomainConfig { max_pending_iqs: 3, ..DomainConfig::default() };
+    let switch = switch_with("b.example", config);
+    let (mut a, mut b) = pair(&switch);
+    let ask = |a: &mut Local, now: f64, ids: core::ops::Range<usize>| {
+        ids.for_each(|id| assert_eq!(say(&switch, at(now), a, &GET.replace("'1'", &format!("'{id}'"))), ""));
+    };
+    for (now, ids) in [(0.0, 0..3), (121.0, 3..6)] {
+        ask(&mut a, now, ids);
+        hear(&switch, at(now), &mut b);
+        sweep(&switch, at(now + 120.0));
+        hear(&switch, at(now + 120.0), &mut a);
+    }
+    // The first three are forgotten by now, and the others are late.
+    ask(&mut a, 242.0, 6..9);
+    assert_eq!(count(&switch, Metric::UntrackedRequests), 0);
+    sweep(&switch, at(360.0));
+    ask(&mut a, 360.0, 9..10);
+    assert_eq!(count(&switch, Metric::UntrackedRequests), 1, "three wait, and three are late");
+}
+
+#[test]
 fn l7_requests_take_at_most_a_quarter_of_what_may_wait() {
     let config = DomainConfig { max_pending_iqs: usize::MAX, ..DomainConfig::default() };
     let switch = switch_with("b.example", config);
