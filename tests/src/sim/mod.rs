@@ -8,6 +8,7 @@
 //! | `clock` | the clock and the alarms |
 //! | `executor` | the run queue |
 //! | `wire` | a connection's two pipes, and the `Transport` at either end |
+//! | `worker` | a task that works on its state, and the handle that changes it |
 //! | `peer` | a scripted component: raw bytes, reading or not |
 //! | `port` | a local port: what it takes, and what it sends |
 //! | `world` | a server's connections and their peers, ready to play with |
@@ -21,6 +22,7 @@ mod port;
 mod random;
 mod received;
 mod wire;
+mod worker;
 mod world;
 
 pub(crate) use clock::Clock;

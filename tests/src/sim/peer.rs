@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use enjamb_runtime::Transport;
@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::pipe::Pipe;
 use super::received::Stream;
 use super::wire::SimTransport;
+use super::worker::{Work, Worker};
 
 struct State {
     transport: Option<SimTransport>,
@@ -28,15 +29,13 @@ struct State {
     arrivals: Vec<(Duration, usize)>,
     eof: bool,
     error: Option<io::ErrorKind>,
-    waker: Option<Waker>,
 }
 
 /// The handle that a test holds.
 #[derive(Clone)]
 pub struct Peer {
-    state: Rc<RefCell<State>>,
+    state: Worker<State>,
     pipes: (Rc<RefCell<Pipe>>, Rc<RefCell<Pipe>>),
-    clock: Rc<Clock>,
 }
 
 impl Peer {
@@ -46,7 +45,7 @@ impl Peer {
         clock: &Rc<Clock>,
     ) -> (Self, impl Future<Output = ()> + use<>) {
         let pipes = transport.pipes();
-        let state = Rc::new(RefCell::new(State {
+        let state = State {
             transport: Some(transport),
             backlog: VecDeque::new(),
             shut: false,
@@ -56,52 +55,34 @@ impl Peer {
             arrivals: Vec::new(),
             eof: false,
             error: None,
-            waker: None,
-        }));
-        let peer = Self { state, pipes, clock: Rc::clone(clock) };
-        let (state, clock) = (Rc::clone(&peer.state), Rc::clone(clock));
-        let task = std::future::poll_fn(move |cx| {
-            let mut state = state.borrow_mut();
-            state.waker = Some(cx.waker().clone());
-            state.work(cx, &clock);
-            Poll::Pending
-        });
-        (peer, task)
-    }
-
-    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        let mut state = self.state.borrow_mut();
-        let result = change(&mut state);
-        self.clock.cause();
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-        result
+        };
+        let (state, task) = Worker::new(state, clock);
+        (Self { state, pipes }, task)
     }
 
     /// Sends these bytes, as fast as the wire takes them.
     pub fn send(&self, bytes: impl AsRef<[u8]>) {
-        self.change(|state| state.backlog.extend(bytes.as_ref()));
+        self.state.change(|state| state.backlog.extend(bytes.as_ref()));
     }
 
     /// Reads on, or stops reading.
     pub fn set_reading(&self, reading: bool) {
-        self.change(|state| state.appetite = if reading { usize::MAX } else { 0 });
+        self.state.change(|state| state.appetite = if reading { usize::MAX } else { 0 });
     }
 
     /// Reads this many bytes more, then stops.
     pub fn read_only(&self, bytes: usize) {
-        self.change(|state| state.appetite = bytes);
+        self.state.change(|state| state.appetite = bytes);
     }
 
     /// Shuts its sending side once all is sent.
     pub fn shut(&self) {
-        self.change(|state| state.shut = true);
+        self.state.change(|state| state.shut = true);
     }
 
     /// Lets go of the connection at once, as a program that dies.
     pub fn drop_connection(&self) {
-        let transport = self.change(|state| state.transport.take());
+        let transport = self.state.change(|state| state.transport.take());
         drop(transport);
     }
 
@@ -180,7 +161,7 @@ impl Peer {
     }
 }
 
-impl State {
+impl Work for State {
     fn work(&mut self, cx: &mut Context<'_>, clock: &Clock) {
         let Some(transport) = &mut self.transport else { return };
         if self.has_shut {

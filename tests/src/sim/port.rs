@@ -1,11 +1,10 @@
 //! A local port: it takes what waits or not, as it is told, and sends as there is room.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Context;
 
 use enjamb_core::Now;
 use enjamb_core::port::{Incoming, LocalPort, PortConfig, PortState, SendError};
@@ -14,6 +13,7 @@ use enjamb_runtime::{SharedSwitch, Timer, WakePort};
 
 use super::clock::{Clock, SimTimer};
 use super::received::Element;
+use super::worker::{Work, Worker};
 
 struct State {
     switch: Arc<SharedSwitch>,
@@ -28,13 +28,11 @@ struct State {
     waits: u64,
     taken: Vec<Element>,
     alarm: SimTimer,
-    waker: Option<Waker>,
 }
 
 /// The handle that a test holds.
 pub struct Port {
-    state: Rc<RefCell<State>>,
-    clock: Rc<Clock>,
+    state: Worker<State>,
 }
 
 impl Port {
@@ -47,7 +45,7 @@ impl Port {
     ) -> Result<(Self, impl Future<Output = ()> + use<>), AttachError> {
         let alarm = SimTimer::new(clock, std::time::Duration::ZERO);
         let (port, _) = LocalPort::attach(&**switch, config, now(&alarm))?;
-        let state = Rc::new(RefCell::new(State {
+        let state = State {
             switch: Arc::clone(switch),
             port: Some(port),
             visits,
@@ -57,37 +55,19 @@ impl Port {
             waits: 0,
             taken: Vec::new(),
             alarm,
-            waker: None,
-        }));
-        let handle = Self { state: Rc::clone(&state), clock: Rc::clone(clock) };
-        let clock = Rc::clone(clock);
-        let task = std::future::poll_fn(move |cx| {
-            let mut state = state.borrow_mut();
-            state.waker = Some(cx.waker().clone());
-            state.work(cx, &clock);
-            Poll::Pending
-        });
-        Ok((handle, task))
-    }
-
-    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        let mut state = self.state.borrow_mut();
-        let result = change(&mut state);
-        self.clock.cause();
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-        result
+        };
+        let (state, task) = Worker::new(state, clock);
+        Ok((Self { state }, task))
     }
 
     /// Sends this stanza behind those that wait.
     pub fn send(&self, stanza: String) {
-        self.change(|state| state.outgoing.push_back(stanza));
+        self.state.change(|state| state.outgoing.push_back(stanza));
     }
 
     /// Takes what waits from now on, or not. A port that visits sends nothing while it does not.
     pub fn set_taking(&self, taking: bool) {
-        self.change(|state| state.taking = taking);
+        self.state.change(|state| state.taking = taking);
     }
 
     /// Holds one name more.
@@ -95,7 +75,7 @@ impl Port {
     /// # Errors
     /// Another port holds it, or this one has ended.
     pub fn add(&self, claim: Claim) -> Result<(), AttachError> {
-        self.change(|state| {
+        self.state.change(|state| {
             let State { switch, port, .. } = state;
             let port = port.as_mut().ok_or(AttachError::Ended)?;
             port.add(&**switch, claim).map(drop)
@@ -104,7 +84,7 @@ impl Port {
 
     /// Lets go of a claim.
     pub fn remove(&self, claim: &Claim) {
-        self.change(|state| {
+        self.state.change(|state| {
             let now = now(&state.alarm);
             if let Some(port) = &mut state.port {
                 port.remove(&*state.switch, now, claim);
@@ -133,7 +113,7 @@ impl Port {
     /// Ends it, as code that dies; gives the stanzas that the switch did not take.
     #[must_use]
     pub fn detach(&self) -> Vec<String> {
-        self.change(|state| {
+        self.state.change(|state| {
             let now = now(&state.alarm);
             let mut left: Vec<String> = state.outgoing.drain(..).collect();
             if let Some(port) = state.port.take() {
@@ -152,7 +132,7 @@ fn now(clock: &SimTimer) -> Now {
     Now { monotonic: clock.now(), unix: clock.unix() }
 }
 
-impl State {
+impl Work for State {
     fn work(&mut self, cx: &mut Context<'_>, clock: &Clock) {
         let Self { switch, port, outgoing, taken, accepted, waits, alarm, .. } = self;
         let Some(port) = port else { return };
