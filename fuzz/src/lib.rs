@@ -3,7 +3,7 @@
 //! | target | property |
 //! | --- | --- |
 //! | `frame_chunking` | however bytes are cut into reads, a stream gives the same events and the same output, and a server around it delivers, answers and counts the same; nothing before the byte at fault is at fault |
-//! | `scan_vs_rxml` | what we accept rxml accepts and reads alike, and the other way but for a list; what is delivered is taken as exactly one stanza that says the same, and by our own scan unchanged |
+//! | `scan_vs_rxml` | what we accept rxml accepts and reads alike, and the other way but for a list; what is delivered is taken as exactly one stanza that says the same, and by our own scan unchanged; a component that skips it goes on behind it |
 //! | `scan_vs_second` | the same with libexpat, which most receivers have |
 //! | `header` | the stream header says to us what it says to libexpat |
 //! | `acceptor_bytes` | whatever comes, and whenever: one well-formed document goes out, with one error at most |

@@ -1,6 +1,10 @@
 //! Our scan against another parser, both ways: what we accept it accepts and reads alike, and what it accepts we do,
 //! but for the rules in [`differences`](crate::differences).
 
+use enjamb_core::jid::Domain;
+use enjamb_core::stream::{ClientEvent, Initiating, Initiator, Step};
+use enjamb_core::{Instant, Secret};
+
 use crate::connection::{Connection, Delivery, HEADER, Happened, RECEIVING, TRAILER, limits};
 use crate::differences::{Parser, has_gap, line_ends, may_refuse, roxmltree_misreads};
 use crate::expat;
@@ -77,6 +81,7 @@ fn agrees(parser: Parser, data: &[u8]) {
         if let Happened::Stanza(delivery) = ours {
             reads_alike(parser, theirs, delivery);
             our_scan_agrees(delivery);
+            skipping_ends_with_it(delivery);
         }
     }
 }
@@ -109,6 +114,36 @@ fn check_delivery(parser: &str, read: Reader, wanted: &Tree, delivery: &Delivery
     assert_eq!(got, *wanted, "{parser} reads another stanza: {shown}");
     let has = |needle: &[u8]| delivery.bytes.windows(needle.len()).any(|here| here == needle);
     assert!(!has(b"\r") && !has(b"<![CDATA["), "a CR or a CDATA section: {shown}");
+}
+
+/// A component whose limit is within the stanza skips the rest of it, and no byte more.
+fn skipping_ends_with_it(delivery: &Delivery) {
+    let mut limits = limits().handed_on();
+    limits.stanza = delivery.bytes.len() / 2;
+    let domain = Domain::parse("component.example").expect("it is a domain");
+    let initiator = Initiator::connect(
+        domain,
+        false,
+        Secret::new("test"),
+        limits.into(),
+        Instant::ORIGIN,
+        &mut Vec::new(),
+    );
+    let accepted = [RECEIVING, b"<handshake/>"].concat();
+    let (_, next) = initiator.process(Instant::ORIGIN, &accepted, &mut Vec::new());
+    let Initiating::Established(mut stream) = next else { panic!("it is not accepted") };
+    stream.set_skipping(true);
+    let input = [&delivery.bytes[..], b"<message id='behind'/>"].concat();
+    let Ok(step) = stream.process(Instant::ORIGIN, &input, &mut Vec::new()) else {
+        return; // Its start tag alone is longer.
+    };
+    assert!(matches!(step.event, Some(ClientEvent::TooLong(_))), "{:?}", step.event);
+    let behind = stream.process(Instant::ORIGIN, &input[step.consumed..], &mut Vec::new());
+    let shown = String::from_utf8_lossy(&delivery.bytes);
+    let Ok(Step { event: Some(ClientEvent::Stanza(stanza)), .. }) = behind else {
+        panic!("{behind:?}: {shown}")
+    };
+    assert_eq!(stanza.raw(), b"<message id='behind'/>", "behind {shown}");
 }
 
 /// What was delivered would be delivered again as it is.

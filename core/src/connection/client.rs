@@ -338,3 +338,6 @@ impl ClientConnection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,7 +99,7 @@ impl Acceptor {
             Ok((consumed, Some(First::Element(_)))) => {
                 (consumed, Handshake::Authenticated(Authenticated { negotiation, domain }))
             }
-            Ok((consumed, Some(First::ClosingTag | First::OfStreams(_)))) => {
+            Ok((consumed, Some(First::ClosingTag | First::OfStreams(_) | First::TooLong(_)))) => {
                 negotiation.open.close(out);
                 (consumed, Handshake::Closed)
             }

@@ -11,6 +11,7 @@ use super::alive::Alive;
 use super::header;
 use super::open::{First, Open};
 use super::step::Step;
+use super::too_long::TooLong;
 use crate::error::{StreamCondition, StreamError, StreamErrorCause};
 use crate::handshake::Secret;
 use crate::jid::Domain;
@@ -109,7 +110,7 @@ impl Negotiation {
         match next_element(&mut self.open, now, &input[before..], out)? {
             (consumed, None) => Ok((before + consumed, false)),
             (consumed, Some(First::Element(_))) => Ok((before + consumed, true)),
-            (_, Some(First::ClosingTag | First::OfStreams(_))) => {
+            (_, Some(First::ClosingTag | First::OfStreams(_) | First::TooLong(_))) => {
                 let cause =
                     StreamErrorCause::Other("the server ended the stream instead of accepting the handshake");
                 Err(self.open.fail_by_peer(cause.into(), out))
@@ -156,6 +157,9 @@ pub enum ClientEvent<'b> {
     /// An element that is not a stanza, one with an invalid address, or the stream's own ping come back: nothing
     /// to do about it.
     Ignored,
+    /// A stanza over [`Limits::stanza`], if [such are skipped](ClientStream::set_skipping). It was answered, in `out`,
+    /// or dropped because nothing may answer it.
+    TooLong(TooLong<'b>),
     /// The server ended the stream in good order; our closing tag is in `out`.
     Closed,
 }
@@ -171,6 +175,15 @@ impl ClientStream {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.open.is_closed()
+    }
+
+    /// Whether a stanza over [`Limits::stanza`] is skipped while it is read, and answered with `policy-violation`. It
+    /// ends the stream if not, as it does from the beginning. One whose start tag alone is longer ends it in any case.
+    ///
+    /// Nothing of what is skipped is kept, and it still has to end within [`Limits::stanza_time`]. Its markup is checked
+    /// only as far as its end depends on it: what is wrong there ends the stream.
+    pub fn set_skipping(&mut self, skipping: bool) {
+        self.open.skips = skipping;
     }
 
     /// As [`ServerStream::reach`](super::ServerStream::reach).
@@ -211,6 +224,9 @@ impl ClientStream {
                     Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
                     Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
                 })
+            }
+            Some(First::TooLong(window)) => {
+                Some(ClientEvent::TooLong(TooLong::refuse(window, self.open.head(), out)))
             }
             Some(First::ClosingTag) => {
                 self.open.close(out);

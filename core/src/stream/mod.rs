@@ -28,11 +28,13 @@ mod server;
 mod step;
 #[cfg(test)]
 mod tests;
+mod too_long;
 
 pub use accept::{Acceptor, Authenticated, Handshake, Opened};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
 pub use excerpt::Excerpt;
 pub use server::{Rejected, ServerEvent, ServerStream};
 pub use step::Step;
+pub use too_long::TooLong;
 
 pub use crate::stanza_error::RejectReason;

@@ -15,11 +15,15 @@ use crate::xml::XmlFault;
 use crate::xml::names::{decode, leading_blanks};
 use crate::xml::scan::{Head, Progress, Scan, StreamElement, TopLevel};
 use crate::xml::scope::HeaderPrefixes;
+use crate::xml::skip::Skipper;
 
 /// What stands at the first level of a stream.
 pub(super) enum First<'b> {
     /// A whole element; [`Open::head`] says what it looks like.
     Element(&'b [u8]),
+    /// The beginning of one over the limit, its start tag included; [`Open::head`] says what that looks like. The rest is
+    /// passed over as it comes.
+    TooLong(&'b [u8]),
     /// The start tag of one in the streams namespace.
     OfStreams(StreamElement),
     /// The peer's closing tag.
@@ -41,6 +45,8 @@ enum Phase {
         is_closed: bool,
     },
     Live,
+    /// The rest of an element over the limit is passed over. Boxed, as it is rare.
+    Skipping(Box<Skipper>),
     Closed,
     // Boxed, as it is rare and large.
     Failed(Box<StreamError>),
@@ -66,6 +72,10 @@ pub(super) struct Open {
     /// The length of the element given last, and whether it was put back.
     last: Option<usize>,
     put_back: bool,
+    /// An element over the limit is passed over and does not end the stream.
+    pub(super) skips: bool,
+    /// Work of passing over.
+    work: u32,
     reading: bool,
     stanza_clock: Clock,
     keepalive_at: Option<Instant>,
@@ -82,6 +92,8 @@ impl Open {
             scan: None,
             last: None,
             put_back: false,
+            skips: false,
+            work: 0,
             reading: true,
             stanza_clock: Clock::Idle,
             keepalive_at,
@@ -126,7 +138,7 @@ impl Open {
 
     /// The work of the scan since it was asked last, in its steps.
     pub(super) fn take_work(&mut self) -> u32 {
-        self.scan.as_mut().map_or(0, |scan| scan.take_work())
+        mem::take(&mut self.work) + self.scan.as_mut().map_or(0, |scan| scan.take_work())
     }
 
     /// What the element given last looks like.
@@ -148,6 +160,11 @@ impl Open {
     ) -> Result<(usize, Option<First<'b>>), StreamError> {
         match &self.phase {
             Phase::Live => self.first(now, input, self.limits.stanza),
+            Phase::Skipping(_) => {
+                let skipped = self.skip(input)?;
+                let (consumed, first) = self.first(now, &input[skipped..], self.limits.stanza)?;
+                Ok((skipped + consumed, first))
+            }
             Phase::Early { is_closed: true, .. } => Ok((0, Some(First::ClosingTag))),
             &Phase::Early { left, .. } => self.early(now, input, left),
             Phase::Header { .. } => Ok((0, None)),
@@ -222,12 +239,42 @@ impl Open {
                 Ok((blanks + length, Some(First::Element(&element[..length]))))
             }
             Progress::StreamElement(element) => Ok((blanks, Some(First::OfStreams(element)))),
-            Progress::Partial if element.len() >= limit => Err(StreamErrorCause::BigStanza { limit }.into()),
+            Progress::Partial if element.len() >= limit => {
+                self.begin_skipping(now, window)?;
+                Ok((blanks + limit, Some(First::TooLong(window))))
+            }
             Progress::Partial => {
                 self.start_clock(now);
                 Ok((blanks, None))
             }
         }
+    }
+
+    /// An element has reached the limit, which is the length of `window`: the rest of it is passed over, or it is an error.
+    #[cold]
+    fn begin_skipping(&mut self, now: Instant, window: &[u8]) -> Result<(), StreamError> {
+        match &mut self.scan {
+            // An error of the peer's ends the stream, however long it is.
+            Some(scan) if self.skips && scan.head().end > 0 && scan.head().top != TopLevel::StreamError => {
+                self.phase = Phase::Skipping(Box::new(scan.leave(window)?));
+                self.start_clock(now);
+                Ok(())
+            }
+            _ => Err(StreamErrorCause::BigStanza { limit: window.len() }.into()),
+        }
+    }
+
+    /// Passes over the rest of an element, and gives its length in the input.
+    #[cold]
+    fn skip(&mut self, input: &[u8]) -> Result<usize, StreamError> {
+        let Phase::Skipping(skipper) = &mut self.phase else { return Ok(0) };
+        let end = skipper.advance(input)?;
+        self.work += skipper.take_work();
+        if end.is_some() {
+            self.phase = Phase::Live;
+            self.stanza_clock = Clock::Idle;
+        }
+        Ok(end.unwrap_or(input.len()))
     }
 
     /// Something has begun, be it by a lone '<': its time runs from its first byte on, however it is cut.

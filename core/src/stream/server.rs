@@ -159,6 +159,11 @@ impl ServerStream {
             Some(First::OfStreams(StreamElement::Stream)) => {
                 return Err(self.open.fail(StreamErrorCause::NestedStream.into(), out));
             }
+            // Only a component's side is told to skip.
+            Some(First::TooLong(window)) => {
+                let cause = StreamErrorCause::BigStanza { limit: window.len() };
+                return Err(self.open.fail(cause.into(), out));
+            }
         };
         Ok(Step { consumed, event })
     }

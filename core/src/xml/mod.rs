@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `scan` | finds where a first-level element ends and checks it strictly on the way, once per byte |
+//! | `skip` | finds where an element ends that nobody reads, and keeps nothing of it |
 //! | `scope` | which prefix stands for which namespace |
 //! | `order` | finds a name among many |
 //! | `tag`, `attributes`, `span`, `text`, `names` | the scan's parts: start tags, their pieces, character data, characters |
@@ -25,6 +26,7 @@ pub(crate) mod rescope;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod scope;
+pub(crate) mod skip;
 pub(crate) mod span;
 pub(crate) mod tag;
 #[cfg(test)]

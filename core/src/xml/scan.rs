@@ -12,6 +12,7 @@ use super::rescope::{content_group, is_content_namespace, is_foreign};
 use super::scope::{
     Declared, Namespace, Prefix, Resolved, Scope, check_namespace, namespace_key, unportable_at,
 };
+use super::skip::{CDATA, Skipper, no_section};
 use super::span::{Name, Span};
 use super::tag::{INSIDE, Unfinished, skip_space, start_tag};
 use super::text::{self, Notes, Oddities};
@@ -129,6 +130,18 @@ impl Scan {
         self.attributes.release();
     }
 
+    /// Leaves the rest of the element to a skipper, which has passed all of `input` then. The head is still there.
+    pub(crate) fn leave(&mut self, input: &[u8]) -> Result<Skipper, XmlError> {
+        let depth = self.open.len();
+        let mut skipper = match self.cdata {
+            Some(start) => Skipper::inside_section(depth, self.at, &input[start..self.at]),
+            None => Skipper::inside(depth, self.at),
+        };
+        *self = Self { head: self.head, notes: self.notes, ..Self::default() };
+        skipper.advance(&input[skipper.at()..])?;
+        Ok(skipper)
+    }
+
     /// Goes on with the element that begins at `input[0]`, which is its `<`. `input` holds all of it that is
     /// known, and only grows from call to call until [`Progress::Whole`].
     pub(crate) fn advance(
@@ -198,15 +211,9 @@ impl Scan {
 
     /// `<!`: a CDATA section inside an element, or nothing that may be here.
     fn exclamation(&mut self, input: &[u8]) -> Result<Step, XmlError> {
-        const CDATA: &[u8] = b"<![CDATA[";
         let there = &input[self.at..input.len().min(self.at + CDATA.len())];
         if there.len() >= 3 && !CDATA.starts_with(there) {
-            let fault = match there[2] {
-                b'-' => XmlFault::Restricted("a comment"),
-                b'A'..=b'Z' | b'a'..=b'z' => XmlFault::Restricted("a document type declaration"),
-                _ => XmlFault::NotWellFormed("a '<!' that begins nothing"),
-            };
-            return Err(fault.at(self.at));
+            return Err(no_section(there[2]).at(self.at));
         }
         if there.len() < CDATA.len() {
             return Ok(Step::Last(Progress::Partial));

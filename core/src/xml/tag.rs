@@ -359,7 +359,8 @@ fn name_character(
     Ok(Some(length))
 }
 
-const NO_NAME: XmlFault = XmlFault::NotWellFormed("a name with a character that names do not have");
+pub(super) const NO_NAME: XmlFault =
+    XmlFault::NotWellFormed("a name with a character that names do not have");
 
 /// May a name begin with this byte? What is not ASCII is looked at elsewhere.
 fn begins_name(first: u8) -> bool {

@@ -5,6 +5,8 @@ use alloc::string::ToString;
 
 use super::*;
 
+mod skipping;
+
 const T: Instant = Instant::ORIGIN;
 const HEADER: &str = "<stream:stream xmlns='jabber:component:accept' \
     xmlns:stream='http://etherx.jabber.org/streams' from='a.example' id='1'>";
@@ -15,6 +17,14 @@ fn own() -> Domain {
 
 fn initiator(out: &mut Vec<u8>) -> Initiator {
     Initiator::connect(own(), false, Secret::new("s"), Arc::default(), T, out)
+}
+
+fn established_with(limits: Limits) -> ClientStream {
+    let mut out = Vec::new();
+    let initiator = Initiator::connect(own(), false, Secret::new("s"), Arc::new(limits), T, &mut out);
+    let (_, next) = initiator.process(T, format!("{HEADER}<handshake/>").as_bytes(), &mut out);
+    let Initiating::Established(stream) = next else { panic!("it is accepted") };
+    *stream
 }
 
 /// What becomes of a component that hears this in pieces of `cut` bytes, and all that it says behind its header.
@@ -49,7 +59,7 @@ fn fails(input: &str) -> (String, String) {
 }
 
 fn established() -> ClientStream {
-    *hears(&format!("{HEADER}<handshake/>"), usize::MAX).0.expect("it is accepted")
+    established_with(Limits::default())
 }
 
 /// What comes of `input` at once, and what is said.
