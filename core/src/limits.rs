@@ -46,6 +46,11 @@ pub struct Limits {
     pub keepalive: Option<Duration>,
     /// Silence from the server after which a component asks by a ping (XEP-0199) whether it is there; `None` never
     /// asks. 60 s: twice the keepalive above, which is a sign of life, too.
+    ///
+    /// The ping goes to the component's own domain. A server that spreads the stanzas of a domain over several
+    /// connections may give it to another one. So silence after a ping ends the stream only if the last three pings
+    /// before it came back on this stream, or their answers did, and no ping of another connection has come on it. A
+    /// dead server is thus not noticed by pings on a stream that is new, or whose server does not return them.
     pub ping: Option<Duration>,
     /// Time for a sign of life after that. 20 s.
     pub ping_answer: Duration,

@@ -5,20 +5,19 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{StreamError, StreamErrorCause};
-use crate::jid::{Domain, Jid};
+use crate::jid::Jid;
 use crate::limits::Limits;
 use crate::stanza::{Stanza, StanzaKind};
 use crate::time::Instant;
 use crate::xml::escape::push_attribute;
 
-/// What the ids of our own pings begin with.
-const ID: &str = "enjamb-alive-";
+/// What the ids of pings begin with.
+pub(super) const ID: &str = "enjamb-alive-";
 
 /// Listens for signs of life. Any byte is one, the keepalive of a server included.
 ///
-/// XEP-0114 does not tell a component what its server is called, so it asks itself: a ping to its own domain goes
-/// through the server and comes back, be it as it was sent or as an error. A server asks the component; silence ends
-/// the stream only if the component has answered such a question before, since not every library does.
+/// A component asks itself ([`OwnPing`](super::own_ping::OwnPing)). A server asks the component; silence ends the stream
+/// only if the component has answered such a question before, since not every library does.
 #[derive(Debug)]
 pub(super) struct Alive {
     /// Silence after which we ask.
@@ -29,29 +28,35 @@ pub(super) struct Alive {
     deadline: Option<Instant>,
     asked: bool,
     pings: u64,
-    /// The other side answers pings: silence after one ends the stream.
+    /// Silence after a ping ends the stream.
     answers: bool,
 }
 
 impl Alive {
     /// `None` where the limits say that nobody asks.
-    pub(super) fn new(limits: &Limits, now: Instant) -> Option<Self> {
-        Some(Self::begin(limits.ping?, limits, true, now))
+    pub(super) fn of_component(limits: &Limits, now: Instant) -> Option<Self> {
+        Some(Self::of_server(limits.ping?, limits, now))
     }
 
     /// For a server, which asks a component after that silence.
     pub(super) fn of_server(silence: Duration, limits: &Limits, now: Instant) -> Self {
-        Self::begin(silence, limits, false, now)
-    }
-
-    fn begin(silence: Duration, limits: &Limits, answers: bool, now: Instant) -> Self {
         let deadline = Some(now + silence);
-        Self { silence, answer: limits.ping_answer, deadline, asked: false, pings: 0, answers }
+        Self { silence, answer: limits.ping_answer, deadline, asked: false, pings: 0, answers: false }
     }
 
     /// The other side has answered a ping.
     pub(super) fn answered(&mut self) {
         self.answers = true;
+    }
+
+    /// Whether silence after a ping ends the stream, as far as is known now.
+    pub(super) fn set_answers(&mut self, answers: bool) {
+        self.answers = answers;
+    }
+
+    /// How many pings were sent.
+    pub(super) fn pings(&self) -> u64 {
+        self.pings
     }
 
     /// Bytes came.
@@ -73,10 +78,11 @@ impl Alive {
         self.deadline
     }
 
-    /// Asks, or gives up.
+    /// Asks, or gives up. The ids of the questions are `ids` and their number.
     pub(super) fn handle_timeout(
         &mut self,
         now: Instant,
+        ids: &str,
         (from, to): (&str, &str),
         out: &mut Vec<u8>,
     ) -> Result<(), StreamError> {
@@ -93,7 +99,7 @@ impl Alive {
         }
         self.pings += 1;
         out.extend_from_slice(b"<iq type='get'");
-        push_attribute(out, "id", &format!("{ID}{}", self.pings));
+        push_attribute(out, "id", &format!("{ids}{}", self.pings));
         push_attribute(out, "from", from);
         push_attribute(out, "to", to);
         out.extend_from_slice(b"><ping xmlns='urn:xmpp:ping'/></iq>");
@@ -109,15 +115,6 @@ impl Alive {
             && matches!(stanza.known_type(), Some("result" | "error"))
             && is(stanza.from(), to)
             && is(stanza.to(), from)
-            && stanza.id().is_some_and(|id| id.starts_with(ID))
-    }
-
-    /// Is it our own question that came back, or its answer?
-    pub(super) fn is_own(stanza: &Stanza<'_>, own: &Domain) -> bool {
-        let is_own = |address: Option<&Jid<'_>>| address.is_some_and(|jid| jid.as_str() == own.as_str());
-        stanza.kind() == StanzaKind::Iq
-            && is_own(stanza.from())
-            && is_own(stanza.to())
             && stanza.id().is_some_and(|id| id.starts_with(ID))
     }
 }

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use rxml::RawEvent;
 
-use super::alive::Alive;
 use super::header;
 use super::open::{First, Open};
+use super::own_ping::OwnPing;
 use super::step::Step;
 use super::too_long::TooLong;
 use crate::error::{StreamCondition, StreamError, StreamErrorCause};
@@ -28,6 +28,8 @@ struct Negotiation {
     domain: Domain,
     is_subdomain: bool,
     secret: Secret,
+    /// Of the server's header, once that is read.
+    stream_id: String,
     /// Our handshake is out.
     proved: bool,
     deadline: Instant,
@@ -61,7 +63,8 @@ impl Initiator {
         header::push(out, if is_subdomain { &attributes } else { &attributes[..1] });
         let deadline = now + limits.negotiation_step;
         let open = Open::new(Arc::new(limits.handed_on()), now);
-        Self(Box::new(Negotiation { open, domain, is_subdomain, secret, proved: false, deadline }))
+        let stream_id = String::new();
+        Self(Box::new(Negotiation { open, domain, is_subdomain, secret, stream_id, proved: false, deadline }))
     }
 
     /// Reads on; see the [module](super) for how. The bytes behind the server's `<handshake/>` stay
@@ -125,17 +128,18 @@ impl Negotiation {
         out.extend_from_slice(b"<handshake>");
         out.extend_from_slice(&self.secret.handshake(&id));
         out.extend_from_slice(b"</handshake>");
+        self.stream_id = id;
         self.proved = true;
         self.deadline = now + self.open.limits.negotiation_step;
         Ok(Some(consumed))
     }
 
     fn establish(self, now: Instant) -> ClientStream {
-        let Self { mut open, domain, is_subdomain, .. } = self;
+        let Self { mut open, domain, is_subdomain, stream_id, .. } = self;
         open.authenticated(now);
         // A prefix is no address that a ping could go to.
-        let alive = if is_subdomain { None } else { Alive::new(&open.limits, now) };
-        ClientStream { open, domain, alive }
+        let ping = if is_subdomain { None } else { Some(OwnPing::new(&stream_id, &open.limits, now)) };
+        ClientStream { open, domain, ping }
     }
 }
 
@@ -145,7 +149,7 @@ impl Negotiation {
 pub struct ClientStream {
     open: Open,
     domain: Domain,
-    alive: Option<Alive>,
+    ping: Option<OwnPing>,
 }
 
 /// What came from the server.
@@ -154,8 +158,8 @@ pub struct ClientStream {
 pub enum ClientEvent<'b> {
     /// A stanza.
     Stanza(Stanza<'b>),
-    /// An element that is not a stanza, one with an invalid address, or the stream's own ping come back: nothing
-    /// to do about it.
+    /// An element that is not a stanza, one with an invalid address, the stream's own ping come back, or that of another
+    /// connection of the same domain, which is answered in `out`: nothing to do about it.
     Ignored,
     /// A stanza over [`Limits::stanza`], if [such are skipped](ClientStream::set_skipping). It was answered, in `out`,
     /// or dropped because nothing may answer it.
@@ -211,17 +215,20 @@ impl ClientStream {
         input: &'b [u8],
         out: &mut Vec<u8>,
     ) -> Result<Step<ClientEvent<'b>>, StreamError> {
-        if let Some(alive) = &mut self.alive
+        if let Some(ping) = &mut self.ping
             && !input.is_empty()
         {
-            alive.heard(now);
+            ping.heard(now);
         }
         let (consumed, first) = next_element(&mut self.open, now, input, out)?;
         let event = match first {
             None => None,
             Some(First::Element(bytes)) => {
+                let (ping, own) = (&mut self.ping, self.domain.as_str());
                 Some(match Stanza::new(bytes, self.open.head(), &self.open.prefixes) {
-                    Some(Ok(stanza)) if !Alive::is_own(&stanza, &self.domain) => ClientEvent::Stanza(stanza),
+                    Some(Ok(stanza)) if ping.as_mut().is_none_or(|ping| !ping.takes(&stanza, own, out)) => {
+                        ClientEvent::Stanza(stanza)
+                    }
                     Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
                 })
             }
@@ -248,8 +255,8 @@ impl ClientStream {
     /// See [`ServerStream::set_reading`](super::ServerStream::set_reading).
     pub fn set_reading(&mut self, now: Instant, reading: bool) {
         self.open.set_reading(now, reading);
-        if let Some(alive) = &mut self.alive {
-            alive.set_reading(now, reading);
+        if let Some(ping) = &mut self.ping {
+            ping.set_reading(now, reading);
         }
     }
 
@@ -266,22 +273,21 @@ impl ClientStream {
     /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let alive = self.alive.as_ref().filter(|_| !self.open.is_closed()).and_then(Alive::poll_timeout);
-        [self.open.poll_timeout(), alive].into_iter().flatten().min()
+        let ping = self.ping.as_ref().filter(|_| !self.open.is_closed()).and_then(OwnPing::poll_timeout);
+        [self.open.poll_timeout(), ping].into_iter().flatten().min()
     }
 
     /// Appends a keepalive or a ping that is due, or fails the stream whose stanza is overdue, or whose server
-    /// gives no sign of life.
+    /// gives no sign of life ([`Limits::ping`] says when that counts).
     ///
     /// # Errors
     /// `connection-timeout`, which is in `out` then.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), StreamError> {
         self.open.handle_timeout(now, out)?;
-        match &mut self.alive {
-            Some(alive) if !self.open.is_closed() => {
-                let own = self.domain.as_str();
-                alive.handle_timeout(now, (own, own), out).map_err(|error| self.open.fail(error, out))
-            }
+        match &mut self.ping {
+            Some(ping) if !self.open.is_closed() => ping
+                .handle_timeout(now, self.domain.as_str(), out)
+                .map_err(|error| self.open.fail(error, out)),
             _ => Ok(()),
         }
     }

@@ -24,6 +24,7 @@ mod client;
 mod excerpt;
 mod header;
 mod open;
+mod own_ping;
 mod server;
 mod step;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use super::alive::Alive;
+use super::alive::{Alive, ID};
 use super::excerpt::Excerpt;
 use super::open::{First, Open};
 use super::step::Step;
@@ -270,7 +270,7 @@ impl ServerStream {
         match &mut self.alive {
             Some(watch) if !self.open.is_closed() => {
                 let Watch { alive, from, to } = &mut **watch;
-                alive.handle_timeout(now, (from, to), out).map_err(|error| self.open.fail(error, out))
+                alive.handle_timeout(now, ID, (from, to), out).map_err(|error| self.open.fail(error, out))
             }
             _ => Ok(()),
         }

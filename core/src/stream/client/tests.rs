@@ -5,6 +5,7 @@ use alloc::string::ToString;
 
 use super::*;
 
+mod pings;
 mod skipping;
 
 const T: Instant = Instant::ORIGIN;
@@ -287,31 +288,6 @@ fn a_stanza_that_was_put_back_comes_again() {
         let Some(ClientEvent::Stanza(stanza)) = step.event else { panic!("no stanza") };
         assert_eq!(stanza.id().as_deref(), Some(id));
     }
-}
-
-#[test]
-fn a_server_that_gives_no_sign_of_life_is_asked_and_then_left_but_not_while_nothing_is_read() {
-    let limits = Limits::default();
-    let (silence, answer) = (limits.ping.unwrap(), limits.ping_answer);
-    let mut stream = established();
-    let mut out = Vec::new();
-    stream.set_reading(T, false);
-    assert_eq!(stream.handle_timeout(T + silence, &mut out), Ok(()));
-    assert_eq!(out, b" ", "a keepalive, and no question");
-    let now = T + silence;
-    stream.set_reading(now, true);
-    out.clear();
-    assert_eq!(stream.handle_timeout(now + silence, &mut out), Ok(()));
-    let asked = String::from_utf8(out.clone()).unwrap();
-    assert_eq!(
-        asked,
-        " <iq type='get' id='enjamb-alive-1' from='a.example' to='a.example'><ping xmlns='urn:xmpp:ping'/></iq>"
-    );
-    let error = stream.handle_timeout(now + silence + answer, &mut out).expect_err("it is silent");
-    assert_eq!(
-        error.to_string(),
-        "connection-timeout: nothing came from the server within 80s, not even the answer to a ping"
-    );
 }
 
 #[test]
