@@ -93,14 +93,19 @@ impl Settings {
     #[must_use]
     pub fn load(&self, now: SystemTime) -> (Option<Arc<ServerConfig>>, Vec<Fault>) {
         let mut faults = Vec::new();
-        let chain = keep(self.chain(now, &mut faults), &mut faults);
-        let key = keep(self.key(), &mut faults);
-        faults.extend(self.exposed_key().filter(|_| key.is_some()));
+        let certified = self.certified_key(now, &mut faults);
         let verifier = keep(self.verifier(&mut faults), &mut faults);
-        let certified = chain.zip(key).and_then(|(chain, key)| keep(self.certified(chain, key), &mut faults));
         let config =
             certified.zip(verifier).and_then(|(certified, verifier)| self.config(certified, verifier).ok());
         (config.filter(|_| !faults.iter().any(|fault| fault.is_fatal)), faults)
+    }
+
+    /// The certificate and its key; none with a fatal fault.
+    pub(crate) fn certified_key(&self, now: SystemTime, faults: &mut Vec<Fault>) -> Option<CertifiedKey> {
+        let chain = keep(self.chain(now, faults), faults);
+        let key = keep(self.key(), faults);
+        faults.extend(self.exposed_key().filter(|_| key.is_some()));
+        chain.zip(key).and_then(|(chain, key)| keep(self.certified(chain, key), faults))
     }
 
     fn config(
@@ -137,7 +142,7 @@ impl Settings {
             part: Part::Certificate,
             is_fatal: false,
             message: format!("the certificate in {} {problem}", shown(path)),
-            help: Some("components that check it will refuse it".into()),
+            help: Some("peers that check it will refuse it".into()),
         }));
         Ok(chain)
     }
@@ -196,7 +201,7 @@ impl Settings {
                 let (key, certificate) = (shown(self.key_path()), shown(&self.certfile));
                 let message =
                     format!("the key in {key} is not the key of the first certificate in {certificate}");
-                let help = "a chain begins with the server's own certificate".to_owned();
+                let help = "a chain begins with the certificate of the key".to_owned();
                 Err(Fault { help: Some(help), ..Fault::fatal(Part::Key, message) })
             }
             Err(error) => Err(Fault::fatal(
@@ -209,14 +214,7 @@ impl Settings {
     /// What judges the certificates of components; none where they need none.
     fn verifier(&self, faults: &mut Vec<Fault>) -> Result<Option<Arc<dyn ClientCertVerifier>>, Fault> {
         let Some(path) = &self.cacertfile else { return Ok(None) };
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(path, Part::Authorities)? {
-            roots.add(authority).map_err(|error| {
-                let message = format!("{}: a certificate is of no use: {error}", shown(path));
-                Fault::fatal(Part::Authorities, message)
-            })?;
-        }
-        let (roots, provider) = (Arc::new(roots), Arc::new(aws_lc_rs::default_provider()));
+        let (roots, provider) = (Arc::new(authorities(path)?), Arc::new(aws_lc_rs::default_provider()));
         let builder =
             || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
         let mut revoked = Vec::new();
@@ -283,6 +281,18 @@ fn keep<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
             }
         })
         .ok()
+}
+
+/// The authorities in a PEM file.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(path, Part::Authorities)? {
+        roots.add(authority).map_err(|error| {
+            let message = format!("{}: a certificate is of no use: {error}", shown(path));
+            Fault::fatal(Part::Authorities, message)
+        })?;
+    }
+    Ok(roots)
 }
 
 fn certificates(path: &Path, part: Part) -> Result<Vec<CertificateDer<'static>>, Fault> {

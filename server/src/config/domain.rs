@@ -7,21 +7,16 @@ use std::time::Duration;
 use enjamb_core::router::DomainPattern;
 use enjamb_core::switch::DomainConfig;
 
-use zeroize::Zeroizing;
-
 use super::advice;
 use super::diagnostic::Faults;
 use super::general::General;
+use super::hold;
 use super::listen::conflict_behaviour;
 use super::listener::{Listener, Password};
 use super::reader::{Section, Value, array, string};
-use crate::modes;
+use super::secret;
 use crate::printable::{printable, quoted};
 
-/// The longest time for which stanzas are held, in seconds: a day.
-const HOLD_CEILING: u64 = 24 * 60 * 60;
-/// Bytes that may be held: 1 KiB to 1 GiB.
-const BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 30;
 /// The longest time for an answer, in seconds: an hour.
 const ANSWER_CEILING: u64 = 60 * 60;
 /// The longest silence after which a component is pinged, in seconds: a day.
@@ -116,18 +111,10 @@ fn secrets(section: &mut Section<'_, '_>, base: &Path, faults: &mut Faults) -> V
     if let Some((secret, value)) = one {
         add("secret", secret, value, &mut secrets, faults);
     }
-    if let Some((path, value)) = file {
-        let path = base.join(path);
-        match std::fs::read_to_string(&path).map(Zeroizing::new) {
-            Ok(text) => add("secret_file", text.trim_end_matches(['\r', '\n']), value, &mut secrets, faults),
-            Err(error) => {
-                faults.error(value.span(), format!("{} can't be read: {error}", path.display()));
-            }
-        }
-        if let Some(exposed) = modes::exposed(&path) {
-            let message = format!("{} {exposed}, and it holds a secret", path.display());
-            faults.warning(value.span(), message).help("chmod 0640, or 0600");
-        }
+    if let Some((path, value)) = file
+        && let Some(text) = secret::in_file(path, value, base, faults)
+    {
+        add("secret_file", &text, value, &mut secrets, faults);
     }
     if let Some(value) = several {
         let items = array(value, "secrets", faults).unwrap_or_default();
@@ -156,12 +143,7 @@ fn add(key: &str, secret: &str, value: &Value<'_>, secrets: &mut Vec<Password>, 
 
 fn config(mut section: Section<'_, '_>, faults: &mut Faults) -> DomainConfig {
     let mut config = DomainConfig::default();
-    if let Some(seconds) = section.integer("hold_seconds", 0..=HOLD_CEILING, "seconds", faults) {
-        config.hold = Duration::from_secs(seconds);
-    }
-    if let Some(bytes) = section.integer("hold_bytes", BYTES, "bytes", faults) {
-        config.hold_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    }
+    hold::read(&mut section, &mut config.hold, &mut config.hold_bytes, faults);
     if let Some(seconds) = section.integer("iq_timeout_seconds", 1..=ANSWER_CEILING, "seconds", faults) {
         config.iq_timeout = Duration::from_secs(seconds);
     }

@@ -132,7 +132,7 @@ fn certfile_and_keyfile() {
         &one("cert.pem", "other-key.pem"),
         &format!(
             "8:15: error: the key in {} is not the key of the first certificate in {} \
-             (a chain begins with the server's own certificate)",
+             (a chain begins with the certificate of the key)",
             at("other-key.pem"),
             at("cert.pem")
         ),
@@ -170,7 +170,7 @@ fn a_certificate_out_of_time_is_warned_of() {
         refused(
             &table("").replace("cert.pem", name),
             &format!(
-                "8:12: warning: the certificate in {} {says} (components that check it will refuse it)",
+                "8:12: warning: the certificate in {} {says} (peers that check it will refuse it)",
                 at(name)
             ),
         );
