@@ -50,6 +50,9 @@ pub fn summary(loaded: &Loaded) -> String {
     if let Some(config) = &loaded.config {
         parts.push(count(config.hosts.len(), "host"));
         parts.push(count(config.listeners.len(), "listener"));
+        if !config.uplinks.is_empty() {
+            parts.push(count(config.uplinks.len(), "uplink"));
+        }
     } else {
         parts.push(count(loaded.count(Severity::Error), "error"));
     }

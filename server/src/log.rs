@@ -11,7 +11,7 @@ use enjamb_core::switch::{DomainConfig, Metric, Switch};
 use enjamb_runtime::sources::Denied;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{self, DomainSection, Listener};
+use crate::config::{self, DomainSection, Listener, Uplink};
 use crate::preamble::Refusal;
 use crate::tls::{Fault, Tls};
 
@@ -122,8 +122,23 @@ pub(crate) fn listening(address: SocketAddr, listener: &Listener) {
     );
 }
 
+/// What an `[uplink]` section says.
+pub(crate) fn uplink(uplink: &Uplink) {
+    info!(
+        uplink = %uplink.name,
+        address = %uplink.address,
+        connect = if uplink.always { "always" } else { "with-component" },
+        local_routing = uplink.local_routing,
+        hold_seconds = uplink.hold.as_secs(),
+        hold_bytes = uplink.hold_bytes,
+        max_stanza_size = %format_args!("{} bytes", uplink.max_stanza_size),
+        tls = %uplink.tls.as_ref().map_or_else(|| "none".into(), |tls| tls.server_name.to_str()),
+        "settings of an uplink"
+    );
+}
+
 /// What a `[domain]` section says.
-pub(crate) fn domain(section: &DomainSection) {
+pub(crate) fn domain(section: &DomainSection, uplink: Option<&Uplink>) {
     let DomainConfig { hold, hold_bytes, iq_timeout, max_pending_iqs, ping, conflict, .. } = &section.config;
     info!(
         domain = %section.pattern,
@@ -134,6 +149,8 @@ pub(crate) fn domain(section: &DomainSection) {
         iq_timeout_seconds = iq_timeout.as_secs(),
         max_pending_iqs,
         ping_seconds = ping.map_or(0, |ping| ping.as_secs()),
+        uplink = uplink.map(|uplink| uplink.name.as_str()),
+        end_presence = section.end_presence.then_some(true),
         "settings of a domain"
     );
 }

@@ -93,7 +93,8 @@ fn configure(options: &ServeOptions) -> Option<(Config, Option<RunningFile>)> {
 async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) -> ExitCode {
     let version = env!("CARGO_PKG_VERSION");
     let hosts: Vec<_> = config.hosts.iter().map(|host| host.as_str()).collect();
-    info!("Enjamb {version} serves {}", hosts.join(", "));
+    let hosts = if hosts.is_empty() { "no host".to_owned() } else { hosts.join(", ") };
+    info!("Enjamb {version} serves {hosts}");
     let switch = Arc::new(switch_for(&config));
     let connections = TaskTracker::new();
     let stop = CancellationToken::new();
@@ -104,14 +105,14 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         }
         return ExitCode::FAILURE;
     };
-    config.domains.iter().for_each(log::domain);
+    config.uplinks.iter().for_each(log::uplink);
+    for section in &config.domains {
+        log::domain(section, config.uplink_of(section).map(|(uplink, _)| uplink));
+    }
     let domain_secrets = Arc::new(domain_secrets(&config.domains));
     let mut first = None;
     let mut admissions = Vec::new();
-    let Some(host) = config.hosts.first() else {
-        log::fatal("there is no host");
-        return ExitCode::FAILURE;
-    };
+    let host = config.server_name();
     for (socket, listener) in sockets.into_iter().zip(&config.listeners) {
         let address = socket.local_addr().unwrap_or(listener.address);
         first.get_or_insert(address);

@@ -1,12 +1,17 @@
-//! The address of a listener, and that no two have the same.
+//! The addresses of listeners, no two of which may be the same, and of uplinks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
+
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::diagnostic::Faults;
 use super::reader::Section;
 use crate::nearest::did_you_mean;
 use crate::printable::quoted;
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOCALHOST_6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// Reads `port`, `ip_address`, `ip_version` and `proto`; the place is that of the port.
 pub(super) fn address(
@@ -46,8 +51,8 @@ pub(super) fn address(
             }
             ip
         }
-        None if matches!(version, Some((6, _))) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
-        None => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        None if matches!(version, Some((6, _))) => Some(LOCALHOST_6),
+        None => Some(LOCALHOST),
     };
     let Some(value) = section.take("port") else {
         section.missing("port", "8888 is the usual one", faults);
@@ -112,5 +117,60 @@ impl Addresses {
         let has_port = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
         address.ip() == Ipv6Addr::UNSPECIFIED
             && (address.port() == 0 || !self.taken.iter().any(|(other, ..)| has_port(other)))
+    }
+
+    /// The listener that a connection to this host and port plainly reaches, and where its port is.
+    pub(super) fn reached_by(&self, host: &ServerName<'_>, port: u16) -> Option<(SocketAddr, Range<usize>)> {
+        let is_reached = |address: SocketAddr| {
+            let own = address.ip();
+            let ServerName::IpAddress(ip) = host else {
+                let is_local = own.is_unspecified() || [LOCALHOST, LOCALHOST_6].contains(&own);
+                return is_loopback(host) && is_local;
+            };
+            let ip = IpAddr::from(*ip).to_canonical();
+            let covers = own.is_unspecified() && (own.is_ipv4() == ip.is_ipv4() || self.takes_ipv4(address));
+            own == ip || ip.is_loopback() && covers
+        };
+        let mut listeners = self.taken.iter();
+        let found = listeners.find(|(address, ..)| address.port() == port && is_reached(*address));
+        found.map(|(address, _, place)| (*address, place.clone()))
+    }
+}
+
+/// What `host:port` looks like.
+pub(super) const HOST_AND_PORT: &str =
+    "host:port, as in \"127.0.0.1:5347\", \"[::1]:5347\" or \"xmpp.example.org:5347\"";
+
+/// Reads `host:port`; an IPv6 address is in brackets.
+///
+/// # Errors
+///
+/// What is wrong, in a sentence that begins with the text.
+pub(crate) fn host_and_port(text: &str) -> Result<(ServerName<'static>, u16), String> {
+    let fault = |what: &str| Err(format!("{} {what}", quoted(text)));
+    let (host, rest) = if let Some(bracketed) = text.strip_prefix('[') {
+        let Some((ip, rest)) = bracketed.split_once(']') else { return fault("has no closing bracket") };
+        (ip.parse::<Ipv6Addr>().map(ServerName::from).ok(), rest)
+    } else {
+        let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+        if rest.matches(':').count() > 1 {
+            return fault("has more than one colon: an IPv6 address has to be in brackets");
+        }
+        (ServerName::try_from(host.to_owned()).ok(), rest)
+    };
+    let Some(host) = host else { return fault("has no host name or IP address in front of its port") };
+    let Some(port) = rest.strip_prefix(':') else { return fault("has no port") };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse() {
+        Ok(port) if port > 0 && is_number => Ok((host, port)),
+        _ => fault("has no port from 1 to 65535"),
+    }
+}
+
+/// Whether a host is this machine by its name or address.
+pub(super) fn is_loopback(host: &ServerName<'_>) -> bool {
+    match host {
+        ServerName::IpAddress(ip) => IpAddr::from(*ip).to_canonical().is_loopback(),
+        host => host.to_str().eq_ignore_ascii_case("localhost"),
     }
 }

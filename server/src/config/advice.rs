@@ -1,13 +1,17 @@
 //! Settings that are valid and yet may be a mistake: the server starts with them, and `check` and `serve` warn alike.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use enjamb_core::jid::Domain;
 use enjamb_core::router::DomainPattern;
+use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::address::is_loopback;
 use super::diagnostic::Faults;
 use super::listener::{Listener, Password};
 use super::reader::Section;
+use crate::printable::{printable, quoted};
 
 /// A secret shorter than this, in characters, is warned of.
 const SHORT_SECRET: usize = 16;
@@ -38,8 +42,18 @@ const PLACEHOLDERS: [&str; 18] = [
     "xmpp",
 ];
 
-/// What there is to say of a secret.
+/// What there is to say of a secret that components prove.
 pub(super) fn secret(key: &str, secret: &str, span: Range<usize>, faults: &mut Faults) {
+    weakness(key, secret, span.clone(), faults);
+    if !secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        faults
+            .warning(span, format!("`{key}` holds other characters than ASCII letters and digits"))
+            .help("some client libraries hash or escape them in ways of their own, and can't log in");
+    }
+}
+
+/// Whether a secret can be guessed.
+pub(super) fn weakness(key: &str, secret: &str, span: Range<usize>, faults: &mut Faults) {
     let mut characters: Vec<char> = secret.chars().collect();
     let length = characters.len();
     characters.sort_unstable();
@@ -56,12 +70,7 @@ pub(super) fn secret(key: &str, secret: &str, span: Range<usize>, faults: &mut F
         None
     };
     if let Some(weakness) = weakness {
-        faults.warning(span.clone(), format!("`{key}` {weakness}")).help(BETTER_SECRET);
-    }
-    if !secret.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        faults
-            .warning(span, format!("`{key}` holds other characters than ASCII letters and digits"))
-            .help("some client libraries hash or escape them in ways of their own, and can't log in");
+        faults.warning(span, format!("`{key}` {weakness}")).help(BETTER_SECRET);
     }
 }
 
@@ -155,6 +164,64 @@ pub(super) fn exposure(section: &mut Section<'_, '_>, listener: &Listener, fault
             )
             .help("listen on the address that the proxy connects to, and let nobody else reach it");
     }
+}
+
+/// A host of ours above a domain of another server: the users of that one are not here.
+pub(super) fn host_of_another(
+    host: &Domain,
+    place: Range<usize>,
+    uplinked: &[(DomainPattern, Range<usize>)],
+    faults: &mut Faults,
+) {
+    let below = DomainPattern::Below(host.clone());
+    let is_below = |domain: &DomainPattern| match domain {
+        DomainPattern::Exact(name) => below.matches(name.as_str()),
+        DomainPattern::Below(name) => name == host || below.matches(name.as_str()),
+    };
+    let Some((domain, names)) = uplinked.iter().find(|(domain, _)| is_below(domain)) else { return };
+    let host = quoted(host.as_str());
+    let message = format!(
+        "{host} is in `hosts`, and that is where the users of the other server are: \
+         stanzas to them would be answered here"
+    );
+    faults
+        .warning(place, message)
+        .label(names.clone(), format!("{} has an uplink", quoted(&domain.to_string())))
+        .help("take it out of `hosts`, which are domains of Enjamb itself");
+}
+
+/// An uplink to one of our own listeners.
+pub(super) fn own_address(
+    address: &str,
+    place: Range<usize>,
+    listener: SocketAddr,
+    listens: Range<usize>,
+    faults: &mut Faults,
+) {
+    let own = if listener.to_string() == address { String::new() } else { format!(", at {listener}") };
+    faults
+        .warning(place, format!("the uplink connects to {address}, where Enjamb itself listens{own}: a loop"))
+        .label(listens, "this listener")
+        .help("`address` is that of the other server");
+}
+
+/// An uplink without TLS that leaves this machine.
+pub(super) fn plain_uplink(
+    name: &str,
+    address: &str,
+    host: &ServerName<'_>,
+    place: Range<usize>,
+    faults: &mut Faults,
+) {
+    if is_loopback(host) {
+        return;
+    }
+    let message = format!(
+        "it connects to {address} without TLS: others on the network can read the secret's digest and all that passes"
+    );
+    faults
+        .warning(place, message)
+        .help(format!("add [uplink.{}.tls], or connect to a loopback address", printable(name)));
 }
 
 /// All addresses, or one of the public internet.

@@ -15,6 +15,7 @@ use super::listen::conflict_behaviour;
 use super::listener::{Listener, Password};
 use super::reader::{Section, Value, array, string};
 use super::secret;
+use super::uplink::Uplinks;
 use crate::printable::{printable, quoted};
 
 /// The longest time for an answer, in seconds: an hour.
@@ -33,6 +34,19 @@ pub struct DomainSection {
     pub config: DomainConfig,
     /// What proves the domain, in place of the listener's password; empty: that one does.
     pub secrets: Vec<Password>,
+    /// Its default route.
+    pub uplink: Option<DomainUplink>,
+    /// Whether the component is told, while the uplink is away, that the users it saw there are unavailable.
+    pub end_presence: bool,
+}
+
+/// The uplink that a domain names.
+#[derive(Clone, Debug)]
+pub struct DomainUplink {
+    /// Its index in [`Config::uplinks`](super::Config::uplinks).
+    pub index: usize,
+    /// The domain's own secret, in place of the uplink's.
+    pub secret: Option<Password>,
 }
 
 /// All of these sections. `base`: where the files are that have no absolute path.
@@ -40,6 +54,7 @@ pub(super) fn read(
     value: Option<&Value<'_>>,
     general: &General,
     listeners: &[Listener],
+    uplinks: &mut Uplinks,
     base: &Path,
     faults: &mut Faults,
 ) -> Vec<DomainSection> {
@@ -84,7 +99,9 @@ pub(super) fn read(
         spans.push(key.span());
         let mut table = table;
         let secrets = secrets(&mut table, base, faults);
-        domains.push(DomainSection { pattern, config: config(table, faults), secrets });
+        let uplink = uplink(&mut table, &pattern, uplinks, base, faults);
+        let end_presence = end_presence(&mut table, faults);
+        domains.push(DomainSection { pattern, config: config(table, faults), secrets, uplink, end_presence });
     }
     domains
 }
@@ -139,6 +156,42 @@ fn add(key: &str, secret: &str, value: &Value<'_>, secrets: &mut Vec<Password>, 
     }
     advice::secret(key, secret, value.span(), faults);
     secrets.push(Password::new(secret.to_owned()));
+}
+
+/// The uplink that the domain names.
+fn uplink(
+    section: &mut Section<'_, '_>,
+    pattern: &DomainPattern,
+    uplinks: &mut Uplinks,
+    base: &Path,
+    faults: &mut Faults,
+) -> Option<DomainUplink> {
+    let own = secret::of_uplink(section, ["uplink_secret", "uplink_secret_file"], base, faults);
+    if section.take("uplink").is_none()
+        && let Some((key, place)) = own.key
+    {
+        faults
+            .error(place, format!("`{key}` without `uplink`: there is no server to prove it to"))
+            .of_absence()
+            .help("add uplink = \"NAME\", the name of an [uplink.NAME]; or take it out");
+        return None;
+    }
+    let (name, value) = section.string("uplink", faults)?;
+    let index = uplinks.named(name, value.span(), pattern, own.key.is_some(), faults)?;
+    Some(DomainUplink { index, secret: own.secret })
+}
+
+fn end_presence(section: &mut Section<'_, '_>, faults: &mut Faults) -> bool {
+    let is_on = section.boolean("end_presence", false, faults);
+    if let Some(value) = section.take("end_presence").filter(|_| is_on)
+        && section.take("uplink").is_none()
+    {
+        faults
+            .warning(value.span(), "`end_presence` has no effect without `uplink`")
+            .of_absence()
+            .help("it is about users of the server that the uplink connects to");
+    }
+    is_on
 }
 
 fn config(mut section: Section<'_, '_>, faults: &mut Faults) -> DomainConfig {

@@ -1,6 +1,7 @@
 //! `[general]`, `[modules]`, and what is passed over.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use enjamb_core::jid::Domain;
 use toml::de::DeTable;
@@ -19,26 +20,34 @@ const QUEUED_CEILING: u64 = 1 << 40;
 #[derive(Default)]
 pub(super) struct General {
     pub(super) hosts: Vec<Domain>,
+    /// Where each of them is.
+    pub(super) host_places: Vec<Range<usize>>,
     pub(super) max_fsm_queue: Option<NonZeroUsize>,
     pub(super) max_queued_bytes: Option<usize>,
     pub(super) strict: bool,
 }
 
 impl General {
-    pub(super) fn read(value: Option<&Value<'_>>, faults: &mut Faults) -> Self {
+    /// There must be a host unless an uplink is configured.
+    pub(super) fn read(value: Option<&Value<'_>>, has_uplink: bool, faults: &mut Faults) -> Self {
         const HELP: &str = "name the domains of this server, as in hosts = [\"localhost\"]";
         let Some(value) = value else {
+            if has_uplink {
+                return Self::default();
+            }
             faults.error(0..0, "no `[general]` section, and so no host").of_absence().help(HELP);
             return Self::default();
         };
         let Some(mut section) = Section::of("general", value, faults) else { return Self::default() };
-        let hosts = match section.take("hosts") {
-            Some(value) => hosts(value, HELP, faults),
-            None => {
-                section.missing("hosts", HELP, faults);
-                Vec::new()
+        let (mut hosts, mut host_places) = (Vec::new(), Vec::new());
+        if let Some(value) = section.take("hosts") {
+            (hosts, host_places) = read_hosts(value, faults);
+            if !has_uplink && matches!(value.get_ref().as_array(), Some(items) if items.is_empty()) {
+                faults.error(value.span(), "`hosts` is empty").help(HELP);
             }
-        };
+        } else if !has_uplink {
+            section.missing("hosts", HELP, faults);
+        }
         let max_fsm_queue = section
             .integer("max_fsm_queue", 1..=u64::from(u32::MAX), "stanzas", faults)
             .and_then(|stanzas| NonZeroUsize::new(stanzas as usize));
@@ -47,16 +56,13 @@ impl General {
             .and_then(|bytes| usize::try_from(bytes).ok());
         let strict = section.boolean("strict", false, faults);
         section.finish(names::GENERAL, faults);
-        Self { hosts, max_fsm_queue, max_queued_bytes, strict }
+        Self { hosts, host_places, max_fsm_queue, max_queued_bytes, strict }
     }
 }
 
-fn hosts(value: &Value<'_>, help: &str, faults: &mut Faults) -> Vec<Domain> {
+fn read_hosts(value: &Value<'_>, faults: &mut Faults) -> (Vec<Domain>, Vec<Range<usize>>) {
     let mut hosts: Vec<(Domain, &Value<'_>)> = Vec::new();
-    let Some(items) = array(value, "hosts", faults) else { return Vec::new() };
-    if items.is_empty() {
-        faults.error(value.span(), "`hosts` is empty").help(help);
-    }
+    let Some(items) = array(value, "hosts", faults) else { return Default::default() };
     for item in items {
         let Some(name) = string(item, "hosts", faults) else { continue };
         let domain = match Domain::parse(name) {
@@ -74,7 +80,7 @@ fn hosts(value: &Value<'_>, help: &str, faults: &mut Faults) -> Vec<Domain> {
         }
         hosts.push((domain, item));
     }
-    hosts.into_iter().map(|(host, _)| host).collect()
+    hosts.into_iter().map(|(host, item)| (host, item.span())).unzip()
 }
 
 /// `[modules.mod_disco] users_can_see_hidden_services`; every other module is passed over.
@@ -105,7 +111,7 @@ pub(super) fn users_can_see_hidden_services(value: Option<&Value<'_>>, faults: &
 
 /// One warning for each section that only MongooseIM has; an error for each that nobody has.
 pub(super) fn other_sections(mut root: Section<'_, '_>, table: &DeTable<'_>, faults: &mut Faults) {
-    for key in ["general", "listen", "shaper", "acl", "access", "modules", "domain"] {
+    for key in ["general", "listen", "shaper", "acl", "access", "modules", "domain", "uplink"] {
         root.take(key);
     }
     for key in names::SECTIONS {
@@ -119,7 +125,7 @@ pub(super) fn other_sections(mut root: Section<'_, '_>, table: &DeTable<'_>, fau
 }
 
 /// The warning about a part of the file that has no effect.
-pub(super) fn passed_over(section: &str, span: std::ops::Range<usize>, faults: &mut Faults) {
+pub(super) fn passed_over(section: &str, span: Range<usize>, faults: &mut Faults) {
     let section = quoted(section);
     faults.warning(
         span,

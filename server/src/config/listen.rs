@@ -49,18 +49,18 @@ pub(super) fn named_rules<'t>(listen: Option<&'t Value<'_>>) -> Named<'t> {
     named
 }
 
-/// All listeners for components, in the order of the file. Other kinds of listeners are passed over.
+/// All listeners for components, in the order of the file, and their addresses. Other kinds of listeners are passed over.
 pub(super) fn listeners(
     listen: Option<&Value<'_>>,
     context: &Context<'_>,
     faults: &mut Faults,
-) -> Vec<Listener> {
+) -> (Vec<Listener>, Addresses) {
     const HELP: &str = "add [[listen.service]] with a port and a password";
     let Some(value) = listen else {
         faults.error(0..0, "no `[[listen.service]]`: there is nothing to listen to").of_absence().help(HELP);
-        return Vec::new();
+        return Default::default();
     };
-    let Some(mut section) = Section::of("listen", value, faults) else { return Vec::new() };
+    let Some(mut section) = Section::of("listen", value, faults) else { return Default::default() };
     let mut tables = Vec::new();
     let mut any = false;
     for kind in OURS {
@@ -101,7 +101,7 @@ pub(super) fn listeners(
         listener.takes_ipv4 = addresses.takes_ipv4(listener.address);
     }
     set_realms(&mut listeners);
-    listeners
+    (listeners, addresses)
 }
 
 /// Listeners with one secret are one realm: a holder of the secret can connect to each of them.

@@ -22,6 +22,8 @@ mod secret;
 mod shaper;
 mod sources;
 mod tls;
+mod uplink;
+mod uplink_tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -31,16 +33,19 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
-pub use domain::DomainSection;
+pub use domain::{DomainSection, DomainUplink};
 pub use fingerprint::Fingerprint;
 pub use listener::{
     CONNECTIONS_CEILING, Listener, Password, STANZA_CEILING, STANZA_FLOOR, TIME_CEILING, UNAUTHENTICATED,
 };
+pub use uplink::Uplink;
+pub use uplink_tls::{ClientCertificate, UplinkTls};
 
 use diagnostic::Faults;
 use general::General;
 use reader::Section;
 use shaper::Shapers;
+use uplink::Uplinks;
 
 use crate::modes;
 
@@ -50,7 +55,7 @@ pub const DEFAULT_PORT: u16 = 8888;
 /// All settings of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The virtual hosts; at least one, none twice.
+    /// The virtual hosts, none twice; at least one unless there is an uplink.
     pub hosts: Vec<Domain>,
     /// Where components connect; at least one, no two on one address.
     pub listeners: Vec<Listener>,
@@ -60,6 +65,8 @@ pub struct Config {
     pub max_queued_bytes: Option<usize>,
     /// What is configured for domains of components, whatever listener they come to.
     pub domains: Vec<DomainSection>,
+    /// The servers to which Enjamb connects as some of these domains.
+    pub uplinks: Vec<Uplink>,
 }
 
 impl Config {
@@ -77,7 +84,28 @@ impl Config {
             users_can_see_hidden_services: false,
             max_queued_bytes: None,
             domains: Vec::new(),
+            uplinks: Vec::new(),
         }
+    }
+
+    /// The uplink of a domain, if it has one, and what the domain proves there.
+    #[must_use]
+    pub fn uplink_of<'c>(&'c self, domain: &'c DomainSection) -> Option<(&'c Uplink, &'c Password)> {
+        let named = domain.uplink.as_ref()?;
+        let uplink = self.uplinks.get(named.index)?;
+        Some((uplink, named.secret.as_ref().or(uplink.secret.as_ref())?))
+    }
+
+    /// Names the server to a connection that is turned away before it says what it looks for: the first host, or
+    /// `localhost` if there is none.
+    ///
+    /// # Panics
+    ///
+    /// Never: `localhost` is a domain.
+    #[must_use]
+    pub fn server_name(&self) -> Domain {
+        let localhost = || Domain::parse("localhost").expect("`localhost` is a domain");
+        self.hosts.first().cloned().unwrap_or_else(localhost)
     }
 }
 
@@ -185,16 +213,18 @@ pub fn load_file(path: &Path) -> std::io::Result<Loaded> {
 
 fn read(root: &DeTable<'_>, base: &Path, faults: &mut Faults) -> Config {
     let listen = root.get("listen");
-    let general = General::read(root.get("general"), faults);
+    let general = General::read(root.get("general"), Uplinks::are_in(root.get("uplink")), faults);
     faults.strict = general.strict;
     let shapers = Shapers::read(root.get("shaper"), faults);
     let named = listen::named_rules(listen);
     let rules = access::Rules::read(root.get("access"), root.get("acl"), &named, faults);
     let context = listen::Context { general: &general, shapers: &shapers, rules: &rules, base };
-    let listeners = listen::listeners(listen, &context, faults);
+    let (listeners, addresses) = listen::listeners(listen, &context, faults);
     let users_can_see_hidden_services = general::users_can_see_hidden_services(root.get("modules"), faults);
-    let domains = domain::read(root.get("domain"), &general, &listeners, base, faults);
+    let mut uplinks = Uplinks::read(root.get("uplink"), &addresses, base, faults);
+    let domains = domain::read(root.get("domain"), &general, &listeners, &mut uplinks, base, faults);
+    let uplinks = uplinks.finish(&general, faults);
     general::other_sections(Section::root(root), root, faults);
-    let max_queued_bytes = general.max_queued_bytes;
-    Config { hosts: general.hosts, listeners, users_can_see_hidden_services, max_queued_bytes, domains }
+    let (hosts, max_queued_bytes) = (general.hosts, general.max_queued_bytes);
+    Config { hosts, listeners, users_can_see_hidden_services, max_queued_bytes, domains, uplinks }
 }

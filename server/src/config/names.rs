@@ -108,8 +108,26 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("use_proxy_protocol", "`proxy_protocol` is its name here"),
 ];
 
-/// What to write for a key that another server has in a listener.
+/// Keys that one may look for in an uplink, and where their meaning is.
+const ELSEWHERE_IN_UPLINKS: &[(&str, &str)] = &[
+    ("host", "`address` is host:port"),
+    ("port", "`address` is host:port"),
+    ("password", "`secret` is the secret"),
+    ("domain", "each [domain] names its uplink: uplink = \"NAME\""),
+    ("domains", "each [domain] names its uplink: uplink = \"NAME\""),
+    ("cacertfile", "TLS has a table of its own: [uplink.NAME.tls]"),
+    ("server_name", "TLS has a table of its own: [uplink.NAME.tls]"),
+    ("certfile", "TLS has a table of its own: [uplink.NAME.tls]"),
+    ("keyfile", "TLS has a table of its own: [uplink.NAME.tls]"),
+];
+
+/// What to write for a key that belongs elsewhere, or that another server has in a listener.
 pub(super) fn elsewhere(section: &str, key: &str) -> Option<&'static str> {
-    let is_listener = matches!(section, "listen.service" | "listen.component");
-    ELSEWHERE.iter().find(|(name, _)| is_listener && *name == key).map(|(_, help)| *help)
+    let is_uplink = || section.strip_prefix("uplink.").is_some_and(|name| !name.contains('.'));
+    let list = match section {
+        "listen.service" | "listen.component" => ELSEWHERE,
+        _ if is_uplink() => ELSEWHERE_IN_UPLINKS,
+        _ => return None,
+    };
+    list.iter().find(|(name, _)| *name == key).map(|(_, help)| *help)
 }

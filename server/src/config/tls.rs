@@ -86,13 +86,18 @@ fn mode(section: &mut Section<'_, '_>, faults: &mut Faults) {
 }
 
 /// The path that a key names, if it does.
-enum Named {
+pub(super) enum Named {
     Unset,
     Refused,
     Path(PathBuf, Range<usize>),
 }
 
-fn file(section: &mut Section<'_, '_>, key: &'static str, base: &Path, faults: &mut Faults) -> Named {
+pub(super) fn file(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    base: &Path,
+    faults: &mut Faults,
+) -> Named {
     let Some(value) = section.take(key) else { return Named::Unset };
     match path(value, key, base, faults) {
         Some(path) => Named::Path(path, value.span()),

@@ -9,6 +9,8 @@ mod sections;
 mod shown;
 mod sources;
 mod tls;
+mod uplinks;
+mod uplinks_tls;
 
 use enjamb_server::config::{Config, Listener, Loaded, Severity, load};
 
