@@ -7,6 +7,7 @@ use clap::builder::Resettable;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::DEFAULT_PORT;
+use crate::init::InitOptions;
 use crate::log::{LogFilter, LogFormat};
 use crate::probe::ProbeOptions;
 
@@ -56,6 +57,9 @@ pub enum Command {
         /// The file, in MongooseIM's TOML.
         file: PathBuf,
     },
+    /// Write a configuration file, with fresh secrets, for Enjamb in front of another XMPP server, and print what that
+    /// server needs.
+    Init(InitOptions),
     /// Play hostile streams and conformance cases against any server for components, and say what it answers.
     Probe(Box<ProbeOptions>),
     /// Show a server and two components at work, in this terminal, each stanza as it passes.

@@ -10,6 +10,7 @@ pub mod cli;
 mod clock;
 pub mod config;
 pub mod demo;
+pub mod init;
 mod listen;
 pub mod log;
 mod modes;

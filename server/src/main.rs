@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use enjamb_server::cli::{Cli, Command};
-use enjamb_server::{check, demo, probe, serve};
+use enjamb_server::{check, demo, init, probe, serve};
 
 fn main() -> ExitCode {
     let cli = Cli::read();
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(options)) => serve::run(&options),
         Some(Command::Check { file }) => check::run(&file),
+        Some(Command::Init(options)) => init::run(&options),
         Some(Command::Probe(options)) => probe::run(&options),
         Some(Command::Demo) => demo::run(),
     }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use enjamb_tests::env;
 use enjamb_tests::peer::Element;
-use enjamb_tests::server::{Unconfigured, binary};
+use enjamb_tests::server::{Config, Text, Unconfigured, binary};
 use enjamb_tests::wire::{Wire, digest_of, has_handshake, header};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -91,7 +92,8 @@ fn check_says_what_a_start_would_say_and_starts_nothing() {
 #[test]
 fn help_names_the_commands_and_the_options() {
     let help = stdout(&enjamb(&["--help"]));
-    for part in ["serve", "check", "demo", "--config", "--log", "--log-format", "127.0.0.1:8888", "XEP-0114"]
+    for part in
+        ["serve", "check", "init", "demo", "--config", "--log", "--log-format", "127.0.0.1:8888", "XEP-0114"]
     {
         assert!(help.contains(part), "{part} is not in\n{help}");
     }
@@ -219,4 +221,150 @@ fn a_taken_port_without_a_file_is_named_with_the_option() {
     );
     let help = stdout(&enjamb(&["serve", "--help"]));
     assert!(help.contains("--port") && help.contains("[default: 8888]"), "{help}");
+}
+
+/// What `enjamb init` prints, in an empty directory, which then has `enjamb.toml`.
+fn init(name: &str, args: &[&str]) -> (PathBuf, Output) {
+    let dir = env::work_dir().join(format!("init-{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("target/ is writable");
+    let mut command = Command::new(binary());
+    let out = command.arg("init").args(args).current_dir(&dir).output().expect("the binary runs");
+    (dir, out)
+}
+
+/// The value of the last key of this name.
+fn value<'t>(text: &'t str, key: &str) -> &'t str {
+    let mut lines =
+        text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix(['=', ':']));
+    lines.next_back().unwrap_or_else(|| panic!("no {key} in\n{text}")).trim().trim_matches('"')
+}
+
+#[test]
+fn init_writes_a_file_that_check_has_nothing_to_say_of() {
+    for (server, address, snippet) in [
+        ("prosody", "127.0.0.1:5347", "Component \"irc.example.org\"\n    component_secret = \"SECRET\"\n"),
+        (
+            "ejabberd",
+            "127.0.0.1:8888",
+            "  -\n    port: 8888\n    ip: \"127.0.0.1\"\n    module: ejabberd_service\n    global_routes: false\n    \
+             hosts:\n      \"irc.example.org\":\n        password: \"SECRET\"\n",
+        ),
+    ] {
+        let (dir, out) = init(server, &[server]);
+        assert_eq!((out.status.code(), stderr(&out).as_str()), (Some(0), ""));
+        let file = dir.join("enjamb.toml");
+        assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+        let text = fs::read_to_string(&file).expect("it is text");
+        assert!(text.contains("\nhosts = []\n") && text.contains("\nport = 5348\n"), "{text}");
+        assert!(
+            text.contains(&format!("\n[uplink.{server}]\n")) && text.contains("hold_seconds = 60"),
+            "{text}"
+        );
+        assert_eq!(value(&text, "address"), address);
+        // The secret of the uplink is the last one.
+        let uplink = value(&text, "secret");
+        let component = value(text.split("[uplink").next().expect("a beginning"), "secret");
+        for secret in [uplink, component, value(&text, "password")] {
+            assert!(
+                secret.len() >= 32 && secret.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            );
+            assert_eq!(text.matches(secret).count(), 1, "each its own: {text}");
+        }
+        let shown = stdout(&out);
+        assert!(shown.contains(&snippet.replace("SECRET", uplink)), "{shown}");
+        assert!(shown.contains("\nenjamb check enjamb.toml\nenjamb --config enjamb.toml\n"), "{shown}");
+        assert!(!shown.contains(component), "{shown}");
+
+        let checked = enjamb(&["check", path(&file)]);
+        assert_eq!((checked.status.code(), stderr(&checked).as_str()), (Some(0), ""));
+        assert!(
+            stdout(&checked).ends_with(": 0 hosts, 1 listener, 1 uplink, 0 warnings\n"),
+            "{}",
+            stdout(&checked)
+        );
+        fs::remove_dir_all(dir).expect("it is ours");
+    }
+}
+
+#[test]
+fn init_overwrites_a_file_by_force_only() {
+    let (dir, out) = init("force", &["prosody", "--output", "other.toml"]);
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    let file = dir.join("other.toml");
+    fs::write(&file, "mine, and longer than what is written: ".repeat(100)).expect("target/ is writable");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let (_, out) = init("force", &["prosody", "--output", "other.toml"]);
+    assert_eq!((out.status.code(), stdout(&out).as_str()), (Some(1), ""));
+    let expected = "error: other.toml exists; --force overwrites it, --output names another file\n";
+    assert_eq!(stderr(&out), expected);
+    assert!(fs::read_to_string(&file).expect("it is text").starts_with("mine"));
+    let (_, out) = init("force", &["prosody", "--output", "other.toml", "--force"]);
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert!(!fs::read_to_string(&file).expect("it is text").contains("mine"));
+    assert!(!dir.join("enjamb.toml").exists());
+    let (_, out) = init("force", &["prosody", "--output", "no such directory/enjamb.toml"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(
+        stderr(&out).contains("no such directory/enjamb.toml can't be written: No such file"),
+        "{}",
+        stderr(&out)
+    );
+    fs::remove_dir_all(dir).expect("it is ours");
+}
+
+#[test]
+fn init_takes_another_domain_and_address_and_writes_to_standard_output() {
+    let args =
+        ["ejabberd", "--domain", "XMPP.Example.net", "--server-address", "10.0.0.1:5000", "--output", "-"];
+    let (dir, out) = init("stdout", &args);
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    let text = stdout(&out);
+    assert!(text.contains("[domain.\"xmpp.example.net\"]"), "{text}");
+    assert_eq!(value(&text, "address"), "10.0.0.1:5000");
+    let said = stderr(&out);
+    let snippet = format!("\"xmpp.example.net\":\n        password: \"{}\"\n", value(&text, "secret"));
+    assert!(said.contains(&snippet) && said.contains("ip: \"10.0.0.1\""), "{said}");
+    assert!(said.contains("warning: it connects to 10.0.0.1:5000 without TLS"), "{said}");
+    assert!(fs::read_dir(&dir).expect("it is ours").next().is_none(), "a file was written");
+    for wrong in [
+        ["init", "openfire"].as_slice(),
+        &["init"],
+        &["init", "prosody", "--domain", "a b"],
+        &["init", "prosody", "--server-address", "localhost"],
+    ] {
+        let out = enjamb(wrong);
+        assert_eq!(out.status.code(), Some(2), "{wrong:?}");
+        assert!(stderr(&out).contains("--help"), "{wrong:?}: {}", stderr(&out));
+    }
+    fs::remove_dir(dir).expect("it is ours");
+}
+
+#[test]
+fn server_without_hosts_serves_components() {
+    let text: Text = |ports| {
+        let port = ports[0];
+        format!(
+            "[general]\nhosts = []\n[[listen.service]]\nport = {port}\npassword = \"s3cret\"\n\
+             [domain.\"a.example\"]\nuplink = \"prosody\"\n\
+             [uplink.prosody]\naddress = \"127.0.0.1:1\"\nsecret = \"s3cret-of-prosody\"\n"
+        )
+    };
+    let mut server = Config::of_text(1, text).start();
+    let mut wire = Wire::connect(server.addr(0));
+    wire.log_in(header("a.example").as_bytes()).expect("it is accepted");
+    wire.send(
+        b"<iq type='get' id='1' from='a.example' to='nobody.example'><ping xmlns='urn:xmpp:ping'/></iq>",
+        None,
+    );
+    assert!(
+        wire.wait(Duration::from_secs(5), |read| String::from_utf8_lossy(read).contains("type='error'")),
+        "{}",
+        wire.text()
+    );
+    let log = server.log();
+    assert!(log.contains("serves no host"), "{log}");
+    assert!(log.contains("settings of an uplink uplink=prosody address=127.0.0.1:1"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+    assert!(server.stop().success());
 }

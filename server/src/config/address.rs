@@ -168,7 +168,7 @@ pub(crate) fn host_and_port(text: &str) -> Result<(ServerName<'static>, u16), St
 }
 
 /// Whether a host is this machine by its name or address.
-pub(super) fn is_loopback(host: &ServerName<'_>) -> bool {
+pub(crate) fn is_loopback(host: &ServerName<'_>) -> bool {
     match host {
         ServerName::IpAddress(ip) => IpAddr::from(*ip).to_canonical().is_loopback(),
         host => host.to_str().eq_ignore_ascii_case("localhost"),

@@ -32,6 +32,7 @@ use enjamb_core::jid::Domain;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
+pub(crate) use address::{host_and_port, is_loopback};
 pub use diagnostic::{Diagnostic, Label, Severity, Source};
 pub use domain::{DomainSection, DomainUplink};
 pub use fingerprint::Fingerprint;
