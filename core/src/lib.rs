@@ -114,6 +114,7 @@ mod sync;
 mod time;
 #[cfg(feature = "xso")]
 mod typed;
+pub mod uplink;
 mod xml;
 
 pub use error::{StreamCondition, StreamError, StreamErrorCause};

@@ -354,6 +354,19 @@ impl StanzaError {
         Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, text)
     }
 
+    /// The server behind an uplink is not connected.
+    pub(crate) fn server_away(domain: &str) -> Self {
+        let words = ["the server behind '", domain, "' is not connected at the moment"];
+        Self::new(StanzaCondition::RemoteServerTimeout, ErrorType::Wait, words.concat())
+    }
+
+    /// The same error about a server behind an uplink: these texts speak of a component.
+    pub(crate) fn of_server(mut self) -> Self {
+        let text = self.text.replace("the component", "the server").replace("this component", "this server");
+        self.text = text.into();
+        self
+    }
+
     /// The receiver's connection ended before the stanza was sent.
     pub(crate) fn recipient_gone() -> Self {
         let text = "the component's connection ended before this could be sent";

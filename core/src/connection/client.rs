@@ -33,6 +33,9 @@ pub struct ClientConnection {
     /// The application wants to close: when to give up on a server that takes nothing.
     close_by: Option<Instant>,
     ending: Option<Ending>,
+    /// A stanza over the limit is skipped.
+    skips_long: bool,
+    passed_over: PassedOver,
     // Events that were not taken yet.
     established: bool,
     closed: Option<CloseReason>,
@@ -46,6 +49,23 @@ pub enum ClientConnectionEvent {
     Established,
     /// The stream is over. This is the last event.
     Closed(CloseReason),
+}
+
+/// Elements that came and were not given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PassedOver {
+    /// No stanzas, or with an address that is not valid.
+    pub(crate) ignored: u64,
+    /// Longer than the limit, and answered.
+    pub(crate) too_long: u64,
+    /// Longer than the limit, and of a kind that no error may answer.
+    pub(crate) too_long_dropped: u64,
+}
+
+impl PassedOver {
+    fn note_too_long(&mut self, answered: bool) {
+        if answered { self.too_long += 1 } else { self.too_long_dropped += 1 }
+    }
 }
 
 enum Phase {
@@ -71,6 +91,8 @@ impl ClientConnection {
             reading: true,
             close_by: None,
             ending: None,
+            skips_long: false,
+            passed_over: PassedOver::default(),
             established: false,
             closed: None,
         }
@@ -86,6 +108,17 @@ impl ClientConnection {
         budget: &mut Budget,
         mut take: impl FnMut(&Stanza<'_>) -> bool,
     ) -> Progress {
+        self.process_answering(now, input, budget, |stanza, _, _| take(stanza))
+    }
+
+    /// [`process`](Self::process) for a `take` that may answer a stanza at once, and that says what it costs.
+    pub(crate) fn process_answering(
+        &mut self,
+        now: Now,
+        input: &[u8],
+        budget: &mut Budget,
+        mut take: impl FnMut(&Stanza<'_>, &mut Vec<u8>, &mut Budget) -> bool,
+    ) -> Progress {
         let mut consumed = 0;
         self.next = Next::More;
         while self.next == Next::More && !budget.is_spent() {
@@ -96,8 +129,10 @@ impl ClientConnection {
             budget.spend(1);
             let rest = &input[consumed..];
             let shown = &rest[..rest.len().min(self.window())];
+            let before = self.output.own();
             let taken;
-            (taken, self.next) = self.step(now, shown, &mut take);
+            (taken, self.next) = self.step(now, shown, &mut |stanza, out| take(stanza, out, budget));
+            budget.spend_output(self.output.own() - before);
             consumed += taken;
             if let Phase::Open(stream) = &mut self.phase {
                 budget.spend_scan(stream.take_work());
@@ -122,7 +157,12 @@ impl ClientConnection {
     }
 
     /// Takes at most one event from `input`.
-    fn step(&mut self, now: Now, input: &[u8], take: &mut impl FnMut(&Stanza<'_>) -> bool) -> (usize, Next) {
+    fn step(
+        &mut self,
+        now: Now,
+        input: &[u8],
+        take: &mut impl FnMut(&Stanza<'_>, &mut Vec<u8>) -> bool,
+    ) -> (usize, Next) {
         match mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Initiating(initiator) => {
                 let (consumed, next) = self.output.append(|out| initiator.process(now.monotonic, input, out));
@@ -131,7 +171,8 @@ impl ClientConnection {
                         self.phase = Phase::Initiating(initiator);
                         return (consumed, Next::Input);
                     }
-                    Initiating::Established(stream) => {
+                    Initiating::Established(mut stream) => {
+                        stream.set_skipping(self.skips_long);
                         self.phase = Phase::Open(stream);
                         self.established = true;
                     }
@@ -149,14 +190,22 @@ impl ClientConnection {
                 };
                 let taken = match step.event {
                     None => (step.consumed, Next::Input),
-                    Some(ClientEvent::Stanza(stanza)) if !take(&stanza) => {
+                    Some(ClientEvent::Stanza(stanza)) if !self.output.append(|out| take(&stanza, out)) => {
                         (step.consumed - stream.put_back(), Next::Room)
+                    }
+                    Some(ClientEvent::TooLong(too_long)) => {
+                        self.passed_over.note_too_long(too_long.answered);
+                        (step.consumed, Next::More)
+                    }
+                    Some(ClientEvent::Ignored) => {
+                        self.passed_over.ignored += 1;
+                        (step.consumed, Next::More)
                     }
                     Some(ClientEvent::Closed) => {
                         self.end(now, CloseReason::ByPeer);
                         return (step.consumed, Next::More);
                     }
-                    Some(_) => (step.consumed, Next::More),
+                    Some(ClientEvent::Stanza(_) | ClientEvent::OwnPing) => (step.consumed, Next::More),
                 };
                 self.phase = Phase::Open(stream);
                 taken
@@ -185,6 +234,36 @@ impl ClientConnection {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.output.is_empty()
+    }
+
+    /// What is to be written, for a side that puts stanzas there itself.
+    pub(crate) fn output(&mut self) -> &mut Buffer {
+        &mut self.output
+    }
+
+    /// The server has accepted the component, and the stream is not over.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Has a stanza over the limit skipped, and answered with an error, instead of ending the stream over it.
+    pub(crate) fn skip_long(&mut self) {
+        self.skips_long = true;
+    }
+
+    /// What came and was not given since it was asked last.
+    pub(crate) fn take_passed_over(&mut self) -> PassedOver {
+        mem::take(&mut self.passed_over)
+    }
+
+    /// Whether it was told to close.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.close_by.is_some()
+    }
+
+    /// What comes next waits for room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.next == Next::Room
     }
 
     /// Ends the stream in good order once all that it took is written, or once the server has taken nothing for
@@ -217,19 +296,26 @@ impl ClientConnection {
 
     /// Notes what became of the output.
     pub fn wrote(&mut self, now: Now, written: Written) {
+        self.note_written(now, written);
+    }
+
+    /// The same. Returns how many stanzas are out whole by that.
+    pub(crate) fn note_written(&mut self, now: Now, written: Written) -> u32 {
         match (written, &mut self.ending) {
             (Written::Bytes(n), _) => {
-                self.output.advance(n.min(self.output.pending().len()));
+                let delivered = self.output.advance(n.min(self.output.pending().len()));
                 if let Phase::Open(stream) = &mut self.phase {
                     stream.wrote(now.monotonic);
                 }
                 if let Some(close_by) = &mut self.close_by {
                     *close_by = now.monotonic + self.limits.flush;
                 }
+                return delivered;
             }
             (Written::Shut, Some(ending)) => ending.shut(&self.limits, now.monotonic),
             (Written::Full | Written::Shut, _) => {}
         }
+        0
     }
 
     /// As [`Connection::write_to`](super::Connection::write_to).

@@ -85,8 +85,11 @@ impl<S: Switch> Session<S> {
     }
 
     /// The header is there: refuses the name, or asks for the handshake.
-    fn opened(&mut self, switch: &S, now: Now, opened: Opened, out: &mut Vec<u8>) {
+    fn opened(&mut self, switch: &S, now: Now, mut opened: Opened, out: &mut Vec<u8>) {
         self.domain = Some(opened.domain().clone());
+        if switch.read(|directory| directory.first_host().is_none()) {
+            opened.name_as_asked();
+        }
         // Nothing is proved yet, so only what costs little is looked at: the names of a prefix are when it is bound.
         let domain = opened.domain().as_str();
         let is_listed = |set: &DomainSet| opened.is_subdomain() || set.matches(domain);
@@ -103,7 +106,6 @@ impl<S: Switch> Session<S> {
                 switch.write(|directory| directory.router.note_asked(self.port.as_ref().id));
             }
             self.events.get_or_insert_default().push(ConnectionEvent::SecretsNeeded { claim });
-            let mut opened = opened;
             opened.wait(now.monotonic);
             self.phase = Phase::Opened(Box::new(opened));
         }
@@ -191,6 +193,10 @@ impl<S: Switch> Session<S> {
         if let Some(silence) = ping {
             stream.set_ping(now.monotonic, silence, host.as_ref());
         }
+        // The server behind an uplink has said it once, on a stream that lasts longer than this one.
+        switch.read(|directory| {
+            directory.announced_to(self.port.as_ref().id).for_each(|stanza| out.extend_from_slice(stanza));
+        });
         self.phase = Phase::Open(Box::new(stream));
     }
 }

@@ -14,6 +14,15 @@ pub(crate) enum Fate {
     Dropped,
 }
 
+/// Who is to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Towards {
+    /// A component. Its rooms and its requests end with its connection.
+    Component,
+    /// The server of an uplink. Rooms and answers live as long as the component.
+    Server,
+}
+
 /// Which held stanzas of the same pair of addresses it replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -48,10 +57,13 @@ const HINTS: &str = "urn:xmpp:hints";
 const MUC: &str = "http://jabber.org/protocol/muc";
 
 /// Decides by what kind of stanza it is.
-pub(crate) fn fate(envelope: &Envelope, stanza: &[u8]) -> Fate {
+pub(crate) fn fate(envelope: &Envelope, stanza: &[u8], towards: Towards) -> Fate {
     let stanza_type = envelope.stanza_type(stanza);
+    let is_to_server = towards == Towards::Server;
     match (envelope.kind(), stanza_type.as_deref().unwrap_or_default()) {
-        (StanzaKind::Iq, "get" | "set") | (StanzaKind::Message, "groupchat") => Fate::Bounced,
+        (StanzaKind::Iq, "get" | "set") => Fate::Bounced,
+        (StanzaKind::Iq, _) if is_to_server => Fate::Held(Kind::Alone),
+        (StanzaKind::Message, "groupchat") if !is_to_server => Fate::Bounced,
         (StanzaKind::Iq, _) | (StanzaKind::Message, "headline") | (_, "error") => Fate::Dropped,
         (StanzaKind::Message, _) if is_passing(stanza) => Fate::Dropped,
         (StanzaKind::Message, _) => Fate::Held(Kind::Alone),

@@ -10,7 +10,7 @@ use core::time::Duration;
 use hashbrown::HashMap;
 
 use super::buffer::Buffer;
-use super::fate::{Fate, Kind, fate};
+use super::fate::{Fate, Kind, Towards, fate};
 use super::pool::{PartLease, PoolPart};
 use crate::router::PortId;
 use crate::stanza::Envelope;
@@ -21,11 +21,12 @@ use crate::time::Instant;
 pub(crate) struct HoldTerms {
     pub(crate) time: Duration,
     pub(crate) bytes: usize,
+    pub(crate) towards: Towards,
 }
 
 impl HoldTerms {
     /// Nothing more is held.
-    pub(crate) const NONE: Self = Self { time: Duration::ZERO, bytes: 0 };
+    pub(crate) const NONE: Self = Self { time: Duration::ZERO, bytes: 0, towards: Towards::Component };
 }
 
 /// A stanza that is held.
@@ -91,7 +92,7 @@ pub(crate) struct Hold {
     /// Bytes of the stanzas.
     bytes: usize,
     lease: PartLease,
-    /// Everything is to be returned: the switch stops.
+    /// Everything is to be returned, and nothing is held any more.
     is_over: bool,
 }
 
@@ -140,6 +141,9 @@ impl Hold {
 
     /// Takes a stanza that came while nobody is connected.
     pub(crate) fn take(&mut self, now: Instant, envelope: Envelope, stanza: &[u8]) -> HoldOutcome {
+        if self.is_over {
+            return HoldOutcome::Bounced;
+        }
         let number = self.numbers.1;
         let outcome = self.insert(number, now, envelope, stanza);
         self.numbers.1 += i64::from(matches!(outcome, HoldOutcome::Held { .. }));
@@ -147,7 +151,7 @@ impl Hold {
     }
 
     fn insert(&mut self, number: i64, taken: Instant, envelope: Envelope, stanza: &[u8]) -> HoldOutcome {
-        let kind = match fate(&envelope, stanza) {
+        let kind = match fate(&envelope, stanza, self.terms.towards) {
             Fate::Held(kind) => kind,
             Fate::Bounced => return HoldOutcome::Bounced,
             Fate::Dropped => return HoldOutcome::Dropped,
@@ -297,9 +301,9 @@ impl Hold {
         !self.unsorted.is_empty() || self.is_over && !self.held.is_empty()
     }
 
-    /// Everything is to be returned: the switch stops.
-    pub(crate) fn end(&mut self) {
-        self.is_over = true;
+    /// Everything is to be returned from now on, or nothing more.
+    pub(crate) fn set_over(&mut self, is_over: bool) {
+        self.is_over = is_over;
     }
 
     /// Takes over what another holds, which is for other domains.

@@ -7,7 +7,7 @@ use core::mem;
 use super::hold::{Hold, HoldOutcome, Sorted};
 use super::ledger::{Answered, Request, RequestTerms, Unanswered};
 use super::state::DomainState;
-use super::{Buffer, Collected, Queue};
+use super::{Buffer, Collected, Intake, Queue};
 use crate::jid::Jid;
 use crate::router::PortId;
 use crate::stanza::Envelope;
@@ -29,7 +29,19 @@ impl Queue {
         new_state: impl FnOnce() -> Box<DomainState>,
     ) -> bool {
         let state = self.state.get_or_insert_with(new_state);
-        state.ledger.note(now, ports, self.taken - 1, request, terms)
+        state.ledger.note(now, ports, self.taken - 1, request, terms, false)
+    }
+
+    /// Notes that the stanza that was just taken is a request of the switch's own: its answer is for nobody.
+    pub(crate) fn note_own_request(
+        &mut self,
+        now: Instant,
+        ports: (PortId, PortId),
+        request: (&Jid<'_>, &Jid<'_>, &str),
+        new_state: impl FnOnce() -> Box<DomainState>,
+    ) {
+        let state = self.state.get_or_insert_with(new_state);
+        state.ledger.note(now, ports, self.taken - 1, request, &RequestTerms::OF_OWN, true);
     }
 
     /// The port sends an answer to a request.
@@ -81,9 +93,10 @@ impl Queue {
         self.state.get_or_insert_with(new_state)
     }
 
-    /// Whether no state is left; what is empty is given back.
+    /// Whether no state is left; what is empty is given back, unless stanzas may be held in it at any time.
     pub(crate) fn has_no_state(&mut self) -> bool {
-        self.state.take_if(|state| state.is_empty());
+        let may_hold = self.intake == Intake::Away;
+        self.state.take_if(|state| state.is_empty() && !may_hold);
         self.state.is_none()
     }
 
@@ -119,18 +132,24 @@ impl Queue {
         self.state.as_mut()?.hold.as_deref_mut()
     }
 
-    /// Holds a stanza that `write` appends, for a domain that no port holds. `None`: it is held elsewhere now.
+    /// Holds a stanza that `write` appends, if that is what becomes of stanzas here. `None`: it is held elsewhere now, or
+    /// nowhere.
+    #[cold]
     pub(crate) fn hold_stanza(
         &mut self,
         now: Instant,
-        write: impl FnOnce(&mut Vec<u8>) -> Envelope,
+        intake: Intake,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<Envelope>,
     ) -> Option<HoldOutcome> {
-        if !self.open {
+        if self.intake != intake || self.hold().is_none() {
             return None;
         }
         let mut scratch = mem::take(&mut self.incoming.bytes);
         let envelope = write(&mut scratch);
-        let outcome = self.hold_mut().map(|hold| hold.take(now, envelope, &scratch));
+        let hold = |hold: &mut Hold| {
+            envelope.map_or(HoldOutcome::Dropped, |envelope| hold.take(now, envelope, &scratch))
+        };
+        let outcome = self.hold_mut().map(hold);
         scratch.clear();
         scratch.shrink_to(SCRATCH);
         self.incoming.bytes = scratch;
@@ -156,10 +175,10 @@ impl Queue {
         self.hold().map_or(0, Hold::len)
     }
 
-    /// Nothing is held from now on, and all that is goes back.
-    pub(crate) fn end_hold(&mut self) {
+    /// Nothing is held from now on, and all that is goes back; or it does not, after all.
+    pub(crate) fn set_hold_over(&mut self, is_over: bool) {
         if let Some(hold) = self.hold_mut() {
-            hold.end();
+            hold.set_over(is_over);
         }
     }
 

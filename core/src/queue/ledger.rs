@@ -26,6 +26,9 @@ pub(crate) struct RequestTerms {
 }
 
 impl RequestTerms {
+    /// Of requests that the switch makes itself.
+    pub(super) const OF_OWN: Self = Self { timeout: Duration::from_secs(120), max: usize::MAX };
+
     pub(crate) fn of(config: &DomainConfig) -> Self {
         Self { timeout: config.iq_timeout, max: config.max_pending_iqs }
     }
@@ -61,6 +64,15 @@ enum State {
     Orphan,
     /// The asker was told; what answers it now is late.
     Late,
+    /// The switch asked it itself, and its answer is for nobody.
+    Own,
+}
+
+impl State {
+    /// Somebody waits for the answer.
+    fn is_waited_for(self) -> bool {
+        matches!(self, Self::Waits | Self::Orphan)
+    }
 }
 
 /// What an answer is to a ledger.
@@ -72,6 +84,8 @@ pub(crate) enum Answered {
     InTime(Request),
     /// The asker was told something else already.
     Late,
+    /// It is for nobody: the switch asked.
+    Own,
 }
 
 /// Why the asker is told that there will be no answer.
@@ -199,6 +213,7 @@ impl Ledger {
         position: u64,
         (from, to, id): (&Jid<'_>, &Jid<'_>, &str),
         terms: &RequestTerms,
+        is_own: bool,
     ) -> bool {
         let key = from.folded();
         let hash = self.hasher.hash_one((&*key, id));
@@ -229,7 +244,7 @@ impl Ledger {
             position,
             due: now + terms.timeout,
             timeout: terms.timeout,
-            state: State::Waits,
+            state: if is_own { State::Own } else { State::Waits },
             hash,
             text: [from, to, id].concat().into(),
             from_end: from.len() as u16,
@@ -241,7 +256,7 @@ impl Ledger {
             return false;
         }
         self.bytes = bytes;
-        self.waiting += 1;
+        self.waiting += usize::from(!is_own);
         self.next_due = Some(self.next_due.map_or(request.due, |due| due.min(request.due)));
         self.insert(request);
         true
@@ -271,13 +286,13 @@ impl Ledger {
         let Ok(entry) = self.requests.find_entry(hash, is_best) else { return Answered::Unknown };
         let (request, _) = entry.remove();
         self.forget(&request);
-        Answered::InTime(request)
+        if request.state == State::Own { Answered::Own } else { Answered::InTime(request) }
     }
 
     /// Notes a request again whose answer could not be delivered yet.
     pub(crate) fn restore(&mut self, request: Request) {
         self.bytes += request.cost();
-        self.waiting += usize::from(request.state != State::Late);
+        self.waiting += usize::from(request.state.is_waited_for());
         self.orphans += usize::from(request.state == State::Orphan);
         self.next_due = [self.next_due, Some(request.due)].into_iter().flatten().min();
         self.insert(request);
@@ -286,7 +301,7 @@ impl Ledger {
 
     fn forget(&mut self, request: &Request) {
         self.bytes -= request.cost();
-        self.waiting -= usize::from(request.state != State::Late);
+        self.waiting -= usize::from(request.state.is_waited_for());
         self.orphans -= usize::from(request.state == State::Orphan);
         self.lease.shrink(self.bytes);
     }
@@ -320,14 +335,14 @@ impl Ledger {
             return Vec::new();
         }
         if is_time {
-            let is_over = |request: &mut Request| request.state == State::Late && request.due <= now;
+            let is_over = |request: &mut Request| !request.state.is_waited_for() && request.due <= now;
             let over: Vec<Request> = self.requests.extract_if(is_over).collect();
             over.iter().for_each(|request| self.forget(request));
         }
         let is_due = |request: &Request| match request.state {
             State::Orphan => true,
             State::Waits => request.due <= now,
-            State::Late => false,
+            State::Late | State::Own => false,
         };
         let mut due: Vec<&mut Request> = self.requests.iter_mut().filter(|request| is_due(request)).collect();
         due.sort_unstable_by_key(|request| (request.due, request.asked, request.position));
@@ -376,7 +391,7 @@ impl Ledger {
         self.forgets_late = other.forgets_late;
         for request in mem::take(&mut other.requests) {
             self.bytes += request.cost();
-            self.waiting += usize::from(request.state != State::Late);
+            self.waiting += usize::from(request.state.is_waited_for());
             self.orphans += usize::from(request.state == State::Orphan);
             self.insert(request);
         }
@@ -393,7 +408,7 @@ impl Ledger {
         for request in self.requests.extract_if(|request| is_theirs(request.domain())).collect::<Vec<_>>() {
             self.forget(&request);
             theirs.bytes += request.cost();
-            theirs.waiting += usize::from(request.state != State::Late);
+            theirs.waiting += usize::from(request.state.is_waited_for());
             theirs.orphans += usize::from(request.state == State::Orphan);
             theirs.next_due = [theirs.next_due, Some(request.due)].into_iter().flatten().min();
             theirs.insert(request);

@@ -26,6 +26,7 @@ use core::mem;
 use core::time::Duration;
 
 pub(crate) use buffer::Buffer;
+pub(crate) use fate::Towards;
 pub(crate) use hold::{Held, HoldOutcome, HoldTerms, Returned, Sorted};
 pub(crate) use ledger::{Answered, Ledger, Overdue, RequestTerms, Unanswered};
 pub(crate) use pool::{FREE, Pool, PoolPart, Share};
@@ -50,8 +51,7 @@ use pool::PoolLease;
 pub struct Queue {
     /// What others left.
     incoming: Buffer,
-    /// Only a bound port takes stanzas.
-    open: bool,
+    intake: Intake,
     /// What the port held of the other half when it looked in last.
     in_flight: Load,
     /// When the first of that was put in when the port took it, in seconds.
@@ -77,6 +77,19 @@ pub struct Queue {
     taken: u64,
     /// What stays with the port's domains when the port ends.
     state: Option<Box<DomainState>>,
+}
+
+/// What becomes of a stanza that is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// The port is not bound, or has ended.
+    Closed,
+    /// It is put in here.
+    Open,
+    /// No port holds the domain: it is held until one does.
+    Place,
+    /// The port's stream is down: it is held until the next one, if stanzas are held for the port.
+    Away,
 }
 
 /// What the ports of one realm have taken of both pools.
@@ -124,6 +137,8 @@ pub(crate) enum Offer {
     Full { until: Instant },
     /// The port is not bound any more: look up the way again.
     Closed,
+    /// The port's stream is down. It is to be held, and this became of it; `None`: nothing is held.
+    Away(Option<HoldOutcome>),
     /// It is not taken: bounce it with this error. `wake` says that the port has to be woken at once, to end.
     Rejected { error: StanzaError, wake: bool },
 }
@@ -132,7 +147,7 @@ impl Queue {
     pub(crate) fn new(Shares { queued, partial }: Shares) -> Self {
         Self {
             incoming: Buffer::default(),
-            open: false,
+            intake: Intake::Closed,
             in_flight: Load::default(),
             oldest_in_flight: 0,
             oldest: 0,
@@ -149,8 +164,8 @@ impl Queue {
         }
     }
 
-    pub(crate) fn set_open(&mut self, open: bool) {
-        self.open = open;
+    pub(crate) fn set_intake(&mut self, intake: Intake) {
+        self.intake = intake;
     }
 
     /// Offers a stanza that `write` appends, on behalf of `source`, which is woken once there is room.
@@ -161,8 +176,10 @@ impl Queue {
         source: Option<PortId>,
         write: impl FnOnce(&mut Vec<u8>) -> Option<Envelope>,
     ) -> Offer {
-        if !self.open {
-            return Offer::Closed;
+        match self.intake {
+            Intake::Open => {}
+            Intake::Closed | Intake::Place => return Offer::Closed,
+            Intake::Away => return Offer::Away(self.hold_stanza(now, Intake::Away, write)),
         }
         let incoming = self.incoming.load();
         let held = if self.state.is_some() { self.held_before() } else { None };
@@ -172,7 +189,7 @@ impl Queue {
         }
         let queued = incoming.stanzas + self.in_flight.stanzas;
         if let Some(max) = listener.max_queue.filter(|max| self.socket_full && queued >= max.get()) {
-            self.open = false;
+            self.intake = Intake::Closed;
             self.order_end(StreamErrorCause::LongQueue { limit: max.get() });
             return Offer::Rejected { error: StanzaError::recipient_gone(), wake: true };
         }
@@ -295,7 +312,7 @@ impl Queue {
 
     /// The port is over: gives the stanzas that it did not take.
     pub(crate) fn close(&mut self) -> Buffer {
-        self.open = false;
+        self.intake = Intake::Closed;
         // What is bounced now needs room in the queues of others.
         self.lease.shrink(0);
         self.partial.shrink(0);
@@ -342,7 +359,7 @@ mod tests {
         listener.max_queue = NonZeroUsize::new(1);
         let share = Arc::new(Share::new(Arc::new(Pool::new(usize::MAX))));
         let mut queue = Queue {
-            open: true,
+            intake: Intake::Open,
             socket_full: true,
             in_flight: Load { stanzas: 1, ..Load::default() },
             ..Queue::new(Shares { queued: Arc::clone(&share), partial: share })

@@ -22,6 +22,11 @@ impl Defaults {
         sender.and_then(|name| self.of.get(name).copied()).or(self.all)
     }
 
+    /// The default route of a port that is bound to `name`, unless it is that of all.
+    pub(super) fn own(&self, name: &str) -> Option<PortId> {
+        self.of.get(name).copied()
+    }
+
     /// The port that is the default route of `name` already, or of all.
     pub(super) fn taken(&self, name: Option<&Domain>) -> Option<PortId> {
         name.map_or(self.all, |name| self.of.get(name).copied())

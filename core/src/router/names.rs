@@ -258,6 +258,11 @@ impl Router {
         if let Destination::DefaultRoute(id) = elsewhere { Some(id) } else { None }
     }
 
+    /// The default route of a port that is bound to `name`, unless it is that of all.
+    pub(crate) fn own_default_route(&self, name: &str) -> Option<PortId> {
+        self.defaults.own(name)
+    }
+
     /// The default route of a port that is bound to `sender`.
     fn default_route(&self, sender: Option<&str>) -> Option<PortId> {
         self.defaults.of(sender)

@@ -136,6 +136,11 @@ impl Opened {
         &self.domain
     }
 
+    /// Names us by the domain that is asked for: the server has no name of its own.
+    pub(crate) fn name_as_asked(&mut self) {
+        self.negotiation.host = self.domain.clone();
+    }
+
     /// `is_subdomain='true'`: the component asks to be bound under every host (MongooseIM's extension).
     #[must_use]
     pub fn is_subdomain(&self) -> bool {

@@ -158,9 +158,10 @@ pub struct ClientStream {
 pub enum ClientEvent<'b> {
     /// A stanza.
     Stanza(Stanza<'b>),
-    /// An element that is not a stanza, one with an invalid address, the stream's own ping come back, or that of another
-    /// connection of the same domain, which is answered in `out`: nothing to do about it.
+    /// An element that is not a stanza, or one with an invalid address: nothing to do about it.
     Ignored,
+    /// The stream's own ping come back, or that of another connection of the same domain, which is answered in `out`.
+    OwnPing,
     /// A stanza over [`Limits::stanza`], if [such are skipped](ClientStream::set_skipping). It was answered, in `out`,
     /// or dropped because nothing may answer it.
     TooLong(TooLong<'b>),
@@ -229,11 +230,12 @@ impl ClientStream {
                     Some(Ok(stanza)) if ping.as_mut().is_none_or(|ping| !ping.takes(&stanza, own, out)) => {
                         ClientEvent::Stanza(stanza)
                     }
-                    Some(Ok(_) | Err(_)) | None => ClientEvent::Ignored,
+                    Some(Ok(_)) => ClientEvent::OwnPing,
+                    Some(Err(_)) | None => ClientEvent::Ignored,
                 })
             }
             Some(First::TooLong(window)) => {
-                Some(ClientEvent::TooLong(TooLong::refuse(window, self.open.head(), out)))
+                Some(ClientEvent::TooLong(TooLong::refuse(window, self.open.head(), &self.domain, out)))
             }
             Some(First::ClosingTag) => {
                 self.open.close(out);

@@ -94,7 +94,8 @@ impl OwnPing {
         match stanza.known_type() {
             Some("result" | "error") => true,
             Some("get") => {
-                self.is_shared = true;
+                // A server that asks in the component's own name has no more than a number there.
+                self.is_shared |= !id[ID.len()..].bytes().all(|byte| byte.is_ascii_digit());
                 out.extend_from_slice(b"<iq type='result'");
                 push_written(out, "id", stanza.written_id().unwrap_or(b"''"));
                 push_attribute(out, "from", own);

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::jid::Jid;
+use crate::jid::{Domain, Jid};
 use crate::stanza::{StanzaKind, address, expects_reply};
 use crate::stanza_error::{Answer, StanzaError};
 use crate::xml::scan::Head;
@@ -22,8 +22,9 @@ pub struct TooLong<'b> {
 }
 
 impl<'b> TooLong<'b> {
-    /// Answers a stanza that begins with `window`, in `out`, unless no error may answer it or an address is missing.
-    pub(super) fn refuse(window: &'b [u8], head: &Head, out: &mut Vec<u8>) -> Self {
+    /// Answers a stanza that begins with `window`, in `out`, unless no error may answer it or an address is missing: from the
+    /// stanza's `to`, or from `own` if that is another domain's.
+    pub(super) fn refuse(window: &'b [u8], head: &Head, own: &Domain, out: &mut Vec<u8>) -> Self {
         let kind = StanzaKind::of(head);
         let valid = |value| address(window, value, &mut 0).ok();
         let (to, from) = (head.to.and_then(valid), head.from.and_then(valid));
@@ -34,7 +35,7 @@ impl<'b> TooLong<'b> {
             Answer {
                 name: kind.as_str(),
                 namespace: None,
-                from: to.as_str(),
+                from: if to.domain() == own.as_str() { to.as_str() } else { own.as_str() },
                 to: &[from.as_str()],
                 id: head.id.map(|value| value.span.quoted(window)),
             }

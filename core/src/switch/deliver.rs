@@ -6,7 +6,7 @@ use core::mem;
 
 use crate::host;
 use crate::jid::Jid;
-use crate::queue::{Answered, HoldOutcome, Offer, RequestTerms};
+use crate::queue::{Answered, HoldOutcome, Intake, Offer, RequestTerms};
 use crate::router::Access;
 use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::StanzaError;
@@ -172,6 +172,10 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                         switch.metrics().add(Metric::LateAnswers, 1);
                         return Outcome::Done;
                     }
+                    Answered::Own => {
+                        batch.tally.dropped_by_host += 1;
+                        return Outcome::Done;
+                    }
                     Answered::InTime(request) => settled = Some(request),
                     Answered::Unknown => {}
                 }
@@ -191,25 +195,22 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                 Route::Away => StanzaError::component_away(domain),
                 Route::Unknown => StanzaError::no_such_domain(domain),
                 Route::Hold(place) => {
-                    let write = |bytes: &mut _| stanza.append_noting(bytes);
-                    let hold = |place| switch.queue(place, |queue| queue.hold_stanza(now.monotonic, write));
+                    let write = |bytes: &mut _| Some(stanza.append_noting(bytes));
+                    let hold = |place| {
+                        switch.queue(place, |queue| queue.hold_stanza(now.monotonic, Intake::Place, write))
+                    };
                     match place.as_ref().and_then(hold) {
-                        Some(HoldOutcome::Held { replaced }) => {
-                            switch.metrics().add(Metric::Held, 1);
-                            switch.metrics().add(Metric::Coalesced, replaced);
-                            return Outcome::Done;
-                        }
-                        Some(HoldOutcome::GaveWay | HoldOutcome::Dropped) => {
-                            batch.tally.dropped += 1;
-                            return Outcome::Done;
-                        }
                         None if retries > 0 => {
                             retries -= 1;
                             switch.write(|directory| directory.open_hold(switch, domain));
                             continue;
                         }
-                        Some(HoldOutcome::Full) => StanzaError::hold_full(),
-                        Some(HoldOutcome::Bounced) | None => StanzaError::component_away(domain),
+                        None => StanzaError::component_away(domain),
+                        Some(outcome) => match batch.note_held(switch.metrics(), outcome) {
+                            None => return Outcome::Done,
+                            Some(HoldOutcome::Full) => StanzaError::hold_full(),
+                            Some(_) => StanzaError::component_away(domain),
+                        },
                     }
                 }
                 Route::Port { port, rule: Some(from_host), .. }
@@ -251,13 +252,20 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
                             continue;
                         }
                         // It is about to end, and has the name still.
-                        Offer::Closed => StanzaError::component_away(domain),
+                        Offer::Closed => port.as_ref().in_its_words(StanzaError::component_away(domain)),
+                        Offer::Away(outcome) => {
+                            match outcome.and_then(|outcome| batch.note_held(switch.metrics(), outcome)) {
+                                None if outcome.is_some() => return Outcome::Done,
+                                Some(HoldOutcome::Full) => StanzaError::hold_full().of_server(),
+                                _ => StanzaError::server_away(from.domain()),
+                            }
+                        }
                         Offer::Rejected { error, wake } => {
                             patience.give_up(now.monotonic);
                             if wake {
                                 switch.wake(port);
                             }
-                            error
+                            port.as_ref().in_its_words(error)
                         }
                     }
                 }
@@ -300,6 +308,23 @@ impl<P: Clone + AsRef<PortInfo>> Delivery<P> {
 }
 
 impl<P> Batch<P> {
+    /// Counts a stanza that was to be held. Returns why it was not, if its sender is to be told.
+    #[cold]
+    fn note_held(&mut self, metrics: &Metrics, outcome: HoldOutcome) -> Option<HoldOutcome> {
+        match outcome {
+            HoldOutcome::Held { replaced } => {
+                metrics.add(Metric::Held, 1);
+                metrics.add(Metric::Coalesced, replaced);
+                None
+            }
+            HoldOutcome::GaveWay | HoldOutcome::Dropped => {
+                self.tally.dropped += 1;
+                None
+            }
+            HoldOutcome::Full | HoldOutcome::Bounced => Some(outcome),
+        }
+    }
+
     /// Whether an access rule lets `sender` send.
     fn ask(&mut self, access: &Access, sender: &Jid<'_>, sender_is_host: bool) -> bool {
         self.work += access.cost(sender);

@@ -22,6 +22,8 @@ pub struct Directory<P> {
     pub(super) feed: Feed,
     pub(super) domains: Domains<P>,
     pub(super) sweep: Sweep,
+    /// Uplinks that take stanzas between two of their domains.
+    pub(super) around: usize,
     /// Of each realm that has ports, and of all local ports together.
     shares: BTreeMap<Option<u32>, WeakShares>,
 }
@@ -52,6 +54,7 @@ impl<P> Directory<P> {
             feed: Feed::default(),
             domains: Domains::default(),
             sweep: Sweep::default(),
+            around: 0,
             shares: BTreeMap::new(),
         }
     }

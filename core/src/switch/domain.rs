@@ -8,6 +8,8 @@ use crate::config::{DomainConfig, ListenerConfig};
 use crate::jid::Domain;
 use crate::router::{DomainMap, DomainPattern, PortId};
 
+use super::announced::Announced;
+
 /// The settings of domains, and the state of those that no port holds.
 ///
 /// While a port holds a domain, the state is in the port's queue. When the port ends, it moves to a *place*: a port
@@ -26,10 +28,16 @@ pub(super) struct Domains<P> {
     pub(super) unsettled: BTreeSet<Option<Domain>>,
     /// Nothing is held any more.
     pub(super) is_over: bool,
+    /// The same for these domains, whose uplinks are about to close.
+    pub(super) closing: BTreeSet<Domain>,
     /// What places have for the settings of a listener.
     pub(super) listener: Arc<ListenerConfig>,
     /// Ports whose queues have more to do than one share.
     pub(super) again: Vec<P>,
+    /// Uplinks whose names have changed hands: they are to be woken.
+    pub(super) changed: Vec<P>,
+    /// What the servers behind uplinks have announced to these names, for the next component.
+    pub(super) announced: BTreeMap<Domain, Announced>,
 }
 
 /// Max places, beside those of names with a section of their own. Requests to further domains are answered, and nothing is
@@ -55,8 +63,11 @@ impl<P> Default for Domains<P> {
             leaving: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             is_over: false,
+            closing: BTreeSet::new(),
             listener: Arc::new(ListenerConfig::with_lookup()),
             again: Vec::new(),
+            changed: Vec::new(),
+            announced: BTreeMap::new(),
         }
     }
 }
@@ -88,7 +99,7 @@ impl<P> Domains<P> {
     }
 
     pub(super) fn has_unsettled(&self) -> bool {
-        !(self.unsettled.is_empty() && self.again.is_empty())
+        !(self.unsettled.is_empty() && self.again.is_empty() && self.changed.is_empty())
     }
 
     /// The next domain whose state has something to do at once.

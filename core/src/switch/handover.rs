@@ -12,7 +12,7 @@ use super::ports::Switch;
 use super::shared::{PortInfo, PortRole};
 use crate::close::ReleaseReason;
 use crate::jid::Domain;
-use crate::queue::{Buffer, DomainState, HoldTerms};
+use crate::queue::{Buffer, DomainState, HoldTerms, Intake};
 use crate::router::{DomainPattern, NameChange, PortId};
 use crate::stanza::Envelope;
 
@@ -23,6 +23,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         // Before a queue is closed: a sender that finds it closed looks up the route again.
         switch.shared().bump();
         let changes = self.router.take_changes();
+        self.tell_uplinks(&changes);
         self.hand_over(switch, &changes, ended);
         if self.feed.is_watched() {
             self.feed.publish(changes, reason);
@@ -47,10 +48,14 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
                 && let Some(place) = self.domains.places.remove(name)
             {
                 let state = switch.queue(&place, |queue| {
-                    queue.set_open(false);
+                    queue.set_intake(Intake::Closed);
                     queue.take_state()
                 });
-                switch.queue(&port, |queue| queue.put_state(state));
+                let is_over = self.domains.is_over;
+                switch.queue(&port, |queue| {
+                    queue.put_state(state);
+                    queue.set_hold_over(is_over);
+                });
                 switch.remove_port(&place);
                 // It may have to be woken for that.
                 self.domains.again.push(port);
@@ -63,7 +68,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         let id = port.as_ref().id;
         let state = switch.queue(port, |queue| {
             // Nothing comes in behind it.
-            queue.set_open(false);
+            queue.set_intake(Intake::Closed);
             queue.take_state()
         });
         for name in &mut names {
@@ -118,7 +123,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         let listener = Arc::clone(&self.domains.listener);
         let id = self.next_id();
         let mut queue = self.new_queue(switch.shared(), None);
-        queue.set_open(true);
+        queue.set_intake(Intake::Place);
         let place = switch.add_port(PortInfo { id, listener, role: PortRole::Place }, queue);
         match name {
             Some(name) => self.domains.places.insert(name.clone(), place.clone()),
@@ -147,7 +152,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         let all: Vec<P> = self.ports.values().chain(self.domains.all_places()).cloned().collect();
         for port in all {
             let is_held = switch.queue(&port, |queue| {
-                queue.end_hold();
+                queue.set_hold_over(true);
                 queue.has_held()
             });
             if is_held {
@@ -213,7 +218,7 @@ pub(crate) fn leave<S: Switch>(switch: &S, port: &S::Port, rest: Buffer) -> [Buf
 }
 
 /// Takes out the requests at these positions of a queue: a second answer would be one too many. Returns how many they are.
-fn drop_answered(unsent: &mut [Buffer; 2], begun: i64, told: &BTreeSet<u64>) -> u64 {
+pub(super) fn drop_answered(unsent: &mut [Buffer; 2], begun: i64, told: &BTreeSet<u64>) -> u64 {
     if told.is_empty() {
         return 0;
     }

@@ -9,6 +9,7 @@ use super::shared::{PortInfo, PortRole};
 use crate::close::{CloseReason, ReleaseReason};
 use crate::config::ListenerConfig;
 use crate::error::StreamErrorCause;
+use crate::queue::Intake;
 use crate::router::{AttachError, BindingChange, Claim, DefaultRoute};
 use crate::time::Instant;
 
@@ -50,7 +51,7 @@ pub(crate) fn attach<S: Switch>(
             }
         };
         let mut queue = directory.new_queue(switch.shared(), None);
-        queue.set_open(true);
+        queue.set_intake(Intake::Open);
         let port = switch.add_port(PortInfo { id, listener, role: PortRole::Local }, queue);
         directory.ports.insert(id, port.clone());
         directory.complete(switch, &[], &ReleaseReason::Released);
@@ -97,7 +98,7 @@ pub(crate) fn unbind<S: Switch>(
 
 fn close<S: Switch>(switch: &S, port: &S::Port) {
     let waiting = switch.queue(port, |queue| {
-        queue.set_open(false);
+        queue.set_intake(Intake::Closed);
         queue.take_waiting()
     });
     // Their stanzas go elsewhere now, or come back: no need to wait until this port's output is written.

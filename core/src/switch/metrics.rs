@@ -44,7 +44,7 @@ counts! {
     DroppedRejected = "dropped_rejected",
     /// Stanzas that could not be delivered and that no error may answer.
     DroppedUndeliverable = "dropped_undeliverable",
-    /// Stanzas for a host of ours that need no answer.
+    /// Stanzas for a host of ours that need no answer, and answers to pings of the switch.
     DroppedByHost = "dropped_by_host",
     /// Stanzas in a queue whose connection ended first, answered with an error.
     UnsentBounced = "unsent_bounced",
@@ -72,6 +72,8 @@ counts! {
     HeldDropped = "held_dropped",
     /// Held presence that gave way to a newer one of the same addresses.
     Coalesced = "coalesced",
+    /// Announcements of an uplink's server to a component that is away: it gets them when it is back.
+    Kept = "kept",
     /// Stanzas of which a part was written when the connection ended.
     Torn = "torn",
     /// Connections accepted.

@@ -15,6 +15,8 @@
 //! | `deliver` | what becomes of one stanza, and the routes of the last few |
 //! | `patience` | how long a sender waits for full receivers |
 //! | `bounces` | a sender of which many stanzas bounce |
+//! | `uplinks` | what an uplink does on its switch |
+//! | `announced` | what servers behind uplinks announced to components |
 //! | `unsent` | what becomes of stanzas whose receiver ends before they are sent |
 //! | `feed` | what changed, for those who watch |
 //! | `status` | what an operator sees of a port |
@@ -25,6 +27,7 @@
 //! What a full queue says to a stanza is decided in `queue`. Each decision is made once. A [`Switch`] only
 //! keeps the state: [`LocalSwitch`] in cells, the runtime's `SharedSwitch` behind locks.
 
+mod announced;
 mod bounces;
 mod deliver;
 mod directory;
@@ -44,9 +47,11 @@ mod shared;
 mod status;
 mod sweep;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unsent;
+mod uplinks;
 
+pub(crate) use announced::Kind as AnnouncementKind;
 #[cfg(test)]
 pub(crate) use deliver::CAPACITY;
 pub(crate) use deliver::{Delivery, DeliveryContext, Outcome};
@@ -59,9 +64,14 @@ pub use local::LocalSwitch;
 pub use metrics::{Metric, Metrics};
 pub use ports::{Bind, Switch};
 pub(crate) use replay::replay;
+pub(crate) use shared::UplinkRole;
 pub use shared::{PortInfo, SwitchShared};
 pub use status::{PortKind, PortStatus};
-pub(crate) use unsent::Unsent;
+pub(crate) use unsent::{Unsent, give_notice};
+pub(crate) use uplinks::{
+    ask, attach_uplink, begin_closing, detach_uplink, end_closing, has_held, hold_time, holder, set_away,
+    set_up,
+};
 
 pub use crate::config::{DomainConfig, ListenerConfig, SwitchConfig};
 pub use crate::queue::{Queue, QueueStatus};

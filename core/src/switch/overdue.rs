@@ -9,8 +9,8 @@ use super::metrics::Metric;
 use super::ports::Switch;
 use super::shared::{PortInfo, SwitchShared};
 use super::sweep::{ANSWERS, PORTS};
-use super::unsent::return_to_sender;
-use crate::queue::{Offer, Overdue, Returned, Sorted, Unanswered};
+use super::unsent::{give_notice, return_to_sender};
+use crate::queue::{Intake, Overdue, Returned, Sorted, Unanswered};
 use crate::router::PortId;
 use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
@@ -44,7 +44,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
             let is_left = emptied.binary_search(&place.as_ref().id).is_err()
                 || !switch.queue(place, |queue| queue.has_no_state());
             if !is_left {
-                switch.queue(place, |queue| queue.set_open(false));
+                switch.queue(place, |queue| queue.set_intake(Intake::Closed));
                 switch.remove_port(place);
             }
             is_left
@@ -55,7 +55,11 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
 
     /// Does a share of what is due.
     pub(super) fn do_share<S: Switch<Port = P>>(switch: &S, now: Now) {
-        let (ports, ended) = switch.write(|directory| directory.next_share(switch.shared(), now.monotonic));
+        let (changed, (ports, ended)) = switch.write(|directory| {
+            let changed = mem::take(&mut directory.domains.changed);
+            (changed, directory.next_share(switch.shared(), now.monotonic))
+        });
+        changed.iter().for_each(|uplink| switch.wake(uplink));
         let (mut again, mut emptied) = (Vec::new(), Vec::new());
         let mut left = ANSWERS;
         for port in ports {
@@ -73,8 +77,8 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
             });
             let is_more = is_unsorted || due.len() + sorted.looked_at == left;
             left = left.saturating_sub(due.len() + sorted.looked_at);
-            due.iter().for_each(|request| tell(switch, now, request));
-            sorted.finish(switch, now);
+            due.iter().for_each(|request| tell(switch, now, port.as_ref(), request));
+            sorted.finish(switch, now, port.as_ref());
             let is_place = port.as_ref().is_place();
             if is_empty && is_place {
                 emptied.push(port.as_ref().id);
@@ -120,7 +124,7 @@ impl SortedBatch {
     }
 
     /// Answers those that are returned, and counts all of them.
-    fn finish<S: Switch>(self, switch: &S, now: Now) {
+    fn finish<S: Switch>(self, switch: &S, now: Now, receiver: &PortInfo) {
         let metrics = switch.metrics();
         metrics.add(Metric::UnsentHeld, self.held);
         metrics.add(Metric::Held, self.held);
@@ -134,6 +138,7 @@ impl SortedBatch {
                     (StanzaError::held_too_long(), Metric::HeldReturned, Metric::HeldDropped)
                 }
             };
+            let error = receiver.in_its_words(error);
             let is_told = return_to_sender(switch, now.monotonic, &stanza, &envelope, &error);
             metrics.add(if is_told { told } else { lost }, 1);
         }
@@ -141,7 +146,7 @@ impl SortedBatch {
 }
 
 /// Tells the asker of a request that nobody will answer it.
-fn tell<S: Switch>(switch: &S, now: Now, request: &Unanswered) {
+fn tell<S: Switch>(switch: &S, now: Now, asked: &PortInfo, request: &Unanswered) {
     let (metric, error) = match request.why {
         Overdue::Ended => (Metric::RequestsEnded, StanzaError::ended_before_answer()),
         Overdue::TimedOut => (Metric::RequestsTimedOut, StanzaError::no_answer()),
@@ -150,11 +155,6 @@ fn tell<S: Switch>(switch: &S, now: Now, request: &Unanswered) {
     let asker = switch.read(|directory| directory.ports.get(&request.asker).cloned());
     let Some(asker) = asker else { return };
     let (from, to, id) = (request.to(), request.from(), request.id());
-    let write = |out: &mut Vec<u8>| Some(error.append_iq_answer(from, to, id, out));
-    let listener = &asker.as_ref().listener;
-    let offer = switch.queue(&asker, |queue| queue.offer(now.monotonic, listener, None, write));
-    switch.metrics().add(Metric::Notices, matches!(offer, Offer::Taken { .. }).into());
-    if let Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. } = offer {
-        switch.wake(&asker);
-    }
+    let error = asked.in_its_words(error);
+    give_notice(switch, now.monotonic, &asker, |out| error.append_iq_answer(from, to, id, out));
 }

@@ -12,7 +12,7 @@ use crate::close::ReleaseReason;
 use crate::config::DomainConfig;
 use crate::error::StreamErrorCause;
 use crate::jid::Domain;
-use crate::queue::Queue;
+use crate::queue::{Intake, Queue};
 use crate::router::{BindError, BindOutcome, BindingChange, Claim, DomainPattern, HostTaken, PortId};
 use crate::time::{Instant, Now};
 
@@ -62,12 +62,12 @@ pub trait Switch: Sized {
             let replaced: Vec<_> = replaced.cloned().collect();
             for old in &replaced {
                 self.queue(old, |queue| {
-                    queue.set_open(false);
+                    queue.set_intake(Intake::Closed);
                     queue.order_end(StreamErrorCause::Replaced);
                 });
             }
             directory.complete(self, &replaced, &ReleaseReason::Replaced);
-            self.queue(port, |queue| queue.set_open(true));
+            self.queue(port, |queue| queue.set_intake(Intake::Open));
             Ok((bound, replaced))
         });
         match bound {
@@ -168,8 +168,15 @@ pub trait Switch: Sized {
     fn ports(&self) -> Vec<PortStatus> {
         let ports: Vec<_> = self.read(|directory| directory.ports.values().cloned().collect());
         let status = |port: &Self::Port| {
-            let &PortInfo { id, role, .. } = port.as_ref();
-            let kind = if role == PortRole::Local { PortKind::Local } else { PortKind::Connection };
+            let PortInfo { id, role, .. } = port.as_ref();
+            let (id, kind) = (
+                *id,
+                match role {
+                    PortRole::Local => PortKind::Local,
+                    PortRole::Uplink(_) => PortKind::Uplink,
+                    PortRole::Connection | PortRole::Place => PortKind::Connection,
+                },
+            );
             let queue = self.queue(port, |queue| queue.status());
             let (claims, names) = self.read(|directory| {
                 let held = directory.router.port_names(id);

@@ -26,7 +26,7 @@ pub(crate) fn replay<S: Switch>(switch: &S, now: Now, port: &S::Port, held: Vec<
     for held in held {
         let domain = held.envelope.receiver(&held.bytes).unwrap_or_default();
         let error = if held.bytes.len() > listener.limits.stanza {
-            Some(StanzaError::too_long(listener.limits.stanza))
+            Some(port.as_ref().in_its_words(StanzaError::too_long(listener.limits.stanza)))
         } else if !may_send(switch, &listener.policy.access, &held) {
             Some(StanzaError::access_denied(&domain))
         } else {

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::directory::Directory;
 use super::shared::{PortInfo, PortRole};
 use crate::jid::Domain;
-use crate::queue::{HoldTerms, RequestTerms};
+use crate::queue::{HoldTerms, RequestTerms, Towards};
 use crate::router::{BindPolicy, Claim, Destination, PortId};
 
 /// Where stanzas from one domain to another go.
@@ -31,7 +31,7 @@ pub(crate) enum Route<P> {
 /// Whether the sender's domain is a host of ours.
 pub(crate) type FromHost = bool;
 
-impl<P: Clone> Directory<P> {
+impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     /// Finds the way from one domain to another, for a stanza that `source` sends. It holds for every stanza between
     /// the two until the epoch changes: an access rule asks nothing but whether the sender's domain is a host.
     ///
@@ -44,6 +44,9 @@ impl<P: Clone> Directory<P> {
             return Route::ForeignFrom;
         }
         let sender = if is_own { Some(from) } else { self.router.own_name(source.id) };
+        if let Some(id) = self.uplink_around(sender, to) {
+            return self.up(id, from, to);
+        }
         let (id, policy) = match self.router.route_domain(to, sender) {
             Destination::Port(id, policy) => (id, policy),
             Destination::Host => return Route::Host,
@@ -54,6 +57,7 @@ impl<P: Clone> Directory<P> {
             // It would come back, and again.
             Destination::DefaultRoute(id) if id == source.id => return Route::Unknown,
             Destination::DefaultRoute(id) => match self.router.policy(id) {
+                Some(policy) if policy.access.is_everyone() => return self.up(id, from, to),
                 Some(policy) => (id, policy),
                 None => return Route::Unknown,
             },
@@ -62,10 +66,45 @@ impl<P: Clone> Directory<P> {
         };
         self.ports.get(&id).map_or(Route::Away, |port| {
             // A component's own name is never a host's.
-            let from_host = || (source.role == PortRole::Local || !check_from) && self.router.is_host(from);
-            let rule = (!policy.access.is_everyone()).then(from_host);
+            let rule = (!policy.access.is_everyone()).then(|| self.is_from_host(source, from));
             Route::Port { port: port.clone(), rule, terms: RequestTerms::of(self.domains.config(to)) }
         })
+    }
+
+    /// Whether an access rule takes the sender for a host of ours. A component's own name is never a host's, and no host of ours
+    /// is behind an uplink.
+    fn is_from_host(&self, source: &PortInfo, from: &str) -> bool {
+        let may_be = match source.role {
+            PortRole::Local => true,
+            PortRole::Uplink(_) => false,
+            PortRole::Connection | PortRole::Place => !source.listener.policy.check_from,
+        };
+        may_be && self.router.is_host(from)
+    }
+
+    /// The way by a default route. An uplink takes stanzas from its own domain alone.
+    fn up(&self, id: PortId, from: &str, to: &str) -> Route<P> {
+        let Some(port) = self.ports.get(&id) else { return Route::Unknown };
+        let asked = match port.as_ref().uplink() {
+            Some(uplink) if uplink.domain.as_str() != from => return Route::ForeignFrom,
+            Some(_) => from,
+            None => to,
+        };
+        Route::Port { port: port.clone(), rule: None, terms: RequestTerms::of(self.domains.config(asked)) }
+    }
+
+    /// The uplink of `sender` that takes stanzas for `to` although that is a component here, too.
+    fn uplink_around(&self, sender: Option<&str>, to: &str) -> Option<PortId> {
+        if self.around == 0 || sender == Some(to) {
+            return None;
+        }
+        let uplink_of = |name: &str| {
+            let id = self.router.own_default_route(name)?;
+            Some((id, self.ports.get(&id)?.as_ref().uplink()?))
+        };
+        let (id, own) = uplink_of(sender?)?;
+        let (_, other) = uplink_of(to)?;
+        (!own.local_routing && own.group == other.group).then_some(id)
     }
 
     /// What a listener grants for a claim, with what is configured for its names.
@@ -98,8 +137,13 @@ impl<P: Clone> Directory<P> {
     /// The same for a domain that a port has held until now.
     pub(super) fn terms_of_held(&self, domain: &str) -> Option<HoldTerms> {
         let config = self.domains.config(domain);
-        let holds = !(config.hold.is_zero() || self.shutting_down || self.domains.is_over);
-        holds.then_some(HoldTerms { time: config.hold, bytes: config.hold_bytes })
+        let is_over = self.shutting_down || self.domains.is_over || self.domains.closing.contains(domain);
+        let holds = !(config.hold.is_zero() || is_over);
+        holds.then_some(HoldTerms {
+            time: config.hold,
+            bytes: config.hold_bytes,
+            towards: Towards::Component,
+        })
     }
 
     /// The port that gets an error for a stanza from `sender` which was taken and could not be delivered: the one that

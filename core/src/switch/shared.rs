@@ -8,8 +8,10 @@ use hashbrown::DefaultHashBuilder;
 use super::metrics::Metrics;
 use crate::config::ListenerConfig;
 use crate::host::HostInfo;
+use crate::jid::Domain;
 use crate::queue::{DomainState, Ledger, Pool, PoolPart, Queue, Share, Shares};
 use crate::router::PortId;
+use crate::stanza_error::StanzaError;
 use crate::sync::{AtomicU64, Ordering};
 
 /// A port as every other port may see it.
@@ -21,14 +23,27 @@ pub struct PortInfo {
 }
 
 /// What a port is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum PortRole {
     /// A component's connection.
     Connection,
     /// Code in this process.
     Local,
+    /// Our own stream, as a component, to another server.
+    Uplink(Arc<UplinkRole>),
     /// The state of a domain that no port holds.
     Place,
+}
+
+/// What an uplink is for its switch.
+#[derive(Debug)]
+pub(crate) struct UplinkRole {
+    /// It is the default route of this name, and takes stanzas from nobody else.
+    pub(crate) domain: Domain,
+    /// Those with the same number lead to the same server.
+    pub(crate) group: u32,
+    /// Stanzas between two of the group's domains stay here.
+    pub(crate) local_routing: bool,
 }
 
 impl PortInfo {
@@ -42,7 +57,17 @@ impl PortInfo {
     #[doc(hidden)]
     #[must_use]
     pub fn is_place(&self) -> bool {
-        self.role == PortRole::Place
+        matches!(self.role, PortRole::Place)
+    }
+
+    /// What it is as an uplink, if it is one.
+    pub(crate) fn uplink(&self) -> Option<&UplinkRole> {
+        if let PortRole::Uplink(role) = &self.role { Some(role) } else { None }
+    }
+
+    /// The error for a stanza that the port does not get, in words that fit to it.
+    pub(super) fn in_its_words(&self, error: StanzaError) -> StanzaError {
+        if self.uplink().is_some() { error.of_server() } else { error }
     }
 }
 

@@ -14,6 +14,8 @@ pub enum PortKind {
     Connection,
     /// Code in the same process.
     Local,
+    /// Our own stream, as a component, to another server.
+    Uplink,
 }
 
 /// What an operator sees of a port.

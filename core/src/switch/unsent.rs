@@ -1,9 +1,11 @@
 //! What becomes of stanzas whose receiver ends before they are sent.
 
+use alloc::vec::Vec;
+
 use super::metrics::Metric;
 use super::ports::Switch;
 use crate::error::StreamErrorCause;
-use crate::queue::{Buffer, Offer};
+use crate::queue::{Buffer, HoldOutcome, Offer};
 use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::Instant;
@@ -15,12 +17,20 @@ pub(crate) struct Unsent {
     halves: [Buffer; 2],
     /// The receiver was replaced.
     replaced: bool,
+    /// The receiver is the server behind an uplink.
+    is_of_server: bool,
 }
 
 impl Unsent {
     /// Those of a port that ends for this reason.
     pub(crate) fn new(halves: [Buffer; 2], cause: Option<&StreamErrorCause>) -> Self {
-        Self { halves, replaced: matches!(cause, Some(StreamErrorCause::Replaced)) }
+        let replaced = matches!(cause, Some(StreamErrorCause::Replaced));
+        Self { halves, replaced, is_of_server: false }
+    }
+
+    /// Those of an uplink whose stream has ended.
+    pub(crate) fn of_server(halves: [Buffer; 2]) -> Self {
+        Self { halves, replaced: false, is_of_server: true }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -35,7 +45,8 @@ impl Unsent {
             while bounced + dropped < most as u64
                 && let Some((stanza, envelope)) = half.first()
             {
-                let error = StanzaError::recipient_gone();
+                let gone = StanzaError::recipient_gone();
+                let error = if self.is_of_server { StanzaError::not_held().of_server() } else { gone };
                 if envelope.is_some_and(|envelope| return_to_sender(switch, now, stanza, envelope, &error)) {
                     bounced += 1;
                 } else {
@@ -68,13 +79,29 @@ pub(super) fn return_to_sender<S: Switch>(
     let Some(sender) = envelope.sender(stanza) else { return false };
     let port = switch.read(|directory| directory.way_back(&sender, || envelope.receiver(stanza)));
     let Some(port) = port else { return false };
-    let write = |out: &mut _| Some(error.append_answer_by(envelope, stanza, out));
-    let offer = switch.queue(&port, |queue| queue.offer(now, &port.as_ref().listener, None, write));
-    let wake = matches!(offer, Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. });
-    if wake {
-        switch.wake(&port);
+    give_notice(switch, now, &port, |out| error.append_answer_by(envelope, stanza, out))
+}
+
+/// Puts what `write` appends, of the switch's own making, into a port's queue. False if it is not taken.
+pub(crate) fn give_notice<S: Switch>(
+    switch: &S,
+    now: Instant,
+    port: &S::Port,
+    write: impl FnOnce(&mut Vec<u8>) -> Envelope,
+) -> bool {
+    let listener = &port.as_ref().listener;
+    let offer = switch.queue(port, |queue| queue.offer(now, listener, None, |out| Some(write(out))));
+    if let Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. } = offer {
+        switch.wake(port);
     }
-    let is_taken = matches!(offer, Offer::Taken { .. });
-    switch.metrics().add(Metric::Notices, is_taken.into());
+    let is_held = matches!(offer, Offer::Away(Some(HoldOutcome::Held { .. })));
+    let is_taken = is_held || matches!(offer, Offer::Taken { .. });
+    let metrics = switch.metrics();
+    metrics.add(Metric::Notices, is_taken.into());
+    if is_held {
+        // It was in the queue for no time.
+        metrics.add(Metric::UnsentHeld, 1);
+        metrics.add(Metric::Held, 1);
+    }
     is_taken
 }

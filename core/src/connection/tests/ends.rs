@@ -9,7 +9,7 @@ use super::{NOW, blocked, bound, connected, listener, need_input, send, switch, 
 use crate::connection::{CloseReason, ConnectionEvent, Transmit};
 use crate::error::StreamErrorCause;
 use crate::limits::Limits;
-use crate::queue::{Buffer, Offer};
+use crate::queue::{Buffer, Intake, Offer};
 use crate::router::{BindPolicy, ConflictBehaviour};
 use crate::stanza::Stanza;
 use crate::switch::{LocalSwitch, Metric, Switch, SwitchConfig, Unsent};
@@ -28,14 +28,14 @@ fn closed_receiver_that_is_still_bound_is_away() {
     let switch = switch();
     let mut sender = bound(&switch, listener(), "to='a.example'");
     let mut receiver = bound(&switch, listener(), "to='b.example'");
-    switch.queue(receiver.port(), |queue| queue.set_open(false));
+    switch.queue(receiver.port(), |queue| queue.set_intake(Intake::Closed));
     let (_, said) = send(&switch, &mut sender, MESSAGE);
     assert!(
         said.contains("<remote-server-timeout ") && said.contains("'b.example' is not connected"),
         "{said}"
     );
     assert_eq!(counts(&switch, [Metric::Bounced, Metric::Routed]), [1, 0]);
-    switch.queue(receiver.port(), |queue| queue.set_open(true));
+    switch.queue(receiver.port(), |queue| queue.set_intake(Intake::Open));
     assert_eq!(send(&switch, &mut sender, MESSAGE).1, "");
     assert_eq!(counts(&switch, [Metric::Bounced, Metric::Routed]), [1, 1]);
     assert_eq!(switch.poll_wake(), Some(receiver.id()));
@@ -62,7 +62,7 @@ fn queued(switch: &LocalSwitch, stanza: &str) -> Buffer {
     let (mut scan, mut queue) = (Scan::default(), switch.shared().closed_queue());
     assert!(scan.advance(stanza.as_bytes(), &Limits::default(), &[]).is_ok());
     let stanza = Stanza::new(stanza.as_bytes(), scan.head(), &HeaderPrefixes::Usual).unwrap().unwrap();
-    queue.set_open(true);
+    queue.set_intake(Intake::Open);
     let offer = queue.offer(NOW.monotonic, &listener(), None, |bytes| Some(stanza.append_noting(bytes)));
     assert!(matches!(offer, Offer::Taken { .. }));
     queue.close()
@@ -92,11 +92,11 @@ fn unsent_stanza_returns_to_its_sender_or_is_counted() {
     assert!(bounced.contains("the component's connection ended before this could be sent"), "{bounced}");
 
     // Its own connection has ended, too.
-    switch.queue(sender.port(), |queue| queue.set_open(false));
+    switch.queue(sender.port(), |queue| queue.set_intake(Intake::Closed));
     assert_eq!(unsent(message), 1);
     assert_eq!(counted(), [1, 1]);
     // It has room for one and no more.
-    switch.queue(sender.port(), |queue| queue.set_open(true));
+    switch.queue(sender.port(), |queue| queue.set_intake(Intake::Open));
     assert_eq!(unsent(message) + unsent(message), 2);
     assert_eq!(counted(), [2, 2]);
     // Nobody is there, or nothing may answer, or there is nobody to answer.

@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 use super::{Local, NOW, bound, domain, listener, send, switch, with, written};
 use crate::connection::ConnectionEvent;
 use crate::jid::Jid;
+use crate::queue::Intake;
 use crate::router::{Access, BindPolicy, ConflictBehaviour, Destination, DomainPattern};
 use crate::switch::CAPACITY;
 use crate::switch::{ListenerConfig, LocalSwitch, Switch};
@@ -261,13 +262,13 @@ fn closed_receiver_bounces_after_one_lookup() {
     }
     sender.send("friend@a.example", "closed.example");
     // As one does whose queue is too long, until its task ends it.
-    switch.queue(closed.port(), |queue| queue.set_open(false));
+    switch.queue(closed.port(), |queue| queue.set_intake(Intake::Closed));
     for _ in 0..3 {
         let reads = switch.reads.get();
         assert_eq!(sender.send("friend@a.example", "closed.example"), AWAY);
         assert_eq!(switch.reads.get(), reads);
     }
-    switch.queue(closed.port(), |queue| queue.set_open(true));
+    switch.queue(closed.port(), |queue| queue.set_intake(Intake::Open));
     for name in names.iter().map(String::as_str).chain(["closed.example"]) {
         assert_eq!(sender.watch("friend@a.example", name), (Delivered, 0));
     }

@@ -226,7 +226,7 @@ fn what_is_no_stanza_is_passed_over() {
         ("<error xmlns='urn:x'/>", "Some(Ignored)"),
         ("<stream:features/>", "Some(Ignored)"),
         ("<message from='@b'/>", "Some(Ignored)"),
-        ("<iq type='result' id='enjamb-alive-1' from='a.example' to='a.example'/>", "Some(Ignored)"),
+        ("<iq type='result' id='enjamb-alive-1' from='a.example' to='a.example'/>", "Some(OwnPing)"),
         ("<iq type='result' id='enjamb-alive-1' from='b.example' to='a.example'/>", "Iq"),
         ("<presence", "None"),
     ] {

@@ -27,6 +27,14 @@ fn at(seconds: f64) -> Now {
     Now { monotonic: NOW.monotonic + span, unix: NOW.unix + span }
 }
 
+/// How many stanzas are held.
+pub(crate) fn held(switch: &LocalSwitch) -> usize {
+    switch.read(|directory| {
+        let places = directory.domains.all_places().chain(directory.ports.values());
+        places.map(|port| switch.queue(port, |queue| queue.held())).sum()
+    })
+}
+
 /// Does all that is due at `now` without a connection.
 fn sweep(switch: &LocalSwitch, now: Now) {
     for _ in 0..10_000 {

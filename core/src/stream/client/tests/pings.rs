@@ -66,7 +66,7 @@ fn ping(ids: &str, number: usize) -> String {
 }
 
 fn swallowed() -> (String, String) {
-    ("Some(Ignored)".into(), String::new())
+    ("Some(OwnPing)".into(), String::new())
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn u7_ping_of_another_connection_is_answered() {
     let mut asking = Asking::new();
     for ids in [OTHERS, "enjamb-alive-"] {
         let answer = format!("<iq type='result' id='{ids}3' from='a.example' to='a.example'/>");
-        assert_eq!(asking.hears(&ping(ids, 3)), ("Some(Ignored)".into(), answer.clone()));
+        assert_eq!(asking.hears(&ping(ids, 3)), ("Some(OwnPing)".into(), answer.clone()));
         assert_eq!(asking.hears(&answer), swallowed(), "one that was not asked here");
         let error = answer.replace("result", "error");
         assert_eq!(asking.hears(&error), swallowed());
@@ -123,7 +123,7 @@ fn u7_ping_of_another_connection_is_answered() {
     for other in
         [ping("ping-", 1), ping(OTHERS, 1).replace("get", "set"), ping(OTHERS, 1).replace("iq", "message")]
     {
-        assert_ne!(asking.hears(&other).0, "Some(Ignored)", "{other}");
+        assert_ne!(asking.hears(&other).0, "Some(OwnPing)", "{other}");
     }
 }
 
@@ -131,7 +131,7 @@ fn u7_ping_of_another_connection_is_answered() {
 fn u7_ping_of_another_connection_is_answered_without_own_pings() {
     let mut stream = established_with(Limits { ping: None, ..Limits::default() });
     let (event, out) = told(&mut stream, &ping(OTHERS, 1));
-    assert_eq!(event.as_deref(), Ok("Some(Ignored)"));
+    assert_eq!(event.as_deref(), Ok("Some(OwnPing)"));
     assert_eq!(out, format!("<iq type='result' id='{OTHERS}1' from='a.example' to='a.example'/>"));
     assert_eq!(stream.poll_timeout(), Some(T + Limits::default().keepalive.unwrap()));
 }

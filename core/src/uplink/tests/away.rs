@@ -1,0 +1,174 @@
+//! While the server is away: U5, U15.
+
+use super::*;
+
+/// The stream breaks.
+fn broken(near: &mut Near, now: Now) {
+    near.uplink.handle_error(&near.switch, now, "reset".into());
+    near.settle(now);
+    near.events();
+}
+
+fn back(near: &mut Near, now: Now) -> String {
+    near.uplink.retry_now();
+    let said = near.establish(now);
+    said.split_once("</handshake>").unwrap().1.into()
+}
+
+#[test]
+fn u5_stanzas_are_held_in_order_and_stamped() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    near.component_says(&mut component, NOW, &up(1));
+    broken(&mut near, at(1.0));
+    near.component_says(&mut component, at(2.0), &up(2));
+    let groupchat = "<message from='irc.example' to='u@s.example' type='groupchat' id='3'/>";
+    let result = "<iq from='irc.example' to='u@s.example' type='result' id='4'/>";
+    let error = "<iq from='irc.example' to='u@s.example' type='error' id='5'><error/></iq>";
+    let presence = "<presence from='irc.example' to='u@s.example'/>";
+    for stanza in [groupchat, result, error, presence, presence] {
+        assert_eq!(near.component_says(&mut component, at(3.0), stanza), "");
+    }
+    let bounced =
+        near.component_says(&mut component, at(3.0), "<iq to='u@s.example' type='get' id='6'><q/></iq>");
+    assert!(bounced.contains("id='6' type='error'"), "{bounced}");
+    assert!(bounced.contains("<remote-server-timeout "), "{bounced}");
+    assert!(bounced.contains("the server behind 'irc.example' is not connected"), "{bounced}");
+    let said = back(&mut near, at(4.0));
+    let order: Vec<&str> = said.split("id='").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
+    assert_eq!(order, ["1", "2", "3", "4", "5"], "{said}");
+    assert_eq!(said.matches("<delay xmlns='urn:xmpp:delay'").count(), 3, "{said}");
+    assert_eq!(said.matches("<presence").count(), 1, "the older one gave way: {said}");
+    assert_eq!((near.count(Metric::HeldSent), near.count(Metric::Coalesced)), (6, 1));
+}
+
+#[test]
+fn u5_held_too_long_goes_back_and_the_components_connection_stays() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    broken(&mut near, at(1.0));
+    assert_eq!(near.component_says(&mut component, at(2.0), &up(1)), "");
+    let error = near.component_hears(&mut component, at(13.0));
+    assert!(error.contains("id='1' type='error'"), "{error}");
+    assert!(error.contains("<error type='wait'><remote-server-timeout "), "{error}");
+    assert!(error.contains("the server did not come back in time"), "{error}");
+    assert!(!component.is_closed());
+}
+
+#[test]
+fn u5_without_hold_seconds_everything_bounces() {
+    let config = UplinkConfig { hold: Duration::ZERO, ..config() };
+    let mut near = Near::new(config, DomainConfig::default());
+    let mut component = near.component(NOW);
+    let error = near.component_says(&mut component, NOW, &up(1));
+    assert!(error.contains("<remote-server-timeout "), "before the first stream: {error}");
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    near.component_says(&mut component, NOW, &up(2));
+    broken(&mut near, at(1.0));
+    near.uplink.poll(&near.switch, at(1.0));
+    let error = near.component_hears(&mut component, at(1.0));
+    assert!(error.contains("id='2' type='error'") && error.contains("the server's connection"), "{error}");
+    assert_eq!(near.count(Metric::UnsentBounced), 1);
+}
+
+#[test]
+fn u5_requests_that_went_up_are_answered_when_the_stream_ends() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    let ask = |id| format!("<iq from='irc.example' to='u@s.example' type='get' id='{id}'><q/></iq>");
+    near.component_says(&mut component, NOW, &ask(1));
+    assert_eq!(near.hear(NOW), ask(1));
+    near.component_says(&mut component, NOW, &ask(2));
+    broken(&mut near, at(1.0));
+    let heard = near.component_hears(&mut component, at(1.0));
+    assert!(heard.contains("id='1' type='error'") && heard.contains("<recipient-unavailable "), "{heard}");
+    assert!(heard.contains("the server's connection ended before it answered"), "{heard}");
+    assert_eq!(heard.matches("<iq ").count(), 2, "the one that was not sent, too: {heard}");
+    back(&mut near, at(2.0));
+    near.say(at(2.0), "<iq from='u@s.example' to='irc.example' type='result' id='1'/>");
+    assert!(!near.component_hears(&mut component, at(2.0)).contains("result"), "it is late");
+    assert_eq!(near.count(Metric::LateAnswers), 1);
+}
+
+#[test]
+fn u5_request_that_came_down_is_answered_over_the_next_stream() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    near.say(NOW, "<iq from='u@s.example' to='irc.example' type='get' id='1'><q/></iq>");
+    near.component_hears(&mut component, NOW);
+    broken(&mut near, at(1.0));
+    let result = "<iq from='irc.example' to='u@s.example' type='result' id='1'/>";
+    near.component_says(&mut component, at(2.0), result);
+    assert_eq!(back(&mut near, at(3.0)), result);
+    assert_eq!(near.count(Metric::LateAnswers), 0);
+}
+
+#[test]
+fn u5_request_that_went_up_times_out_as_the_domain_says() {
+    let domains = DomainConfig { iq_timeout: Duration::from_secs(7), ..DomainConfig::default() };
+    let mut near = Near::new(config(), domains);
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    near.component_says(&mut component, NOW, "<iq to='u@s.example' type='get' id='1'><q/></iq>");
+    near.hear(NOW);
+    assert_eq!(near.component_hears(&mut component, at(6.9)), "");
+    let error = near.component_hears(&mut component, at(8.0));
+    assert!(error.contains("the server has not answered in time"), "{error}");
+}
+
+#[test]
+fn u15_users_of_a_server_that_stays_away_are_not_available_any_more() {
+    for (end_presence, expected) in [(true, 1), (false, 0)] {
+        let mut near = Near::new(UplinkConfig { end_presence, ..config() }, DomainConfig::default());
+        let mut component = near.component(NOW);
+        near.establish(NOW);
+        near.component_hears(&mut component, NOW);
+        near.say(NOW, "<presence from='u@s.example/r' to='a@irc.example'/>");
+        near.say(NOW, "<presence from='v@s.example/r' to='a@irc.example'/>");
+        near.say(NOW, "<presence from='v@s.example/r' to='a@irc.example' type='unavailable'/>");
+        near.component_hears(&mut component, NOW);
+        broken(&mut near, at(1.0));
+        near.uplink.poll(&near.switch, at(10.9));
+        assert_eq!(near.component_hears(&mut component, at(10.9)), "");
+        near.uplink.poll(&near.switch, at(11.0));
+        let heard = near.component_hears(&mut component, at(11.0));
+        let told = "<presence from='u@s.example/r' to='a@irc.example' type='unavailable'/>";
+        assert_eq!(heard, told.repeat(expected));
+        near.uplink.poll(&near.switch, at(30.0));
+        assert_eq!(near.component_hears(&mut component, at(30.0)), "", "once");
+    }
+}
+
+#[test]
+fn u15_users_of_a_server_that_is_back_in_time_stay_available() {
+    let mut near = Near::new(UplinkConfig { end_presence: true, ..config() }, DomainConfig::default());
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.say(NOW, "<presence from='u@s.example/r' to='a@irc.example'/>");
+    near.component_hears(&mut component, NOW);
+    broken(&mut near, at(1.0));
+    back(&mut near, at(5.0));
+    near.uplink.handle_timeout(&near.switch, at(60.0));
+    assert!(!near.component_hears(&mut component, at(60.0)).contains("unavailable"));
+}
+
+#[test]
+fn shutdown_writes_what_waits_and_closes_the_stream() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    near.component_says(&mut component, NOW, &up(1));
+    near.switch.shut_down();
+    assert_eq!(near.hear(NOW), format!("{}</stream:stream>", up(1)));
+    near.feed(NOW, "</stream:stream>");
+    near.uplink.handle_eof(&near.switch, NOW);
+    near.hear(NOW);
+    assert_eq!(near.uplink.poll(&near.switch, NOW), UplinkState::Ended);
+    near.uplink.detach(&near.switch, NOW);
+}
