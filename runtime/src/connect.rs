@@ -26,9 +26,14 @@ pub async fn connect<C: Connector>(
     address: &str,
     settings: ComponentSettings,
 ) -> Result<Component, ConnectError> {
-    let addresses = connector.resolve(address).await?;
-    let stream = connect_any(connector, interleave(addresses)).await?;
+    let stream = reach(connector, address).await?;
     connect_over(connector, stream, connector.timer(), settings).await
+}
+
+/// Looks up `host:port` and connects to the first of its addresses that answers.
+pub(crate) async fn reach<C: Connector>(connector: &C, address: &str) -> io::Result<C::Stream> {
+    let addresses = connector.resolve(address).await?;
+    connect_any(connector, interleave(addresses)).await
 }
 
 /// [`connect`] over a connection that is there already, such as TLS.

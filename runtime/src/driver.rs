@@ -7,13 +7,15 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::{io, mem};
 
-use enjamb_core::connection::{Budget, ConnectionEvent, Next, Progress, Transmit, Written};
+use enjamb_core::connection::{Budget, Next, Progress, Transmit, Written};
 use enjamb_core::{Instant, Now};
 
 use crate::transport::{Timer, Transport};
 
 /// What the loop drives: one side of a connection.
 pub(crate) trait Session {
+    type Event;
+
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress;
     fn poll_output(&mut self, now: Now) -> Transmit<'_>;
     fn wrote(&mut self, now: Now, written: Written);
@@ -23,7 +25,7 @@ pub(crate) trait Session {
     fn handle_timeout(&mut self, now: Now);
     fn handle_eof(&mut self, now: Now);
     fn handle_error(&mut self, now: Now, kind: io::ErrorKind);
-    fn poll_event(&mut self) -> Option<ConnectionEvent>;
+    fn poll_event(&mut self) -> Option<Self::Event>;
 }
 
 /// Bytes read at once.
@@ -75,7 +77,7 @@ impl<T: Transport, C: Timer, S: Session> Driver<T, C, S> {
     }
 
     /// Drives on until there is an event; `None` once the connection is over.
-    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ConnectionEvent>> {
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Event>> {
         while !self.budget.is_spent() {
             if let Some(event) = self.session.poll_event() {
                 return Poll::Ready(Some(event));

@@ -17,6 +17,7 @@
 //! | `serve` | accepts components on a socket |
 //! | `sources` | who may connect: limits by source address |
 //! | `component` | [`Component`]: the application's handle to its connection |
+//! | `uplink` | [`UplinkServer`]: our own streams, as components, to another server |
 //! | `connect` | connects a component, once or again and again |
 //! | `backoff` | when a component tries again |
 //! | `random` | stream ids and jitter |
@@ -43,6 +44,7 @@ mod shared;
 pub mod sources;
 mod sync;
 mod transport;
+mod uplink;
 mod waiters;
 mod watch;
 
@@ -57,6 +59,7 @@ pub use serve::serve;
 pub use server::ServerConnection;
 pub use shared::{SharedPort, SharedSwitch, WakePort};
 pub use transport::{Connector, Timer, Transport};
+pub use uplink::{UplinkServer, uplink};
 pub use watch::Subscription;
 
 #[cfg(test)]

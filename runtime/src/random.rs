@@ -18,3 +18,8 @@ pub fn stream_id() -> io::Result<StreamId> {
 pub(crate) fn jitter() -> io::Result<u32> {
     getrandom::u32().map_err(io::Error::other)
 }
+
+/// Draws random bits for delays and ids; without random numbers, the same ones each time.
+pub(crate) fn seed() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}

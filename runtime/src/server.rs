@@ -85,6 +85,8 @@ impl<S: Switch<Port: WakePort>> ServerSession<S> {
 }
 
 impl<S: Switch<Port: WakePort>> Session for ServerSession<S> {
+    type Event = ConnectionEvent;
+
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
         self.connection.process(&*self.switch, now, input, budget)
     }

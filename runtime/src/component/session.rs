@@ -1,13 +1,12 @@
 //! The component's side of a connection, as the drive loop sees it.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use enjamb_core::connection::{
-    Budget, ClientConnection, ClientConnectionEvent, ConnectionEvent, Progress, Transmit, Written,
-};
+use enjamb_core::connection::{Budget, ClientConnection, ClientConnectionEvent, Progress, Transmit, Written};
 use enjamb_core::{Instant, Now, OwnedStanza, Stanza};
 
 use super::shared::Shared;
@@ -84,6 +83,8 @@ impl ComponentSession {
 }
 
 impl Session for ComponentSession {
+    type Event = Infallible;
+
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
         let Self { connection, shared, waker, .. } = self;
         let progress =
@@ -133,7 +134,7 @@ impl Session for ComponentSession {
         self.publish();
     }
 
-    fn poll_event(&mut self) -> Option<ConnectionEvent> {
+    fn poll_event(&mut self) -> Option<Infallible> {
         None
     }
 }
