@@ -25,3 +25,4 @@ pub mod serve;
 mod signals;
 mod terminal;
 pub mod tls;
+mod uplinks;

@@ -26,10 +26,10 @@ use crate::log::{self, AcceptLog, ConnectionLog};
 use crate::preamble::{Entered, Preamble};
 
 /// Bytes unacknowledged for that long end a connection, so that a dead peer does not hold its domain.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bytes that the kernel takes for a connection and has not sent: enough for a fast link, as it asks for more at half of it.
-const MAX_UNSENT: u32 = 128 * 1024;
+pub(crate) const MAX_UNSENT: u32 = 128 * 1024;
 
 /// Opens a listener's socket.
 pub(crate) fn open(settings: &config::Listener) -> io::Result<TcpListener> {

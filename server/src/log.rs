@@ -20,6 +20,7 @@ mod connection;
 mod filter;
 mod format;
 mod queue;
+mod uplink;
 
 use bounds::{COMPONENTS, FAILURES, TURNED_AWAY};
 pub(crate) use connection::ConnectionLog;
@@ -27,6 +28,7 @@ use filter::FATAL;
 pub use filter::LogFilter;
 pub use format::LogFormat;
 pub use queue::Log;
+pub(crate) use uplink::{UplinkLog, no_uplink};
 
 /// Starts logging to standard error the lines that `filter` lets through. The [`Log`] has to live as long as anything is
 /// logged.

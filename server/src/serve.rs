@@ -21,7 +21,7 @@ use crate::listen::{self, Acceptor};
 use crate::reload::RunningFile;
 use crate::signals::{Order, Signals};
 use crate::terminal::say;
-use crate::{check, log, reload, secret};
+use crate::{check, log, reload, secret, uplinks};
 
 /// Time for the last bytes of all connections once the server is told to stop: the 5 s in which each is
 /// flushed, the second in which it is read on, and a little more.
@@ -124,6 +124,12 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         for _ in 0..listener.num_acceptors.get().min(threads) {
             connections.spawn(acceptor.clone().run(Arc::clone(&socket)));
         }
+    }
+    let place =
+        uplinks::Place { switch: Arc::clone(&switch), tasks: connections.clone(), stop: stop.clone() };
+    if let Err(words) = uplinks::start(&config, &place) {
+        log::fatal(words);
+        return ExitCode::FAILURE;
     }
     if let Some(address) = first.filter(|_| file.is_none()) {
         greet(&config, address);
