@@ -31,6 +31,10 @@ pub struct Embedding;
 #[cfg(doctest)]
 pub struct Ports;
 
+#[doc = include_str!("../../docs/uplinks.md")]
+#[cfg(doctest)]
+pub struct Uplinks;
+
 #[doc = include_str!("../../docs/adapters.md")]
 #[cfg(doctest)]
 pub struct Adapters;

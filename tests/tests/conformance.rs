@@ -109,7 +109,7 @@ fn every_rule_has_a_proof_or_a_reason() {
     assert!(faults.is_empty(), "{}:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// docs/ports.md and docs/delivery.md have rules with words and proofs alone.
+/// docs/ports.md, docs/delivery.md and docs/uplinks.md have rules with words and proofs alone.
 #[test]
 fn every_rule_of_ports_has_a_proof() {
     rules_have_proofs("docs/ports.md", &[('P', 10)]);
@@ -118,6 +118,11 @@ fn every_rule_of_ports_has_a_proof() {
 #[test]
 fn every_rule_of_delivery_has_a_proof() {
     rules_have_proofs("docs/delivery.md", &[('D', 3), ('L', 7), ('H', 9), ('F', 5)]);
+}
+
+#[test]
+fn every_rule_of_uplinks_has_a_proof() {
+    rules_have_proofs("docs/uplinks.md", &[('U', 15)]);
 }
 
 /// The table of a page has the rules of each letter from 1 to a number, and each has tests that name it.

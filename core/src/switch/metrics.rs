@@ -7,7 +7,7 @@ macro_rules! counts {
         /// What is counted.
         ///
         /// Each stanza that is taken from a port adds to exactly one of `Routed`, `Held`, `Answered`, `Bounced`, `Rejected`,
-        /// `LateAnswers` and `Dropped…`. What enters a queue (`Routed`, `Notices` and `HeldSent`) leaves it as `Delivered`, as
+        /// `LateAnswers`, `Kept` and `Dropped…`. What enters a queue (`Routed`, `Notices` and `HeldSent`) leaves it as `Delivered`, as
         /// one of `Unsent…`, or as `Torn`. What is held (`Held`) leaves as `HeldSent`, `HeldReturned`, `HeldDropped` or
         /// `Coalesced`. The differences are what waits now.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
