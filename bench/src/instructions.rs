@@ -16,6 +16,9 @@ const ROUNDS: u64 = 1000;
 /// What a local port may spend on a stanza, of what the connection of a component spends without its socket.
 const LOCAL_SHARE: f64 = 0.8;
 
+/// What a stanza through an uplink may cost, of one between two components.
+const UPLINK_SHARE: f64 = 1.15;
+
 /// The count of each case: ours, then the others.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
@@ -40,6 +43,7 @@ pub(crate) fn check(budget: &Path) -> io::Result<()> {
     faults.extend(unknown.map(|case| format!("there is no case {case}")));
     faults.extend(handshakes()?);
     faults.extend(receivers(&counts));
+    faults.extend(uplinks(&counts));
     if faults.is_empty() { Ok(()) } else { Err(io::Error::other(faults.join(", "))) }
 }
 
@@ -67,6 +71,18 @@ fn receivers(counts: &Counts) -> Option<String> {
     );
     let fits = pair > send && share <= LOCAL_SHARE;
     (!fits).then(|| format!("a local port spends more than {LOCAL_SHARE} of a connection's instructions"))
+}
+
+/// What a stanza through an uplink costs, beside one between two components.
+fn uplinks(counts: &Counts) -> Option<String> {
+    let [_, pair, _] = micro::RECEIVERS.map(|case| counts.get(case).map_or(0.0, |count| *count as f64));
+    let [up, down] =
+        micro::UPLINKS.map(|case| counts.get(case).map_or(f64::MAX, |count| *count as f64 / pair));
+    println!("uplink: {up:.2} of what a stanza between two components costs, and {down:.2} on the way down");
+    let fits = up.max(down) <= UPLINK_SHARE;
+    (!fits).then(|| {
+        format!("a stanza through an uplink costs more than {UPLINK_SHARE} of one between components")
+    })
 }
 
 /// Is valgrind there?

@@ -13,12 +13,14 @@ mod turns;
 pub use case::Case;
 
 /// Our own cases: their budget is in `instructions.toml`.
-const PATH: [&str; 17] = [
+const PATH: [&str; 19] = [
     "rich-324",
     "plain-208",
     "send-208",
     "pair-208",
     "local-208",
+    "up-208",
+    "down-208",
     "rich-2000",
     "non-ascii-2000",
     "bounce-324",
@@ -35,6 +37,9 @@ const PATH: [&str; 17] = [
 
 /// Cases of a sender alone, of it with a component as the receiver, and with a local port.
 pub(crate) const RECEIVERS: [&str; 3] = ["send-208", "pair-208", "local-208"];
+
+/// Cases of a stanza that goes up through an uplink, and of one that comes down.
+pub(crate) const UPLINKS: [&str; 2] = ["up-208", "down-208"];
 
 /// One share of work of a connection that floods, usually and with input that is as dear as can be.
 pub const POLLS: [&str; 5] = ["poll-usual", "poll-text", "poll-names", "poll-prefixes", "poll-lines"];
@@ -87,6 +92,8 @@ pub fn says(case: &str) -> &'static str {
         "send-208" => "of pair-208: all but what the receiver does",
         "pair-208" => "the same message from a connection to another one, on one thread",
         "local-208" => "the same message from a connection to a local port",
+        "up-208" => "the same message from a connection to the server behind its uplink",
+        "down-208" => "the same message from that server to a connection",
         "rich-2000" => "rich-324 with a longer body, 2,000 bytes in all",
         "non-ascii-2000" => "the same with a body of Cyrillic",
         "bounce-324" => "the message of 324 bytes, answered with an error",
@@ -146,6 +153,8 @@ pub fn case(name: &str) -> Option<Case> {
         "send-208" => ports::send(stanzas::of("plain-208")),
         "pair-208" => ports::pair(stanzas::of("plain-208")),
         "local-208" => ports::local(stanzas::of("plain-208")),
+        "up-208" => ports::up(stanzas::of("plain-208")),
+        "down-208" => ports::down(stanzas::of("plain-208")),
         "bounce-324" => path::bounce(stanzas::of(name)),
         _ if PATH.contains(&name) => path::pass_on(stanzas::of(name)),
         _ => None,

@@ -3,11 +3,13 @@
 
 use std::hint::black_box;
 
+use enjamb_core::Secret;
 use enjamb_core::connection::{Budget, Connection, Next, Written};
 use enjamb_core::jid::Domain;
 use enjamb_core::port::{LocalPort, PortConfig, PortState};
 use enjamb_core::router::Claim;
 use enjamb_core::switch::{LocalSwitch, SwitchConfig};
+use enjamb_core::uplink::{Uplink, UplinkConfig, UplinkEvent};
 
 use super::case::Case;
 use super::polls::{NOW, connected};
@@ -81,5 +83,55 @@ pub(super) fn local(input: Vec<u8>) -> Option<Case> {
         let mut length = 0;
         let state = port.poll(&sender.switch, NOW, |stanza, _| length = black_box(stanza.as_bytes()).len());
         is_sent && is_woken && state == Ok(PortState::Idle) && length == input.len()
+    }))
+}
+
+/// An uplink of `domain`, whose server has accepted it.
+fn uplink(switch: &LocalSwitch, domain: &str) -> Option<Uplink<LocalSwitch>> {
+    let config = UplinkConfig::new(Domain::parse(domain).ok()?, Secret::new("secret"));
+    let mut uplink = Uplink::attach(switch, config, 1, NOW).ok()?;
+    uplink.connected(NOW);
+    let header = "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' id='1'>";
+    for said in [header, "<handshake/>"] {
+        let progress = uplink.process(switch, NOW, said.as_bytes(), &mut Budget::default());
+        uplink.write_to(switch, NOW, &mut Vec::new());
+        if progress.consumed != said.len() {
+            return None;
+        }
+    }
+    (uplink.poll_event() == Some(UplinkEvent::Established)).then_some(uplink)
+}
+
+/// The receiver is behind the sender's uplink.
+pub(super) fn up(input: Vec<u8>) -> Option<Case> {
+    let mut sender = Sender::new()?;
+    let mut uplink = uplink(&sender.switch, "comp.example")?;
+    sender.connection.write_to(&sender.switch, NOW, &mut Vec::new());
+    while sender.switch.poll_wake().is_some() {}
+    let mut socket = Vec::with_capacity(4096);
+    Some(Case::new(input.len(), move || {
+        socket.clear();
+        let is_sent = sender.send(&input);
+        let is_woken = sender.switch.poll_wake() == Some(uplink.id());
+        uplink.write_to(&sender.switch, NOW, &mut socket);
+        is_sent && is_woken && black_box(&socket).len() == input.len()
+    }))
+}
+
+/// The sender is behind the receiver's uplink.
+pub(super) fn down(input: Vec<u8>) -> Option<Case> {
+    let switch = LocalSwitch::new(SwitchConfig::new([Domain::parse("host.example").ok()?]));
+    let mut receiver = connected(&switch, "peer.example")?;
+    let mut uplink = uplink(&switch, "peer.example")?;
+    receiver.write_to(&switch, NOW, &mut Vec::new());
+    while switch.poll_wake().is_some() {}
+    let mut socket = Vec::with_capacity(4096);
+    Some(Case::new(input.len(), move || {
+        socket.clear();
+        let progress = uplink.process(&switch, NOW, black_box(&input), &mut Budget::default());
+        let is_sent = progress.consumed == input.len() && progress.next == Next::Input;
+        let is_woken = switch.poll_wake() == Some(receiver.id());
+        receiver.write_to(&switch, NOW, &mut socket);
+        is_sent && is_woken && black_box(&socket).len() == input.len()
     }))
 }

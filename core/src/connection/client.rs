@@ -414,6 +414,9 @@ impl ClientConnection {
     /// Gives memory back that the connection does not need while nothing happens.
     pub fn release(&mut self) {
         self.output.release();
+        if let Phase::Open(stream) = &mut self.phase {
+            stream.release();
+        }
     }
 
     fn end(&mut self, now: Now, reason: CloseReason) {

@@ -27,6 +27,10 @@ impl Kind {
         if stanza.kind() != StanzaKind::Message || !stanza.from().is_some_and(is_host) {
             return None;
         }
+        // Most messages of hosts are none, and this is the fastest way to see it.
+        if stanza.content().starts_with(b"<body") {
+            return None;
+        }
         children(stanza.raw()).find_map(|child| {
             let is = |name, first, second| child.is(name, first) || child.is(name, second);
             if is("privilege", "urn:xmpp:privilege:2", "urn:xmpp:privilege:1") {

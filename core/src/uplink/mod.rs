@@ -36,7 +36,7 @@ pub use gate::{Attempted, Gate};
 use presence::Presences;
 use retry::Retry;
 pub use retry::Trouble;
-use stream::{Stream, Surroundings};
+use stream::{IDLE, Stream, Surroundings};
 
 use crate::connection::{Budget, ClientConnection, Next, Progress, Transmit, Written};
 use crate::router::{AttachError, PortId};
@@ -232,6 +232,7 @@ impl<S: Switch> Uplink<S> {
     pub fn wrote(&mut self, switch: &S, now: Now, written: Written) {
         let Some(stream) = &mut self.stream else { return };
         let delivered = stream.connection.note_written(now, written);
+        stream.idle_at = Some(now.monotonic + IDLE);
         switch.metrics().add(Metric::Delivered, delivered.into());
         let is_full = written == Written::Full;
         if is_full || !stream.connection.is_open() {
@@ -275,7 +276,7 @@ impl<S: Switch> Uplink<S> {
             .closing_at
             .or_else(|| self.close_at())
             .filter(|_| stream.connection.is_open() && !stream.connection.is_closing());
-        [stream.connection.poll_timeout(), retry_at, close_at].into_iter().flatten().min()
+        [stream.connection.poll_timeout(), retry_at, close_at, stream.idle_at].into_iter().flatten().min()
     }
 
     /// Does what is due: a keepalive, a ping, the end of a stream that is late or that nobody needs.
@@ -283,6 +284,9 @@ impl<S: Switch> Uplink<S> {
         self.bounce(switch, now);
         if let Some(stream) = &mut self.stream {
             stream.connection.handle_timeout(now);
+            if stream.idle_at.is_some_and(|at| at <= now.monotonic) {
+                stream.release(switch, &self.port);
+            }
         }
         self.look(switch, now);
         self.go_on_closing(switch, now);

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::event::Events;
 use super::presence::Presences;
@@ -19,7 +20,7 @@ use crate::time::{Instant, Now};
 /// One stream of an uplink, from the connection on which it begins.
 pub(super) struct Stream<S: Switch> {
     pub(super) connection: ClientConnection,
-    pub(super) delivery: Box<Delivery<S::Port>>,
+    pub(super) delivery: Option<Box<Delivery<S::Port>>>,
     /// Since when stanzas flow.
     pub(super) established_at: Option<Instant>,
     /// The next stanza from the server waits for its component until then.
@@ -27,7 +28,12 @@ pub(super) struct Stream<S: Switch> {
     /// The id of the last ping to the component. If it comes back from the server, two servers feed each other.
     pub(super) loop_ping: String,
     pub(super) has_loop: bool,
+    /// When to give memory back if nothing happens before.
+    pub(super) idle_at: Option<Instant>,
 }
+
+/// How long nothing happens before memory is given back.
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 
 /// What the stream needs of its uplink.
 pub(super) struct Surroundings<'a, S: Switch> {
@@ -42,8 +48,15 @@ pub(super) struct Surroundings<'a, S: Switch> {
 impl<S: Switch> Stream<S> {
     pub(super) fn new(connection: ClientConnection) -> Self {
         let loop_ping = String::new();
-        let delivery = Box::default();
-        Self { connection, delivery, established_at: None, retry_at: None, loop_ping, has_loop: false }
+        Self {
+            connection,
+            delivery: None,
+            established_at: None,
+            retry_at: None,
+            loop_ping,
+            has_loop: false,
+            idle_at: None,
+        }
     }
 
     /// Takes what the server sent.
@@ -53,8 +66,10 @@ impl<S: Switch> Stream<S> {
         input: &[u8],
         budget: &mut Budget,
     ) -> Progress {
-        let Self { connection, delivery, retry_at, loop_ping, has_loop, .. } = self;
+        let Self { connection, delivery, retry_at, loop_ping, has_loop, idle_at, .. } = self;
         let now = around.now;
+        *idle_at = Some(now.monotonic + IDLE);
+        let delivery = delivery.get_or_insert_default();
         let progress = connection.process_answering(now, input, budget, |stanza, out, budget| {
             if is_ping_of(stanza, loop_ping) {
                 *has_loop = true;
@@ -84,6 +99,14 @@ impl<S: Switch> Stream<S> {
             replay(switch, now, port, held, output);
         }
         order
+    }
+
+    /// Gives memory back that the stream does not need while nothing happens.
+    pub(super) fn release(&mut self, switch: &S, port: &S::Port) {
+        self.idle_at = None;
+        self.connection.release();
+        self.delivery.take_if(|delivery| delivery.is_empty());
+        switch.queue(port, |queue| queue.release());
     }
 }
 

@@ -7,12 +7,15 @@ use enjamb_core::connection::{Budget, Connection, Next};
 use enjamb_core::jid::Domain;
 use enjamb_core::router::DomainPattern;
 use enjamb_core::switch::{DomainConfig, ListenerConfig, LocalSwitch, Metric, Switch, SwitchConfig};
+use enjamb_core::uplink::{Uplink, UplinkConfig, UplinkEvent};
 use enjamb_core::{Instant, Now, Secret, StreamId};
 
 use crate::counting::bytes_kept;
 use crate::paths::{handshake, header};
 
 const NOW: Now = Now { monotonic: Instant::ORIGIN, unix: Duration::from_secs(1_800_000_000) };
+const LATER: Now =
+    Now { monotonic: Instant::from_origin(Duration::from_secs(2)), unix: Duration::from_secs(1_800_000_002) };
 const MIB: usize = 1 << 20;
 
 fn switch(config: DomainConfig) -> LocalSwitch {
@@ -56,6 +59,35 @@ fn ten_thousand_held_messages_of_300_bytes_take_less_than_4_mib() {
     let kept = bytes_kept(|| (0..10_000).for_each(|_| feed(&switch, &mut peer, &message)));
     assert_eq!(switch.metrics().get(Metric::Held), 10_001);
     assert!((3 * MIB..4 * MIB).contains(&kept), "{kept} bytes");
+}
+
+/// An uplink that is connected and idle takes less than 3 KiB, beside the task that drives it and its socket.
+#[test]
+fn u12_idle_uplink_takes_less_than_3_kib() {
+    let switch = LocalSwitch::new(SwitchConfig::new([]));
+    let mut uplinks = Vec::with_capacity(1100);
+    let mut connect = |number: usize| {
+        let config =
+            UplinkConfig::new(Domain::parse(&format!("d{number:04}.example")).unwrap(), Secret::new("s"));
+        let mut uplink = Uplink::attach(&switch, config, 1, NOW).unwrap();
+        uplink.connected(NOW);
+        for said in [&*header("d.example").replace(" to=", " id='1' to="), "<handshake/>"] {
+            let progress = uplink.process(&switch, NOW, said.as_bytes(), &mut Budget::default());
+            assert_eq!(progress.consumed, said.len());
+            uplink.write_to(&switch, NOW, &mut Vec::new());
+        }
+        assert_eq!(uplink.poll_event(), Some(UplinkEvent::Established));
+        let message = format!("<message from='u@s.example' to='d{number:04}.example'/>");
+        let _ = uplink.process(&switch, NOW, message.as_bytes(), &mut Budget::default());
+        uplink.write_to(&switch, NOW, &mut Vec::new());
+        while uplink.poll_timeout().is_some_and(|at| at <= LATER.monotonic) {
+            uplink.handle_timeout(&switch, LATER);
+        }
+        uplinks.push(uplink);
+    };
+    (0..100).for_each(&mut connect);
+    let kept = bytes_kept(|| (100..1100).for_each(&mut connect));
+    assert!((500_000..3 * 1024 * 1000).contains(&kept), "{} bytes each", kept / 1000);
 }
 
 /// A hundred thousand take less than 32 MiB: a tenth of that.

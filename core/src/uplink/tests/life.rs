@@ -27,6 +27,7 @@ fn u2_connects_with_the_first_component_and_closes_after_the_last() {
     near.settle(at(5.0));
     assert_eq!(near.switch.poll_wake(), Some(near.uplink.id()));
     assert_eq!(near.hear(at(5.0)), "");
+    near.uplink.handle_timeout(&near.switch, at(5.0));
     assert_eq!(near.uplink.poll_timeout(), Some(at(6.0).monotonic), "a second later");
     near.uplink.handle_timeout(&near.switch, at(6.0));
     assert_eq!(near.hear(at(6.0)), "</stream:stream>");
