@@ -40,7 +40,9 @@ pub(crate) fn replay<S: Switch>(switch: &S, now: Now, port: &S::Port, held: Vec<
             }
             None => {
                 let host = switch.read(|directory| directory.first_host().cloned());
-                let from = host.as_ref().map_or(&*domain, |host| host.as_str());
+                // To a server we speak as the component that we are there, not as the server itself.
+                let held_for = port.as_ref().uplink().map_or(&*domain, |uplink| uplink.domain.as_str());
+                let from = host.as_ref().map_or(held_for, |host| host.as_str());
                 output.push(held.taken, |out| append_stamped(&held, from, now, out));
                 switch.metrics().add(Metric::HeldSent, 1);
             }
