@@ -86,6 +86,11 @@ pub trait Switch: Sized {
         self.change(|directory| directory.router.set_known(known));
     }
 
+    /// Whether `domain` is configured by itself, and not only by a wildcard: it is known while nobody is connected for it.
+    fn is_configured(&self, domain: &Domain) -> bool {
+        self.read(|directory| directory.domains.is_known(domain.as_str()))
+    }
+
     /// Adds a host: components bound with a prefix get their name under it at once. The changes are for the log.
     ///
     /// # Errors

@@ -109,7 +109,8 @@ impl ConnectionLog {
             let what = if holder.is_some() { "earlier connection closed" } else { "connection ended" };
             let is_stopping =
                 matches!(reason, CloseReason::Error(error) if error.condition == StreamCondition::SystemShutdown);
-            if holder.is_none() && !is_stopping && place.hints_at_domains() {
+            let is_known = || place.switch.is_configured(domain);
+            if holder.is_none() && !is_stopping && !is_known() && place.hints_at_domains() {
                 info!(%listener, %domain, "while a component is away, stanzas for it get remote-server-not-found; if the listener's `domains` names it, senders are told to wait (remote-server-timeout)");
             }
             let holder = holder.map(|holder| holder.0);
