@@ -44,20 +44,22 @@ impl Kind {
     }
 }
 
-/// The last announcement of each kind and sending host.
+/// The last announcement of each kind and sending host. Delegations that differ are all kept: ejabberd announces each
+/// namespace by itself.
 #[derive(Debug, Default)]
-pub(crate) struct Announced(BTreeMap<(Kind, Domain), Box<[u8]>>);
+pub(crate) struct Announced(BTreeMap<(Kind, Domain, Box<[u8]>), Box<[u8]>>);
 
 impl Announced {
     /// Keeps an announcement in place of an older one of its kind from the same host. False: it is too long, or too many are
     /// kept.
-    pub(super) fn keep(&mut self, kind: Kind, from: Domain, stanza: &[u8]) -> bool {
-        let key = (kind, from);
+    pub(super) fn keep(&mut self, kind: Kind, from: Domain, stanza: &Stanza<'_>) -> bool {
+        let content = if kind == Kind::Delegation { stanza.content() } else { &[] };
+        let key = (kind, from, content.into());
         let has_room = self.0.len() < MAX_KEPT || self.0.contains_key(&key);
-        if !has_room || stanza.len() > MAX_BYTES {
+        if !has_room || stanza.raw().len() > MAX_BYTES {
             return false;
         }
-        self.0.insert(key, stanza.into());
+        self.0.insert(key, stanza.to_vec().into());
         true
     }
 

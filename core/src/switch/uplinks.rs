@@ -15,7 +15,7 @@ use crate::config::ListenerConfig;
 use crate::jid::{Domain, Jid};
 use crate::queue::{Buffer, HoldTerms, Intake};
 use crate::router::{AttachError, DefaultRoute, DomainPattern, NameChange, PortId};
-use crate::stanza::Envelope;
+use crate::stanza::{Envelope, Stanza};
 use crate::time::Instant;
 
 impl<P: Clone + AsRef<PortInfo>> Directory<P> {
@@ -36,7 +36,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
     }
 
     /// Keeps what the server behind an uplink has announced to `name`. False: there is no room for it.
-    pub(crate) fn announce(&mut self, name: &Domain, kind: Kind, from: Domain, stanza: &[u8]) -> bool {
+    pub(crate) fn announce(&mut self, name: &Domain, kind: Kind, from: Domain, stanza: &Stanza<'_>) -> bool {
         self.domains.announced.entry(name.clone()).or_default().keep(kind, from, stanza)
     }
 

@@ -170,9 +170,8 @@ impl<S: Switch> Surroundings<'_, S> {
         let Some(from) = stanza.from().and_then(|from| Domain::parse(from.domain()).ok()) else {
             return false;
         };
-        let bytes = stanza.to_vec();
         let (is_kept, is_away) = self.switch.write(|directory| {
-            let is_kept = directory.announce(self.domain, kind, from, &bytes);
+            let is_kept = directory.announce(self.domain, kind, from, stanza);
             (is_kept, directory.router.owner(self.domain.as_str()).is_none())
         });
         let is_for_later = is_kept && is_away;
