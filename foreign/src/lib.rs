@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-pub use settings::{Kind, Settings};
+pub use settings::{DELEGATED, Kind, Settings, Users};
 
 /// ejabberd's virtual machine takes seconds on a busy machine, and Prosody with thousands of components as well.
 const START: Duration = Duration::from_secs(60);
@@ -27,6 +27,7 @@ const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' xmlns:str
 pub struct Server {
     kind: Kind,
     settings: Settings,
+    users: Option<Users>,
     child: Child,
 }
 
@@ -36,15 +37,27 @@ impl Server {
     /// # Errors
     /// It is not installed, or does not start: the error holds what it said.
     pub fn start(kind: Kind, settings: Settings) -> io::Result<Self> {
+        Self::start_with(kind, settings, None)
+    }
+
+    /// Starts one that has users, too. jabberd2's router can't have any.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_with_users(kind: Kind, settings: Settings, users: Users) -> io::Result<Self> {
+        Self::start_with(kind, settings, Some(users))
+    }
+
+    fn start_with(kind: Kind, settings: Settings, users: Option<Users>) -> io::Result<Self> {
         let dir = &settings.dir;
         if dir.exists() {
             fs::remove_dir_all(dir)?;
         }
         fs::create_dir_all(dir.join("data"))?;
         fs::create_dir_all(dir.join("certs"))?;
-        configuration::write(kind, &settings)?;
-        let child = spawn(kind, dir)?;
-        let mut server = Self { kind, settings, child };
+        configuration::write(kind, &settings, users.as_ref())?;
+        let child = spawn(kind, &settings, users.as_ref())?;
+        let mut server = Self { kind, settings, users, child };
         server.wait_until_it_answers()?;
         Ok(server)
     }
@@ -77,12 +90,21 @@ impl Server {
     pub fn restart(&mut self) -> io::Result<()> {
         self.signal(Signal::TERM)?;
         self.child.wait()?;
-        self.child = spawn(self.kind, &self.settings.dir)?;
+        self.child = spawn(self.kind, &self.settings, self.users.as_ref())?;
         self.wait_until_it_answers()
+    }
+
+    /// What it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.settings.dir.join("log")).unwrap_or_default()
     }
 
     /// A port that is open says little: on a busy machine ejabberd's answers nothing for seconds yet.
     fn answers(&self) -> io::Result<bool> {
+        if let Some(users) = &self.users {
+            TcpStream::connect(users.addr)?;
+        }
         let mut stream = TcpStream::connect(self.addr())?;
         stream.set_read_timeout(Some(START))?;
         stream.write_all(HEADER)?;
@@ -93,8 +115,7 @@ impl Server {
         let by = Instant::now() + START;
         while !self.answers().unwrap_or(false) {
             if self.child.try_wait()?.is_some() || Instant::now() > by {
-                let log = fs::read_to_string(self.settings.dir.join("log")).unwrap_or_default();
-                return Err(io::Error::other(format!("{} does not start: {log}", self.kind.name())));
+                return Err(io::Error::other(format!("{} does not start: {}", self.kind.name(), self.log())));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -117,11 +138,12 @@ fn ending_with_us(program: &Path) -> Command {
     command
 }
 
-fn spawn(kind: Kind, dir: &Path) -> io::Result<Child> {
+fn spawn(kind: Kind, settings: &Settings, users: Option<&Users>) -> io::Result<Child> {
+    let dir = &settings.dir;
     let log = File::options().create(true).append(true).open(dir.join("log"))?;
     let mut command = match kind {
         Kind::Jabberd2 => jabberd2(dir),
-        Kind::Ejabberd => ejabberd(dir)?,
+        Kind::Ejabberd => ejabberd(settings, users)?,
         Kind::Prosody | Kind::ProsodyTuned => prosody(dir),
     };
     command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
@@ -147,7 +169,8 @@ fn prosody(dir: &Path) -> Command {
 }
 
 /// Started without `ejabberdctl`, which would change the user and start a daemon that maps names to ports.
-fn ejabberd(dir: &Path) -> io::Result<Command> {
+fn ejabberd(settings: &Settings, users: Option<&Users>) -> io::Result<Command> {
+    let dir = &settings.dir;
     let listed = Command::new("dpkg").args(["-L", "ejabberd"]).output()?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let beam = listed.lines().find_map(|line| line.strip_suffix("/ejabberd.beam"));
@@ -158,5 +181,12 @@ fn ejabberd(dir: &Path) -> io::Result<Command> {
     command.args(["-ejabberd", "config"]).arg(format!("\"{}\"", dir.join(configuration::EJABBERD).display()));
     command.arg("log_path").arg(format!("\"{}\"", dir.join("ejabberd.log").display()));
     command.args(["-s", "ejabberd"]);
+    for name in users.iter().flat_map(|users| &users.names) {
+        // After a restart it is there already.
+        let (host, secret) = (&settings.host, &settings.secret);
+        let register =
+            format!("ejabberd_auth:try_register(<<\"{name}\">>, <<\"{host}\">>, <<\"{secret}\">>)");
+        command.args(["-eval", &register]);
+    }
     Ok(command)
 }

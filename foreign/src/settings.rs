@@ -67,3 +67,18 @@ pub struct Settings {
     /// Logs warnings alone, not each connection.
     pub quiet: bool,
 }
+
+/// What Prosody and ejabberd do for users, beside letting components in.
+#[derive(Clone, Debug)]
+pub struct Users {
+    /// Where clients connect, without TLS.
+    pub addr: SocketAddr,
+    /// The accounts on the host; the components' secret is their password, too.
+    pub names: Vec<String>,
+    /// Each component may read rosters of the host and send messages for it (XEP-0356), and gets what is for the
+    /// namespaces [`DELEGATED`] there (XEP-0355).
+    pub has_privileges: bool,
+}
+
+/// What is delegated to components that have privileges.
+pub const DELEGATED: [&str; 2] = ["urn:enjamb:delegated:1", "urn:enjamb:delegated:2"];

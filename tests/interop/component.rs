@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enjamb_tests::judge;
 use enjamb_tests::server::SECRET;
 use serde_json::{Value, json};
 
@@ -39,11 +40,12 @@ impl Library {
         }
     }
 
-    fn command(self) -> Command {
+    fn command(self, is_client: bool) -> Command {
         match self {
             Self::Slixmpp => {
+                let script = if is_client { "python/client.py" } else { "python/component.py" };
                 let mut command = Command::new(python());
-                command.arg(sources().join("python/component.py"));
+                command.arg(sources().join(script));
                 command
             }
             Self::XmppJs => {
@@ -64,6 +66,9 @@ pub(crate) struct Options {
     secret: String,
     subdomain: bool,
     reconnect: bool,
+    manual_roster: bool,
+    is_client: bool,
+    delegated: Vec<String>,
     ca: Option<PathBuf>,
 }
 
@@ -77,8 +82,17 @@ impl Options {
             secret: SECRET.to_owned(),
             subdomain: false,
             reconnect: false,
+            manual_roster: false,
+            is_client: false,
+            delegated: Vec::new(),
             ca: None,
         }
+    }
+
+    /// A slixmpp client with this address (with a resource) and the password [`SECRET`], that answers no subscription.
+    pub(crate) fn client(addr: SocketAddr, jid: &str) -> Self {
+        let options = Self::new(Library::Slixmpp, addr, jid);
+        Self { is_client: true, manual_roster: true, ..options }
     }
 
     /// Another secret than the listener's.
@@ -99,6 +113,18 @@ impl Options {
         self
     }
 
+    /// It answers no subscription by itself, as slixmpp does.
+    pub(crate) fn manual_roster(mut self) -> Self {
+        self.manual_roster = true;
+        self
+    }
+
+    /// It says that it is ready to get what is for these namespaces (XEP-0355); ejabberd asks.
+    pub(crate) fn takes_over(mut self, namespaces: &[&str]) -> Self {
+        self.delegated = namespaces.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// Over TLS, if the server's certificate is signed by the authority in this file. slixmpp alone can do that.
     pub(crate) fn tls(mut self, ca: PathBuf) -> Self {
         self.ca = Some(ca);
@@ -109,7 +135,7 @@ impl Options {
     pub(crate) fn start(&self) -> Component {
         let mut child = self
             .library
-            .command()
+            .command(self.is_client)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -147,6 +173,8 @@ impl Options {
             "secret": self.secret,
             "subdomain": self.subdomain,
             "reconnect": self.reconnect,
+            "manual_roster": self.manual_roster,
+            "delegated": self.delegated,
             "ca": self.ca,
         }));
         component
@@ -158,6 +186,12 @@ impl Options {
         component.wait_for("online");
         component
     }
+}
+
+/// Whether a stanza that was reported has an element of this name in it.
+pub(crate) fn has(stanza: &Value, namespace: &str, name: &str) -> bool {
+    let tree = judge::stanza(stanza["xml"].as_str().expect("every stanza is reported with its XML"));
+    tree.starts().any(|start| start.is(namespace, name))
 }
 
 /// A running component program. Dropping it kills it, which drops its connection.

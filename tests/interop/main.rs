@@ -14,3 +14,5 @@ mod names;
 mod outage;
 mod pasted;
 mod programs;
+mod uplink_restarts;
+mod uplinks;

@@ -3,11 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use enjamb_tests::judge;
 use enjamb_tests::server::Config;
 use serde_json::{Value, json};
 
-use crate::component::Component;
+use crate::component::{Component, has};
 
 const DELAY: &str = "urn:xmpp:delay";
 const MUC: &str = "http://jabber.org/protocol/muc";
@@ -16,11 +15,6 @@ const MESSAGES: usize = 200;
 const EARLY: usize = 5;
 const PRESENCES: usize = 50;
 const PAIRS: usize = 5;
-
-fn has(stanza: &Value, namespace: &str, name: &str) -> bool {
-    let tree = judge::stanza(stanza["xml"].as_str().unwrap());
-    tree.starts().any(|start| start.is(namespace, name))
-}
 
 fn send_message(sender: &mut Component, n: usize) {
     let from = format!("user{}@app.localhost/r", n % 3);

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
-pub use enjamb_foreign::Kind;
-use enjamb_foreign::{Server, Settings};
+pub use enjamb_foreign::{DELEGATED, Kind};
+use enjamb_foreign::{Server, Settings, Users};
 
 use crate::env;
 use crate::server::{Port, SECRET};
@@ -15,6 +15,16 @@ use crate::server::{Port, SECRET};
 pub struct ForeignServer {
     server: Server,
     _port: Port,
+    clients: Option<Port>,
+}
+
+/// Users of such a server; [`SECRET`] is their password.
+#[derive(Debug, Clone, Copy)]
+pub struct Accounts<'a> {
+    /// Their names.
+    pub names: &'a [&'a str],
+    /// Its components have privileges over the host, and [`DELEGATED`] are delegated to them.
+    pub has_privileges: bool,
 }
 
 impl ForeignServer {
@@ -34,22 +44,42 @@ impl ForeignServer {
     #[must_use]
     pub fn start_for(kind: Kind, host: &str, domains: &[&str]) -> Self {
         let port = Port::claim();
-        let settings = Settings {
-            dir: env::work_dir().join(format!("foreign-{}", port.addr().port())),
-            addr: port.addr(),
-            secret: SECRET.into(),
-            host: host.into(),
-            domains: domains.iter().map(ToString::to_string).collect(),
-            quiet: false,
-        };
+        let settings = settings(&port, host, domains);
         let server = Server::start(kind, settings).unwrap_or_else(|error| panic!("{error}"));
-        Self { server, _port: port }
+        Self { server, _port: port, clients: None }
+    }
+
+    /// Starts one with users on `localhost` and waits until it answers.
+    ///
+    /// # Panics
+    /// It is not installed, or does not start.
+    #[must_use]
+    pub fn start_with(kind: Kind, domains: &[&str], accounts: Accounts<'_>) -> Self {
+        let (port, clients) = (Port::claim(), Port::claim());
+        let settings = settings(&port, "localhost", domains);
+        let users = Users {
+            addr: clients.addr(),
+            names: accounts.names.iter().map(ToString::to_string).collect(),
+            has_privileges: accounts.has_privileges,
+        };
+        let server = Server::start_with_users(kind, settings, users);
+        let server = server.unwrap_or_else(|error| panic!("{error}"));
+        Self { server, _port: port, clients: Some(clients) }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    /// Where its clients connect.
+    ///
+    /// # Panics
+    /// It has no users.
+    #[must_use]
+    pub fn clients(&self) -> SocketAddr {
+        self.clients.as_ref().expect("it was started with users").addr()
     }
 
     /// Sends it a signal.
@@ -66,5 +96,24 @@ impl ForeignServer {
     /// It does not start.
     pub fn restart(&mut self) {
         self.server.restart().unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+fn settings(port: &Port, host: &str, domains: &[&str]) -> Settings {
+    Settings {
+        dir: env::work_dir().join(format!("foreign-{}", port.addr().port())),
+        addr: port.addr(),
+        secret: SECRET.into(),
+        host: host.into(),
+        domains: domains.iter().map(ToString::to_string).collect(),
+        quiet: false,
+    }
+}
+
+impl Drop for ForeignServer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the server behind said:\n{}---", self.server.log());
+        }
     }
 }

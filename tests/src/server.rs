@@ -41,7 +41,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A server of these virtual hosts (`general.hosts`), without a listener yet.
+    /// A server of these virtual hosts (`general.hosts`, left out if there are none), without a listener yet.
     #[must_use]
     pub fn new(hosts: &[&str]) -> Self {
         Self {
@@ -130,7 +130,10 @@ impl Config {
         if let Some((_, text)) = self.text {
             return text(&ports.iter().map(|port| port.number).collect::<Vec<_>>());
         }
-        let mut text = format!("[general]\nhosts = {:?}\n", self.hosts);
+        let mut text = "[general]\n".to_owned();
+        if !self.hosts.is_empty() {
+            text += &format!("hosts = {:?}\n", self.hosts);
+        }
         for (lines, port) in self.listeners.iter().zip(ports) {
             let number = port.number;
             text += &format!("\n[[listen.service]]\nip_address = \"127.0.0.1\"\nport = {number}\n");

@@ -21,6 +21,11 @@ class Component(Driven, ComponentXMPP):
             self.tls_services = {"component"}
             self.ca_certs = Path(options["ca"])
         self.drive(options)
+        for namespace in options.get("delegated", []):
+            # ejabberd asks for both before it delegates the namespace.
+            for kind in ("::", ":bare:"):
+                node = "urn:xmpp:delegation:1%s%s" % (kind, namespace)
+                self.plugin["xep_0030"].add_feature(namespace, node=node)
 
     def own_address(self):
         return self.options["jid"]
