@@ -82,7 +82,7 @@ pub(crate) struct Running {
 
 enum Process {
     Ours(Child),
-    Foreign(Server),
+    Foreign(Box<Server>),
 }
 
 impl Drop for Running {
@@ -123,7 +123,7 @@ pub(crate) fn start(contestant: Contestant, ours: &Path, names: &[String], any: 
             let domains = names.iter().map(|name| format!("{name}.{DOMAIN}")).collect();
             let (secret, host) = (SECRET.into(), "localhost".into());
             let settings = Settings { dir, addr: address, secret, host, domains, quiet: true };
-            let process = Process::Foreign(Server::start(kind, settings)?);
+            let process = Process::Foreign(Box::new(Server::start(kind, settings)?));
             Ok(Running { process, address, directory: None })
         }
     }

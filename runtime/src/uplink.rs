@@ -46,38 +46,39 @@ impl<C: Connector> UplinkServer<C> {
     ///
     /// # Errors
     /// Another port is the default route of that domain, or the switch is shutting down.
-    pub async fn run(
+    pub fn run(
         &self,
         switch: Arc<SharedSwitch>,
         config: UplinkConfig,
         note: impl FnMut(UplinkEvent) + Send,
-    ) -> Result<(), AttachError> {
-        self.run_while(switch, config, note, |_, _| true).await
+    ) -> impl Future<Output = Result<(), AttachError>> + Send {
+        // Not awaited here: a future within a future would hold all of this twice.
+        self.run_while(switch, Box::new(config), note, |_, _| true)
     }
 
     /// [`run`](Self::run) for an uplink that is given up once nothing needs it and `keep` says so.
     ///
     /// # Errors
     /// As there.
-    pub async fn run_until_idle(
+    pub fn run_until_idle(
         &self,
         switch: Arc<SharedSwitch>,
         config: UplinkConfig,
         note: impl FnMut(UplinkEvent) + Send,
-    ) -> Result<(), AttachError> {
-        self.run_while(switch, config, note, |uplink, now| !uplink.is_idle(now)).await
+    ) -> impl Future<Output = Result<(), AttachError>> + Send {
+        self.run_while(switch, Box::new(config), note, |uplink, now| !uplink.is_idle(now))
     }
 
     async fn run_while(
         &self,
         switch: Arc<SharedSwitch>,
-        config: UplinkConfig,
+        config: Box<UplinkConfig>,
         mut note: impl FnMut(UplinkEvent) + Send,
         keep: impl Fn(&Uplink<SharedSwitch>, Now) -> bool + Send,
     ) -> Result<(), AttachError> {
         let timer = self.connector.timer();
         let shares = config.shares_secret;
-        let uplink = Uplink::attach(&*switch, config, seed(), now_of(&timer))?;
+        let uplink = Uplink::attach(&*switch, *config, seed(), now_of(&timer))?;
         let id = uplink.id();
         let mut session = UplinkSession { timer, switch, uplink: Some(uplink), waker: None };
         loop {

@@ -9,9 +9,9 @@ use enjamb_tests::judge;
 use enjamb_tests::load::{assert_served, machine};
 use enjamb_tests::peer::Peer;
 use enjamb_tests::proc::{open_files, peak_rss_kib, rss_kib};
-use enjamb_tests::server::{Config, Server};
+use enjamb_tests::server::{Config, SECRET, Server};
 use enjamb_tests::wire::{begin_to_connect, header};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Signal, getrlimit, setrlimit};
 
 const HOST: &str = "host.example";
 
@@ -162,4 +162,64 @@ fn a_thousand_that_drip_cost_no_more_than_a_thousand_that_wait() {
     let (grown, took) = (rss_kib(server.pid()).saturating_sub(before), begun.elapsed());
     println!("{DRIPPING} that drip: {grown} KiB more, in {took:?}");
     assert!(grown < 12 * 1024, "{grown} KiB more");
+}
+
+/// How many components are bound, as the server itself says.
+fn bound(server: &Server) -> usize {
+    let said = || server.log().matches("SIGUSR1: summary").count();
+    let before = said();
+    server.signal(Signal::USR1);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while said() == before {
+        assert!(Instant::now() < deadline, "it does not answer SIGUSR1");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let log = server.log();
+    let line = log.lines().rfind(|line| line.contains("SIGUSR1: summary")).unwrap_or_default();
+    let number = line.split("components=").nth(1).and_then(|rest| rest.split(' ').next());
+    number.and_then(|number| number.parse().ok()).expect("the summary has the number")
+}
+
+/// Waits until so many are bound. Returns the time, and the most that were bound within a second.
+fn all_bound(server: &Server, count: usize) -> (Duration, usize) {
+    let begun = Instant::now();
+    let (mut last, mut fastest) = (bound(server), 0);
+    while last < count {
+        assert!(begun.elapsed() < Duration::from_secs(90), "{last} of {count} are bound");
+        thread::sleep(Duration::from_secs(1));
+        let now = bound(server);
+        fastest = fastest.max(now - last.min(now));
+        last = now;
+    }
+    (begun.elapsed(), fastest)
+}
+
+#[test]
+fn u6_thousand_uplinked_domains_are_back_within_90_s_of_a_restart() {
+    const DOMAINS: usize = 1000;
+    let _turn = machine();
+    raise_file_limit();
+    let mut far = start();
+    let domains: String =
+        (0..DOMAINS).map(|number| format!("[domain.'d{number}.example']\nuplink = 'far'\n")).collect();
+    let near = Config::new(&[])
+        .listener("")
+        .more(&domains)
+        .more(&format!(
+            "[uplink.far]\naddress = '{}'\nsecret = '{SECRET}'\nconnect = 'always'\n",
+            far.addr(0)
+        ))
+        .start();
+    let base = rss_kib(near.pid());
+    let (took, _) = all_bound(&far, DOMAINS);
+    thread::sleep(Duration::from_secs(3));
+    let each = (rss_kib(near.pid()).saturating_sub(base)) as f64 / DOMAINS as f64;
+    far.restart();
+    let (back, fastest) = all_bound(&far, DOMAINS);
+    println!(
+        "{DOMAINS} uplinks: first in {took:?}, back in {back:?}, at most {fastest} a second; {each:.1} KiB each"
+    );
+    // The second in which they are counted is not exactly one.
+    assert!(fastest <= 65, "{fastest} in a second");
+    assert!(back < Duration::from_secs(90), "{back:?}");
 }

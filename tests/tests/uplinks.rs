@@ -112,8 +112,10 @@ async fn u13_two_enjambs_in_a_row_pass_stanzas_both_ways() {
         }
         assert_eq!(received, message("u@s.example", "a@irc.example", id));
     }
-    let kinds: Vec<_> = near.switch.ports().iter().map(|port| port.kind).collect();
-    assert_eq!(kinds, [PortKind::Uplink, PortKind::Connection]);
+    let ports = near.switch.ports();
+    for kind in [PortKind::Uplink, PortKind::Connection] {
+        assert_eq!(ports.iter().filter(|port| port.kind == kind).count(), 1, "{kind:?}");
+    }
     near.switch.shut_down();
     assert_eq!(timeout(SOON, task).await.expect("it ends").expect("without a panic"), Ok(()));
     timeout(SOON, near.switch.emptied()).await.expect("nothing is left");
@@ -226,4 +228,13 @@ async fn all_bound(server: &Server, count: usize) {
     if timeout(Duration::from_secs(60), waiting).await.is_err() {
         panic!("{} of {count} after {:?}", server.switch.bound(), begun.elapsed());
     }
+}
+
+/// What an idle uplink costs is its machine, which has a test of its own, and its task.
+#[tokio::test]
+async fn u12_task_of_an_uplink_is_small() {
+    let near = Server::new("127.0.0.1:0").await;
+    let server = UplinkServer::new(Tokio, near.address.to_string());
+    let task = server.run(Arc::clone(&near.switch), config("irc.example"), drop);
+    assert!(size_of_val(&task) <= 800, "{} bytes", size_of_val(&task));
 }

@@ -47,7 +47,10 @@ impl Kind {
 /// The last announcement of each kind and sending host. Delegations that differ are all kept: ejabberd announces each
 /// namespace by itself.
 #[derive(Debug, Default)]
-pub(crate) struct Announced(BTreeMap<(Kind, Domain, Box<[u8]>), Box<[u8]>>);
+pub(crate) struct Announced(BTreeMap<Key, Box<[u8]>>);
+
+/// Of a delegation, its content as well.
+type Key = (Kind, Domain, Box<[u8]>);
 
 impl Announced {
     /// Keeps an announcement in place of an older one of its kind from the same host. False: it is too long, or too many are

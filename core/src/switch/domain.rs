@@ -36,6 +36,8 @@ pub(super) struct Domains<P> {
     pub(super) again: Vec<P>,
     /// Uplinks whose names have changed hands: they are to be woken.
     pub(super) changed: Vec<P>,
+    /// What the last uplink had for the settings of a listener: most have the same.
+    pub(super) uplink_listener: Option<Arc<ListenerConfig>>,
     /// What the servers behind uplinks have announced to these names, for the next component.
     pub(super) announced: BTreeMap<Domain, Announced>,
 }
@@ -67,6 +69,7 @@ impl<P> Default for Domains<P> {
             listener: Arc::new(ListenerConfig::with_lookup()),
             again: Vec::new(),
             changed: Vec::new(),
+            uplink_listener: None,
             announced: BTreeMap::new(),
         }
     }

@@ -35,6 +35,16 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
         }
     }
 
+    /// The settings of an uplink's queue, as one `Arc` for all that have the same.
+    fn shared_listener(&mut self, listener: ListenerConfig) -> Arc<ListenerConfig> {
+        let key = |of: &ListenerConfig| (of.limits.stanza, of.queue_mark, of.stall);
+        let last = &mut self.domains.uplink_listener;
+        match last {
+            Some(last) if key(last) == key(&listener) => Arc::clone(last),
+            _ => Arc::clone(last.insert(Arc::new(listener))),
+        }
+    }
+
     /// Keeps what the server behind an uplink has announced to `name`. False: there is no room for it.
     pub(crate) fn announce(&mut self, name: &Domain, kind: Kind, from: Domain, stanza: &Stanza<'_>) -> bool {
         self.domains.announced.entry(name.clone()).or_default().keep(kind, from, stanza)
@@ -58,7 +68,7 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
 pub(crate) fn attach_uplink<S: Switch>(
     switch: &S,
     role: UplinkRole,
-    listener: Arc<ListenerConfig>,
+    listener: ListenerConfig,
     hold: HoldTerms,
     now: Instant,
 ) -> Result<S::Port, AttachError> {
@@ -66,6 +76,7 @@ pub(crate) fn attach_uplink<S: Switch>(
         if directory.shutting_down {
             return Err(AttachError::Ended);
         }
+        let listener = directory.shared_listener(listener);
         let id = directory.next_id();
         let route = DefaultRoute::Of(Vec::from([role.domain.clone()]));
         directory.router.attach(id, Vec::new(), route, Arc::clone(&listener.policy), now)?;

@@ -93,6 +93,11 @@ impl Events {
     }
 
     pub(super) fn take(&mut self) -> Option<UplinkEvent> {
-        self.queued.pop_front()
+        let event = self.queued.pop_front();
+        if self.queued.is_empty() {
+            // They are rare.
+            self.queued = VecDeque::new();
+        }
+        event
     }
 }

@@ -111,8 +111,8 @@ impl<S: Switch> Uplink<S> {
     /// # Errors
     /// Another port is that default route, or the switch is shutting down.
     pub fn attach(switch: &S, config: UplinkConfig, seed: u64, now: Now) -> Result<Self, AttachError> {
-        let listener = Arc::new(config.listener());
-        let port = attach_uplink(switch, config.role(), listener, config.hold_terms(), now.monotonic)?;
+        let (role, hold) = (config.role(), config.hold_terms());
+        let port = attach_uplink(switch, role, config.listener(), hold, now.monotonic)?;
         Ok(Self {
             port,
             config: Box::new(config),
