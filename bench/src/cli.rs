@@ -169,6 +169,7 @@ impl RunOptions {
             address: self.target,
             secret: self.secret.clone(),
             domain: self.domain.clone(),
+            behind: None,
             pid: self.pid,
         };
         let (seconds, count) = (self.seconds, self.count as usize);

@@ -157,6 +157,9 @@ fn one(figures: &mut Figures, job: Job, server: Contestant, options: &Options) -
 fn start(job: Job, server: Contestant, options: &Options, size: Size<'_>) -> io::Result<Running> {
     // A process begins where the one that starts it may run.
     let _pinned = job.server_cores()?.map(|cores| Pinned::new(std::process::id(), cores)).transpose()?;
+    if job.is_uplinked() {
+        return servers::uplinked(&options.server, &job.names(size));
+    }
     servers::start(server, &options.server, &job.names(size), job.is_of_any_kind())
 }
 

@@ -76,6 +76,10 @@ fn goals(figures: &Figures) -> Vec<Goal> {
         own("RSS fresh", "herd", "fresh_mib", 8.0, "MiB"),
         own("p99 of a quiet pair beside a flooding one", "fairness", "p99_times", 2.0, "× alone"),
     ];
+    let (pair, uplink) = (figures.of("n8", Enjamb, cost), figures.of("uplink", Enjamb, cost));
+    let values = pair.iter().zip(&uplink).map(|(pair, uplink)| pair / uplink).collect();
+    let figure = "CPU of a stanza over an uplink";
+    goals.push(Goal { figure, relation: AtMost, bound: 1.15, of: "of one between components", values });
     let values = exponents(figures, Enjamb, "cpu_us_per_stanza");
     let figure = "exponent of CPU a stanza, 10 to 10,000 connections";
     goals.push(Goal { figure, relation: AtMost, bound: FLAT, of: "", values });

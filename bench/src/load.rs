@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use memchr::memmem;
 use mio::net::TcpStream as Socket;
 use mio::{Events, Interest, Poll, Token};
 
@@ -29,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) secret: String,
     /// What the components' names are under.
     pub(crate) domain: String,
+    /// Where those whose names begin with `b` connect instead: a server behind that one.
+    pub(crate) behind: Option<SocketAddr>,
     /// Its process, where that is known.
     pub(crate) pid: Option<u32>,
 }
@@ -106,7 +109,15 @@ pub(crate) fn run(target: &Target, work: &Work, tick: &dyn Fn(f64)) -> io::Resul
     let domains = target.domains(&work.names);
     let mut poll = Poll::new()?;
     let mut conns = Vec::new();
-    for (index, socket) in connect(target.address, &target.secret, &domains)?.into_iter().enumerate() {
+    let is_behind = |name: &&String| target.behind.is_some() && name.starts_with('b');
+    // Those behind come last in all that have any.
+    let (behind, before): (Vec<_>, Vec<_>) = domains.iter().partition(is_behind);
+    let at = |address, names: Vec<&String>| {
+        connect(address, &target.secret, &names.into_iter().cloned().collect::<Vec<_>>())
+    };
+    let mut sockets = at(target.address, before)?;
+    sockets.extend(at(target.behind.unwrap_or(target.address), behind)?);
+    for (index, socket) in sockets.into_iter().enumerate() {
         socket.set_nonblocking(true)?;
         let mut socket = Socket::from_std(socket);
         poll.registry().register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
@@ -366,7 +377,11 @@ impl Load {
             // Blanks keep connections alive.
             used += bytes[used..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let Some(length) = (self.payload.cut)(&bytes[used..]) else { break };
-            self.arrived(index, &bytes[used..used + length], now)?;
+            let stanza = &bytes[used..used + length];
+            // A server asks a component behind an uplink whether it is there.
+            if memmem::find(stanza, b"'enjamb-loop-").is_none() {
+                self.arrived(index, stanza, now)?;
+            }
             used += length;
         }
         let rest = &bytes[used..];

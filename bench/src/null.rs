@@ -140,12 +140,14 @@ impl Server {
     fn negotiate(&mut self, index: usize, bytes: &[u8]) -> usize {
         let Some(peer) = &mut self.conns[index] else { return bytes.len() };
         if peer.name.is_empty() {
-            let Some(name) = attribute(bytes, b" to=") else { return 0 };
+            // An XML declaration may come before it.
+            let Some(start) = memmem::find(bytes, b"<stream:stream") else { return 0 };
+            let Some(name) = attribute(&bytes[start..], b" to=") else { return 0 };
             peer.name = name.to_vec();
             self.names.insert(peer.name.clone(), index);
             peer.conn.out.extend_from_slice(b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' id='null'>");
             self.dirty.push(index);
-            return memchr::memchr(b'>', bytes).map_or(0, |at| at + 1);
+            return memchr::memchr(b'>', &bytes[start..]).map_or(0, |at| start + at + 1);
         }
         let end = b"</handshake>";
         let Some(at) = memmem::find(bytes, end) else { return 0 };

@@ -26,6 +26,8 @@ pub(crate) struct Job {
 enum What {
     /// A closed loop: topology, n, W, S.
     Closed(Topology, usize, usize, usize),
+    /// The same in pairs, from components to a server behind an uplink.
+    Uplink(usize, usize, usize),
     /// The same with the stanzas of the XEPs.
     Corpus(usize, usize),
     Timetable,
@@ -56,8 +58,9 @@ const fn in_turn((key, receivers): (&'static str, usize)) -> Job {
 }
 
 /// All of them, in the order in which they are made.
-pub(crate) const JOBS: [Job; 20] = [
+pub(crate) const JOBS: [Job; 21] = [
     job("n8", What::Closed(Topology::Pairs, 8, 64, 100)),
+    job("uplink", What::Uplink(8, 64, 100)),
     job("n8big", What::Closed(Topology::Pairs, 8, 64, 2000)),
     job("n1", What::Closed(Topology::Pairs, 1, 64, 100)),
     job("n1deep", What::Closed(Topology::Pairs, 1, 1000, 100)),
@@ -112,6 +115,7 @@ impl Job {
     pub(crate) fn leaves_out(&self, server: Contestant) -> Option<&'static str> {
         use Contestant::{Foreign, Relay};
         match (self.what, server) {
+            (What::Uplink(..), server) if server != Contestant::Enjamb => Some("it has no uplinks"),
             (What::Closed(Topology::Pairs, ..) | What::Corpus(..), _) => None,
             (What::InTurn(_), Foreign(_)) => Some("it is about the cost of our look-up"),
             (What::Closed(..) | What::InTurn(_), Relay) => Some("it reads no address"),
@@ -127,7 +131,7 @@ impl Job {
     pub(crate) fn names(&self, size: Size<'_>) -> Vec<String> {
         match self.what {
             What::Closed(topology, n, ..) => topology.names(n),
-            What::Corpus(n, _) => Topology::Pairs.names(n),
+            What::Corpus(n, _) | What::Uplink(n, ..) => Topology::Pairs.names(n),
             What::Timetable => Topology::Pairs.names(8),
             What::Echo => Topology::Pairs.names(1),
             What::Fairness => Topology::Pairs.names(4),
@@ -146,6 +150,11 @@ impl Job {
         })
     }
 
+    /// Does it need a server behind ours?
+    pub(crate) fn is_uplinked(&self) -> bool {
+        matches!(self.what, What::Uplink(..))
+    }
+
     /// Are there other stanzas than messages that hold no message?
     pub(crate) fn is_of_any_kind(&self) -> bool {
         matches!(self.what, What::Corpus(..))
@@ -160,6 +169,7 @@ impl Job {
         };
         match self.what {
             What::Closed(topology, n, window, body) => closed(topology, n, window, Payload::body(body)),
+            What::Uplink(n, window, body) => closed(Topology::Pairs, n, window, Payload::body(body)),
             What::Corpus(n, window) => closed(Topology::Pairs, n, window, Payload::corpus(corpus)?),
             What::Timetable => latency::timetable(target, RATE, seconds, tick),
             What::Echo => latency::echo(target, seconds, tick),
@@ -227,7 +237,7 @@ mod tests {
         assert!(PROFILED.iter().all(|(key, _)| JOBS.iter().any(|job| job.key == *key)));
         for job in JOBS {
             assert_eq!(job.leaves_out(Contestant::Enjamb), None);
-            assert_eq!(job.leaves_out(Contestant::Route), None);
+            assert_eq!(job.leaves_out(Contestant::Route).is_some(), job.is_uplinked());
         }
     }
 }

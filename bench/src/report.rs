@@ -16,9 +16,10 @@ use crate::{goals, micro, profile};
 /// A row: its title, which measurement, which of its values.
 type Row = (&'static str, &'static str, &'static str);
 
-const COSTS: [Row; 12] = [
+const COSTS: [Row; 13] = [
     ("stanzas per CPU-second, 8 pairs, W=64, S=100", "n8", "per_cpu_second"),
-    ("same, S=2000", "n8big", "per_cpu_second"),
+    ("same, to a null router behind uplinks", "uplink", "per_cpu_second"),
+    ("same between components, S=2000", "n8big", "per_cpu_second"),
     ("same, 1 pair, W=64, S=100", "n1", "per_cpu_second"),
     ("same, 1 pair, W=1000, S=100", "n1deep", "per_cpu_second"),
     ("same, fan-in 8 to 1, W=64, S=100", "fanin", "per_cpu_second"),

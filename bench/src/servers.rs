@@ -78,6 +78,8 @@ pub(crate) struct Running {
     process: Process,
     address: SocketAddr,
     directory: Option<PathBuf>,
+    /// The server behind its uplinks.
+    behind: Option<Box<Self>>,
 }
 
 enum Process {
@@ -106,8 +108,23 @@ impl Running {
             Process::Ours(child) => child.id(),
             Process::Foreign(server) => server.pid(),
         };
-        Target { address: self.address, secret: SECRET.into(), domain: DOMAIN.into(), pid: Some(pid) }
+        let behind = self.behind.as_ref().map(|behind| behind.address);
+        Target { address: self.address, secret: SECRET.into(), domain: DOMAIN.into(), behind, pid: Some(pid) }
     }
+}
+
+/// Starts our server in front of a null router, with an uplink for each of these names that begins with `a`.
+pub(crate) fn uplinked(binary: &Path, names: &[String]) -> io::Result<Running> {
+    let behind = null(&["null-route"])?;
+    let (address, directory) = place()?;
+    let mut config = format!("[general]\nhosts = []\n{}", listener(address, SECRET));
+    for name in names.iter().filter(|name| name.starts_with('a')) {
+        config += &format!("\n[domain.'{name}.{DOMAIN}']\nuplink = 'null'\n");
+    }
+    config += &format!("\n[uplink.null]\naddress = '{}'\nsecret = '{SECRET}'\n", behind.address);
+    let mut running = ours(binary, address, directory, &config)?;
+    running.behind = Some(Box::new(behind));
+    Ok(running)
 }
 
 /// Starts a server that lets components of these names in. `any` has the null router cut every kind of stanza.
@@ -124,7 +141,7 @@ pub(crate) fn start(contestant: Contestant, ours: &Path, names: &[String], any: 
             let (secret, host) = (SECRET.into(), "localhost".into());
             let settings = Settings { dir, addr: address, secret, host, domains, quiet: true };
             let process = Process::Foreign(Box::new(Server::start(kind, settings)?));
-            Ok(Running { process, address, directory: None })
+            Ok(Running { process, address, directory: None, behind: None })
         }
     }
 }
@@ -140,8 +157,12 @@ fn place() -> io::Result<(SocketAddr, PathBuf)> {
 fn null(arguments: &[&str]) -> io::Result<Running> {
     let mut child = ending_with_us(&env::current_exe()?)?.args(arguments).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take();
-    let mut running =
-        Running { process: Process::Ours(child), address: ([127, 0, 0, 1], 0).into(), directory: None };
+    let mut running = Running {
+        process: Process::Ours(child),
+        address: ([127, 0, 0, 1], 0).into(),
+        directory: None,
+        behind: None,
+    };
     let mut line = String::new();
     BufReader::new(output.ok_or_else(|| io::Error::other("no output"))?).read_line(&mut line)?;
     running.address.set_port(line.trim().parse().map_err(io::Error::other)?);
@@ -190,7 +211,8 @@ fn ours(binary: &Path, address: SocketAddr, directory: PathBuf, config: &str) ->
     let mut command = ending_with_us(binary)?;
     command.args(["--log", "error", "--config"]).arg(&file).stdout(Stdio::null());
     let child = command.spawn()?;
-    let mut running = Running { process: Process::Ours(child), address, directory: Some(directory) };
+    let mut running =
+        Running { process: Process::Ours(child), address, directory: Some(directory), behind: None };
     for _ in 0..250 {
         if TcpStream::connect(address).is_ok() {
             return Ok(running);
