@@ -1,11 +1,12 @@
 //! Uplinks: a switch's own streams, as components, to other XMPP servers.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use std::{io, mem};
 
 use enjamb_core::connection::{Budget, Progress, Transmit, Written};
 use enjamb_core::router::AttachError;
@@ -17,6 +18,7 @@ use crate::driver::{Driver, Session};
 use crate::random::{jitter, seed};
 use crate::shared::{SharedSwitch, WakePort};
 use crate::transport::{Connector, Timer};
+use crate::waiters::Waiters;
 
 /// How long one attempt may take, from the look-up of the name to the connection.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -28,6 +30,10 @@ pub struct UplinkServer<C: Connector> {
     connector: C,
     address: String,
     gate: Mutex<Gate>,
+    /// How often all uplinks were to try again at once.
+    retries: AtomicU64,
+    /// Their tasks.
+    waiters: Arc<Waiters>,
 }
 
 impl<C: Connector> UplinkServer<C> {
@@ -35,7 +41,20 @@ impl<C: Connector> UplinkServer<C> {
     /// of them, 250 ms apart (RFC 8305). For TLS, use a [`Connector`] whose connections speak it.
     #[must_use]
     pub fn new(connector: C, address: impl Into<String>) -> Self {
-        Self { connector, address: address.into(), gate: Mutex::default() }
+        Self {
+            connector,
+            address: address.into(),
+            gate: Mutex::default(),
+            retries: AtomicU64::new(0),
+            waiters: Arc::default(),
+        }
+    }
+
+    /// Has each uplink without a stream try again at once, whatever happened before: something was mended.
+    pub fn retry(&self) {
+        self.gate().reset();
+        self.retries.fetch_add(1, Ordering::Relaxed);
+        self.waiters.wake_all();
     }
 
     /// Makes an uplink of a switch and drives it, until the switch [shuts down](enjamb_core::switch::Switch::shut_down). Events
@@ -80,14 +99,28 @@ impl<C: Connector> UplinkServer<C> {
         let shares = config.shares_secret;
         let uplink = Uplink::attach(&*switch, *config, seed(), now_of(&timer))?;
         let id = uplink.id();
+        let (waiter, mut retries) = (self.waiters.enter(), self.retries.load(Ordering::Relaxed));
         let mut session = UplinkSession { timer, switch, uplink: Some(uplink), waker: None };
         loop {
             let mut attempt = None;
-            let reached = poll_fn(|cx| self.poll_attempt(cx, &mut session, &mut attempt, &keep)).await;
+            let reached = poll_fn(|cx| {
+                waiter.register(cx.waker());
+                let now = self.retries.load(Ordering::Relaxed);
+                if mem::replace(&mut retries, now) != now
+                    && let Some(uplink) = &mut session.uplink
+                {
+                    uplink.retry_now();
+                }
+                self.poll_attempt(cx, &mut session, &mut attempt, &keep)
+            })
+            .await;
             let now = now_of(&session.timer);
             let Some(uplink) = &mut session.uplink else { return Ok(()) };
             match reached {
-                None => return Ok(()),
+                None => {
+                    self.gate().forget(id);
+                    return Ok(());
+                }
                 Some(Err(error)) => {
                     uplink.failed(now, error.to_string());
                     self.note_attempt(now, &session, Attempted::Failed);

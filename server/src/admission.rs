@@ -67,6 +67,11 @@ impl Place {
         Arc::clone(found.unwrap_or(&self.secrets))
     }
 
+    /// Whether a secret of its own proves a domain, and not the listener's.
+    pub(crate) fn has_own_secret(&self, domain: &str) -> bool {
+        self.of_domains.get(domain).is_some()
+    }
+
     /// True once, if the listener has no `domains`.
     pub(crate) fn hints_at_domains(&self) -> bool {
         self.hints.swap(false, Ordering::Relaxed)

@@ -28,7 +28,7 @@ use filter::FATAL;
 pub use filter::LogFilter;
 pub use format::LogFormat;
 pub use queue::Log;
-pub(crate) use uplink::{UplinkLog, no_uplink};
+pub(crate) use uplink::{UplinkLog, UplinkNames, no_uplink};
 
 /// Starts logging to standard error the lines that `filter` lets through. The [`Log`] has to live as long as anything is
 /// logged.
@@ -151,7 +151,7 @@ pub(crate) fn domain(section: &DomainSection, uplink: Option<&Uplink>) {
         iq_timeout_seconds = iq_timeout.as_secs(),
         max_pending_iqs,
         ping_seconds = ping.map_or(0, |ping| ping.as_secs()),
-        uplink = uplink.map(|uplink| uplink.name.as_str()),
+        uplink = uplink.map(|uplink| tracing::field::display(&uplink.name)),
         end_presence = section.end_presence.then_some(true),
         "settings of a domain"
     );

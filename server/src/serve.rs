@@ -93,8 +93,11 @@ fn configure(options: &ServeOptions) -> Option<(Config, Option<RunningFile>)> {
 async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) -> ExitCode {
     let version = env!("CARGO_PKG_VERSION");
     let hosts: Vec<_> = config.hosts.iter().map(|host| host.as_str()).collect();
-    let hosts = if hosts.is_empty() { "no host".to_owned() } else { hosts.join(", ") };
-    info!("Enjamb {version} serves {hosts}");
+    if hosts.is_empty() {
+        info!("Enjamb {version} has no host of its own");
+    } else {
+        info!("Enjamb {version} serves {}", hosts.join(", "));
+    }
     let switch = Arc::new(switch_for(&config));
     let connections = TaskTracker::new();
     let stop = CancellationToken::new();
@@ -127,10 +130,13 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     }
     let place =
         uplinks::Place { switch: Arc::clone(&switch), tasks: connections.clone(), stop: stop.clone() };
-    if let Err(words) = uplinks::start(&config, &place) {
-        log::fatal(words);
-        return ExitCode::FAILURE;
-    }
+    let uplinks = match uplinks::start(&config, &place) {
+        Ok(uplinks) => uplinks,
+        Err(words) => {
+            log::fatal(words);
+            return ExitCode::FAILURE;
+        }
+    };
     if let Some(address) = first.filter(|_| file.is_none()) {
         greet(&config, address);
     }
@@ -144,7 +150,10 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
     let name = loop {
         match signals.next().await {
             Order::Stop(name) => break name,
-            Order::Reload => reload::reload(file.as_ref(), &tls, &admissions),
+            Order::Reload => {
+                reload::reload(file.as_ref(), &tls, &admissions);
+                uplinks.retry();
+            }
             Order::Summary => log::summary("SIGUSR1", &*switch),
         }
     };

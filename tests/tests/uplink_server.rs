@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use enjamb_tests::peer::Peer;
 use enjamb_tests::server::{Config, SECRET, Server};
 use enjamb_tests::tls::Authority;
+use rustix::process::Signal;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -50,7 +51,9 @@ fn u1_each_name_below_a_wildcard_gets_its_own_stream() {
     // A second after the component has gone, so has the stream; a new component gets a new one.
     let [mut one, _other] = bots;
     one.close();
-    near.wait_for_log("uplink closed: closed uplink=\"far\" domain=a.bots.example");
+    near.wait_for_log(
+        "no component has needed the uplink for 1 s: it is closed uplink=far domain=a.bots.example",
+    );
     let mut again = Peer::online(near.addr(0), "a.bots.example");
     again.message("user.example", "again", "hello");
     assert!(next(&mut user).contains("id='again'"));
@@ -69,7 +72,7 @@ fn u2_stream_begins_within_100_ms_of_the_first_component() {
         assert!(next(&mut user).contains("from='irc.example'"));
         fastest = fastest.min(begun.elapsed());
         component.close();
-        let closed = "uplink closed: closed uplink";
+        let closed = "it is closed uplink";
         let deadline = Instant::now() + SOON;
         while near.log().matches(closed).count() <= round && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
@@ -106,13 +109,28 @@ fn u9_refusal_is_logged_with_what_the_server_said_and_the_key_to_mend() {
     for part in [
         "ERROR",
         "not-authorized",
-        "`uplink_secret` of [domain.\"irc.example\"]",
-        "tried again in 6",
-        "uplink=\"far\"",
+        "`uplink_secret` of [domain.\"irc.example\"] is not the one that the server has for irc.example, or",
+        "tried again within 6",
+        "with SIGHUP at once",
+        "uplink=far",
         "domain=irc.example",
     ] {
         assert!(line.contains(part), "{part} in {line}");
     }
+}
+
+#[test]
+fn u6_signal_has_a_refused_uplink_try_at_once() {
+    let mut far = far();
+    let right = "TheOneThatIsRightLater012345";
+    let near = near(&far, &format!("{IRC}\nuplink_secret = '{right}'"), "");
+    let _component = Peer::online(near.addr(0), "irc.example");
+    near.wait_for_log("the server refused the uplink");
+    let text = std::fs::read_to_string(far.config_path()).expect("the server has it");
+    std::fs::write(far.config_path(), text.replace(SECRET, right)).expect("it is ours");
+    far.restart();
+    near.signal(Signal::HUP);
+    near.wait_for_log("uplink connected");
 }
 
 #[test]
@@ -122,7 +140,7 @@ fn u10_server_without_hosts_refuses_in_the_name_that_was_asked_for() {
         .listener("domains = ['irc.example']")
         .more(&format!("{IRC}\n[uplink.far]\naddress = '{}'\nsecret = '{SECRET}'\n", far.addr(0)))
         .start();
-    assert!(near.log().contains("serves no host"), "{}", near.log());
+    assert!(near.log().contains("has no host of its own"), "{}", near.log());
     let header = enjamb_tests::wire::header("other.example");
     let mut wire = enjamb_tests::wire::Wire::connect(near.addr(0));
     wire.send(header.as_bytes(), None);

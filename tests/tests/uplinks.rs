@@ -236,5 +236,5 @@ async fn u12_task_of_an_uplink_is_small() {
     let near = Server::new("127.0.0.1:0").await;
     let server = UplinkServer::new(Tokio, near.address.to_string());
     let task = server.run(Arc::clone(&near.switch), config("irc.example"), drop);
-    assert!(size_of_val(&task) <= 800, "{} bytes", size_of_val(&task));
+    assert!(size_of_val(&task) <= 816, "{} bytes", size_of_val(&task));
 }

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use core::time::Duration;
 
 use super::retry::Trouble;
 use crate::close::CloseReason;
@@ -13,6 +14,11 @@ use crate::time::Instant;
 pub enum UplinkEvent {
     /// The server accepted the secret: stanzas flow.
     Established,
+    /// No component has needed the stream for this long: it is about to be closed.
+    NotNeeded {
+        /// How long.
+        after: Duration,
+    },
     /// The stream is over, or was refused.
     Closed {
         /// Why.
@@ -56,7 +62,7 @@ pub(super) struct Events {
 
 /// Of one kind, in a minute.
 const MAX_SAID: u32 = 10;
-const MINUTE: core::time::Duration = core::time::Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
 /// Events that wait to be taken.
 const MAX_QUEUED: usize = 64;
 

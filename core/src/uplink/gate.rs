@@ -1,6 +1,7 @@
 //! How many attempts all uplinks to one server make.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
+use core::mem;
 use core::time::Duration;
 
 use super::retry::{Retry, Trouble};
@@ -17,6 +18,9 @@ const ASKED: Duration = Duration::from_secs(2);
 
 /// How many attempts the uplinks to one server make: at most 50 a second, and one at a time, in turn, after the server has
 /// refused the secret that they share. Many wrong log-ins at once would have us banned.
+///
+/// If the server has accepted that secret from one of them, a refusal is about another one's domain alone: some servers say
+/// `not-authorized` of a name that they do not have. If it refuses one that it had accepted, the secret has changed.
 #[derive(Debug, Default)]
 pub struct Gate {
     second: Option<Instant>,
@@ -26,6 +30,8 @@ pub struct Gate {
     is_refused: bool,
     /// The one that may be under way then.
     under_way: Option<(PortId, Instant)>,
+    /// Those with the shared secret that the server has accepted.
+    accepted: BTreeSet<PortId>,
     /// Those that wait for their turn then, and when each asked last.
     turns: VecDeque<(PortId, Instant)>,
 }
@@ -88,13 +94,27 @@ impl Gate {
             return;
         }
         match attempted {
-            Attempted::Accepted => self.reset(),
+            Attempted::Accepted => {
+                self.is_refused = false;
+                self.accepted.insert(uplink);
+            }
+            Attempted::Refused if !(self.accepted.is_empty() || self.accepted.contains(&uplink)) => {}
             Attempted::Refused => {
-                self.is_refused = true;
+                if !mem::replace(&mut self.is_refused, true) {
+                    (self.refused, self.turns) = (Retry::default(), VecDeque::new());
+                }
+                self.accepted.clear();
                 self.refused.note(now, Trouble::NotAuthorized, None, random);
             }
             Attempted::Failed => {}
         }
+    }
+
+    /// An uplink is given up.
+    pub fn forget(&mut self, uplink: PortId) {
+        self.accepted.remove(&uplink);
+        self.turns.retain(|(waiting, _)| *waiting != uplink);
+        self.under_way.take_if(|(under_way, _)| *under_way == uplink);
     }
 
     /// The secret has changed, or an operator wants it: all may try.
@@ -153,6 +173,19 @@ mod tests {
         assert_eq!(granted, [(60, 0), (181, 1)]);
         gate.note(at(500.0), ids[1], true, Attempted::Accepted, 0);
         assert!(ids.iter().all(|id| gate.ask(at(500.0), *id, true).is_ok()), "the secret is right again");
+    }
+
+    #[test]
+    fn u6_domain_that_the_server_does_not_have_delays_no_other() {
+        let mut gate = Gate::default();
+        let [known, unknown] = [PortId(0), PortId(1)];
+        assert!(gate.ask(at(0.0), known, true).is_ok());
+        gate.note(at(0.1), known, true, Attempted::Accepted, 0);
+        gate.note(at(0.2), unknown, true, Attempted::Refused, 0);
+        assert!(gate.ask(at(1.0), known, true).is_ok(), "its secret is right");
+        // The secret that was right is refused: it has changed.
+        gate.note(at(1.1), known, true, Attempted::Refused, 0);
+        assert!(gate.ask(at(2.0), unknown, true).is_err() && gate.ask(at(2.0), known, true).is_err());
     }
 
     #[test]

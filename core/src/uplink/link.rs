@@ -89,6 +89,7 @@ impl<S: Switch> Uplink<S> {
         let Some(stream) = &mut self.stream else { return };
         if self.closing_at.replace(now.monotonic + CLOSING).is_none() {
             begin_closing(switch, &self.config.domain);
+            self.events.push(UplinkEvent::NotNeeded { after: self.linger });
         }
         let is_written = switch.queue(&self.port, |queue| queue.status().stanzas == 0);
         if is_written && !has_held(switch, &self.config.domain) {

@@ -86,7 +86,7 @@ impl ConnectionLog {
                 (CloseReason::Error(error), _) if error.condition != StreamCondition::SystemShutdown => {
                     if FAILURES.may_log() {
                         let condition = error.condition;
-                        let help = help(&error.cause);
+                        let help = help(&error.cause, domain, place);
                         warn!(conn = conn.0, %listener, %peer, domain = domain.map(tracing::field::display), %condition, "connection ended: {}{help}", error.cause);
                     }
                 }
@@ -169,12 +169,17 @@ impl ConnectionLog {
 }
 
 /// What to do about an end before the component was bound, in brackets.
-fn help(cause: &StreamErrorCause) -> &'static str {
+fn help(cause: &StreamErrorCause, domain: Option<&str>, place: &Place) -> String {
     match cause {
         StreamErrorCause::TurnedAway(_) => {
-            " (once its secret or its name is mended, SIGHUP lets it in at once)"
+            " (once its secret or its name is mended, SIGHUP lets it in at once)".into()
         }
-        _ => "",
+        StreamErrorCause::WrongHandshake => {
+            let is_own = domain.is_some_and(|domain| place.has_own_secret(domain));
+            let key = if is_own { "the secret of its [domain]" } else { "`password` of the listener" };
+            format!(" (the component has to have {key})")
+        }
+        _ => String::new(),
     }
 }
 

@@ -4,91 +4,140 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enjamb_core::Instant;
 use enjamb_core::connection::CloseReason;
 use enjamb_core::jid::Domain;
 use enjamb_core::router::AttachError;
 use enjamb_core::uplink::{Trouble, UplinkEvent};
+use enjamb_core::{Instant, StreamErrorCause};
 use enjamb_runtime::Timer as _;
 use enjamb_tokio::TokioTimer;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::printable::printable;
 
+/// What the configuration says of an uplink of one `[domain]`, as far as lines name it.
+pub(crate) struct UplinkNames {
+    /// NAME of `[uplink.NAME]`.
+    pub(crate) uplink: String,
+    pub(crate) address: String,
+    /// NAME of `[domain."NAME"]`.
+    pub(crate) section: String,
+    pub(crate) has_own_secret: bool,
+    pub(crate) has_tls: bool,
+}
+
 /// The log of one uplink.
 pub(crate) struct UplinkLog {
-    uplink: Arc<str>,
+    names: Arc<UplinkNames>,
     domain: Domain,
     /// How often in a row it was not reached.
     failures: u64,
 }
 
+/// Failures in a row of which each is a line, and of how many one is after that.
+const EACH: u64 = 3;
+const EVERY: u64 = 10;
+
 /// An uplink could not be made.
-pub(crate) fn no_uplink(uplink: &str, why: &AttachError) {
+pub(crate) fn no_uplink(names: &UplinkNames, why: &AttachError) {
     if *why != AttachError::Ended {
-        error!(uplink, "no uplink: {why}");
+        error!(uplink = %names.uplink, "no uplink: {why}");
     }
 }
 
 impl UplinkLog {
-    pub(crate) fn new(uplink: Arc<str>, domain: Domain) -> Self {
-        Self { uplink, domain, failures: 0 }
+    pub(crate) fn new(names: Arc<UplinkNames>, domain: Domain) -> Self {
+        Self { names, domain, failures: 0 }
     }
 
     pub(crate) fn event(&mut self, event: &UplinkEvent) {
-        let (uplink, domain) = (&*self.uplink, &self.domain);
+        let (uplink, domain) = (&self.names.uplink, &self.domain);
         match event {
             UplinkEvent::Established => {
                 self.failures = 0;
-                info!(uplink, %domain, "uplink connected");
+                info!(%uplink, %domain, "uplink connected");
+            }
+            UplinkEvent::NotNeeded { after } => {
+                info!(%uplink, %domain, "no component has needed the uplink for {} s: it is closed", after.as_secs());
             }
             UplinkEvent::Closed { reason, trouble: None, .. } => {
-                info!(uplink, %domain, "uplink closed: {}", shown(reason));
+                debug!(%uplink, %domain, "uplink closed: {}", shown(reason));
             }
-            UplinkEvent::Closed { reason, trouble: Some(trouble), retry_at, .. } => {
-                let (again, help) = (Again(*retry_at), self.help(*trouble));
+            UplinkEvent::Closed { reason, trouble: Some(trouble), retry_at, was_established } => {
+                let (again, help) = (Again(*retry_at), self.help(reason, *trouble, *was_established));
                 match trouble {
                     Trouble::NotAuthorized | Trouble::HostUnknown => {
-                        error!(uplink, %domain, "the server refused the uplink: {}; {help}; {again}", shown(reason));
+                        error!(%uplink, %domain, "the server refused the uplink: {}{help}; {again}, and with SIGHUP at once", shown(reason));
                     }
-                    _ => warn!(uplink, %domain, "uplink closed: {}; {again}", shown(reason)),
+                    _ => warn!(%uplink, %domain, "uplink closed: {}{help}; {again}", shown(reason)),
                 }
             }
-            UplinkEvent::Unreachable { words, retry_at } => {
-                self.failures += 1;
-                // With 60 s between two attempts, one line in ten minutes is enough.
-                if self.failures <= 3 || self.failures.is_multiple_of(10) {
-                    let (failures, again) = (self.failures, Again(*retry_at));
-                    warn!(uplink, %domain, failures, "the uplink's server can't be reached: {}; {again}", printable(words));
-                }
-            }
+            UplinkEvent::Unreachable { words, retry_at } => self.unreachable(words, Again(*retry_at)),
             UplinkEvent::Misaddressed { to, more } => {
                 let (to, more) = (printable(to), Some(*more).filter(|more| *more > 0));
-                warn!(uplink, %domain, to, more, "the server sent a stanza for another domain over this uplink: answered remote-server-not-found");
+                warn!(%uplink, %domain, to, more, "the server sent a stanza for another domain over this uplink: answered remote-server-not-found");
             }
             UplinkEvent::TooLong => {
-                warn!(uplink, %domain, "the server sent a stanza that is too long: skipped, and answered policy-violation");
+                warn!(%uplink, %domain, "the server sent a stanza that is too long: skipped, and answered policy-violation");
             }
             UplinkEvent::Loop => {
-                error!(uplink, %domain, "a loop: what goes to the component {domain} comes back from the server behind uplink.{uplink}, so each is the other's component; the uplink is closed and tried again in 15 minutes. One of the two must not connect to the other as {domain}");
+                error!(%uplink, %domain, "a loop: what goes to the component {domain} comes back from the server behind uplink.{uplink}, so each is the other's component; the uplink is closed and tried again in 15 minutes. One of the two must not connect to the other as {domain}");
             }
             _ => {}
         }
     }
 
-    /// What to do about a refusal.
-    fn help(&self, trouble: Trouble) -> String {
-        let (uplink, domain) = (&self.uplink, &self.domain);
+    fn unreachable(&mut self, words: &str, again: Again) {
+        self.failures += 1;
+        let failures = self.failures;
+        if failures > EACH && !failures.is_multiple_of(EVERY) {
+            return;
+        }
+        let UplinkNames { uplink, address, has_tls, .. } = &*self.names;
+        let domain = &self.domain;
+        let help = if *has_tls && words.contains("corrupt message") {
+            format!("; is it a port with TLS? Without it, take `tls` out of [uplink.{uplink}]")
+        } else {
+            String::new()
+        };
+        let rest = if failures == EACH { "; further failures have one line in ten" } else { "" };
+        warn!(%uplink, %domain, %address, failures, "the uplink's server can't be reached: {}{help}; {again}{rest}", printable(words));
+    }
+
+    /// What to do about an end.
+    fn help(&self, reason: &CloseReason, trouble: Trouble, was_established: bool) -> String {
+        let UplinkNames { uplink, section, has_own_secret, .. } = &*self.names;
+        let domain = &self.domain;
         match trouble {
-            Trouble::NotAuthorized => format!(
-                "`secret` of [uplink.{uplink}], or `uplink_secret` of [domain.\"{domain}\"], is not the one that the server has for {domain}"
-            ),
+            Trouble::NotAuthorized => {
+                let key = if *has_own_secret {
+                    format!("`uplink_secret` of [domain.\"{section}\"]")
+                } else {
+                    format!("`secret` of [uplink.{uplink}]")
+                };
+                format!(
+                    "; {key} is not the one that the server has for {domain}, or the server has no such component"
+                )
+            }
             Trouble::HostUnknown => {
-                format!("the server behind [uplink.{uplink}] has no component {domain}: add it there")
+                format!("; the server behind [uplink.{uplink}] has no component {domain}: add it there")
+            }
+            Trouble::Conflict => {
+                format!(
+                    "; another connection has {domain} there: does the component still connect there itself?"
+                )
+            }
+            _ if !was_established && is_no_component_port(reason) => {
+                format!("; `address` of [uplink.{uplink}] is not a port for components")
             }
             _ => String::new(),
         }
     }
+}
+
+/// Whether the other side speaks XMPP, and not to components.
+fn is_no_component_port(reason: &CloseReason) -> bool {
+    matches!(reason, CloseReason::Error(error) if matches!(error.cause, StreamErrorCause::WrongNamespace))
 }
 
 /// What the server may have said.
@@ -106,7 +155,7 @@ impl fmt::Display for Again {
         if wait.is_zero() {
             f.write_str("tried again at once")
         } else {
-            write!(f, "tried again in {} s", wait.as_secs().max(1))
+            write!(f, "tried again within {} s", wait.as_secs() + 1)
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, DomainSection, Uplink};
-use crate::log::{self, UplinkLog};
+use crate::log::{self, UplinkLog, UplinkNames as Names};
 use connector::UplinkConnector;
 
 /// Where uplinks run.
@@ -29,17 +29,27 @@ pub(crate) struct Place {
 /// What an uplink of one section needs, whatever its name is.
 #[derive(Clone)]
 struct Plan {
-    name: Arc<str>,
+    names: Arc<Names>,
     server: Arc<UplinkServer<UplinkConnector>>,
     /// Its domain is a placeholder under a wildcard.
     config: UplinkConfig,
+}
+
+/// The servers behind all uplinks.
+pub(crate) struct Uplinks(Vec<Arc<UplinkServer<UplinkConnector>>>);
+
+impl Uplinks {
+    /// Has all that are not connected try again at once: something was mended.
+    pub(crate) fn retry(&self) {
+        self.0.iter().for_each(|server| server.retry());
+    }
 }
 
 /// Starts the uplinks of all domains, now or when a component of a wildcard comes.
 ///
 /// # Errors
 /// What is wrong with the files of one of them, for the log.
-pub(crate) fn start(config: &Config, place: &Place) -> Result<(), String> {
+pub(crate) fn start(config: &Config, place: &Place) -> Result<Uplinks, String> {
     let mut servers = Vec::new();
     for uplink in &config.uplinks {
         let connector = UplinkConnector::new(uplink.tls.as_ref())
@@ -66,7 +76,7 @@ pub(crate) fn start(config: &Config, place: &Place) -> Result<(), String> {
         });
         place.tasks.spawn(wildcards.watch());
     }
-    Ok(())
+    Ok(Uplinks(servers))
 }
 
 /// The uplink of one section, if it has any.
@@ -90,28 +100,35 @@ fn plan(
     settings.max_stanza = max_stanza_size;
     settings.end_presence = section.end_presence;
     let server = Arc::clone(servers.get(named.index)?);
-    Some(Plan { name: uplink.name.as_str().into(), server, config: settings })
+    let names = Names {
+        uplink: uplink.name.clone(),
+        address: uplink.address.clone(),
+        section: section.pattern.to_string(),
+        has_own_secret: named.secret.is_some(),
+        has_tls: uplink.tls.is_some(),
+    };
+    Some(Plan { names: Arc::new(names), server, config: settings })
 }
 
 impl Plan {
     /// Runs the uplink until the server stops.
     async fn run(self, place: &Place) {
-        let mut log = UplinkLog::new(Arc::clone(&self.name), self.config.domain.clone());
+        let mut log = UplinkLog::new(Arc::clone(&self.names), self.config.domain.clone());
         let switch = Arc::clone(&place.switch);
         let running = self.server.run(switch, self.config, move |event| log.event(&event));
         if let Err(error) = running.await {
-            log::no_uplink(&self.name, &error);
+            log::no_uplink(&self.names, &error);
         }
     }
 
     /// Runs the uplink of a name under a wildcard until nothing needs it.
     async fn run_until_idle(mut self, domain: Domain, place: &Place) {
         self.config.domain = domain;
-        let mut log = UplinkLog::new(Arc::clone(&self.name), self.config.domain.clone());
+        let mut log = UplinkLog::new(Arc::clone(&self.names), self.config.domain.clone());
         let switch = Arc::clone(&place.switch);
         let running = self.server.run_until_idle(switch, self.config, move |event| log.event(&event));
         if let Err(error) = running.await {
-            log::no_uplink(&self.name, &error);
+            log::no_uplink(&self.names, &error);
         }
     }
 }

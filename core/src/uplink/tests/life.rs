@@ -31,8 +31,10 @@ fn u2_connects_with_the_first_component_and_closes_after_the_last() {
     assert_eq!(near.uplink.poll_timeout(), Some(at(6.0).monotonic), "a second later");
     near.uplink.handle_timeout(&near.switch, at(6.0));
     assert_eq!(near.hear(at(6.0)), "</stream:stream>");
-    let [UplinkEvent::Closed { reason: CloseReason::ByUs, trouble: None, retry_at: None, .. }] =
-        &near.events()[..]
+    let [
+        UplinkEvent::NotNeeded { .. },
+        UplinkEvent::Closed { reason: CloseReason::ByUs, trouble: None, retry_at: None, .. },
+    ] = &near.events()[..]
     else {
         panic!("it is no trouble")
     };
