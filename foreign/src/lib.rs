@@ -1,7 +1,8 @@
-//! Other people's servers for XEP-0114, as Debian packages them, each on loopback, in a directory and with a
+//! Other people's servers for XEP-0114, and a gateway behind them, as Debian packages them, each on loopback, in a directory and with a
 //! configuration of its own, and ended by its process id with the value that stands for it.
 
 mod configuration;
+mod irc;
 mod settings;
 
 use std::fs::{self, File};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use irc::{Biboumi, Ngircd};
 pub use settings::{DELEGATED, Kind, Settings, Users};
 
 /// ejabberd's virtual machine takes seconds on a busy machine, and Prosody with thousands of components as well.

@@ -10,6 +10,7 @@ mod component;
 mod crowds;
 mod foreign_probe;
 mod foreign_servers;
+mod gateway;
 mod names;
 mod outage;
 mod pasted;

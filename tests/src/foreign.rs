@@ -1,11 +1,11 @@
 //! Other people's servers, for our component to connect to, on a port that no other test takes.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use rustix::process::Signal;
 
+use enjamb_foreign::{Biboumi, Ngircd, Server, Settings, Users};
 pub use enjamb_foreign::{DELEGATED, Kind};
-use enjamb_foreign::{Server, Settings, Users};
 
 use crate::env;
 use crate::server::{Port, SECRET};
@@ -114,6 +114,43 @@ impl Drop for ForeignServer {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the server behind said:\n{}---", self.server.log());
+        }
+    }
+}
+
+/// biboumi as the component `domain`, and the IRC server that it leads to.
+#[derive(Debug)]
+pub struct Irc {
+    /// The gateway.
+    pub biboumi: Biboumi,
+    /// The server.
+    pub server: Ngircd,
+    _port: Port,
+}
+
+impl Irc {
+    /// Starts both; the gateway connects to `xmpp` with this secret.
+    ///
+    /// # Panics
+    /// One is not installed, or does not start.
+    #[must_use]
+    pub fn start(domain: &str, xmpp: SocketAddr, secret: &str) -> Self {
+        // The gateway knows one port only. Loopback has many addresses, and a port that is claimed stands for one.
+        let port = Port::claim();
+        let [high, low] = port.addr().port().to_be_bytes();
+        let dir = |name: &str| env::work_dir().join(format!("{name}-{}", port.addr().port()));
+        let server = Ngircd::start(dir("ngircd"), Ipv4Addr::new(127, high, low, 1));
+        let server = server.unwrap_or_else(|error| panic!("{error}"));
+        let biboumi = Biboumi::start(dir("biboumi"), domain, (xmpp, secret), server.addr());
+        let biboumi = biboumi.unwrap_or_else(|error| panic!("{error}"));
+        Self { biboumi, server, _port: port }
+    }
+}
+
+impl Drop for Irc {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- biboumi said:\n{}---", self.biboumi.log());
         }
     }
 }

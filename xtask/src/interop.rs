@@ -15,6 +15,8 @@ pub(crate) enum Group {
     Clients,
     /// Our component, and the probe, against Prosody and ejabberd
     Servers,
+    /// Enjamb between slixmpp or biboumi and Prosody or ejabberd, with restarts of each
+    Uplinks,
     /// A server whose name moves to another address
     Names,
     /// Thousands of connections, which take 20,000 open files
@@ -76,9 +78,21 @@ impl Group {
         match self {
             Self::Clients => &[PYTHON, NODE, NPM, Package("stunnel4", None)],
             Self::Servers => &[Package("prosody", None), Package("ejabberd", None)],
+            Self::Uplinks => &[
+                PYTHON,
+                Package("prosody", None),
+                Package("prosody-modules", None),
+                Package("ejabberd", None),
+                Package("biboumi", None),
+                Package("ngircd", None),
+            ],
             Self::Names => &[Package("libnss-wrapper", None)],
             Self::Crowds | Self::NewUser | Self::Expat => &[],
         }
+    }
+
+    fn has_slixmpp(self) -> bool {
+        matches!(self, Self::Clients | Self::Uplinks)
     }
 
     /// The tests, as cargo's arguments.
@@ -86,6 +100,7 @@ impl Group {
         let modules: &[&str] = match self {
             Self::Clients => &["clients::", "client_tls::", "outage::", "pasted::", "p10_embedded_"],
             Self::Servers => &["foreign_servers::", "foreign_probe::"],
+            Self::Uplinks => &["uplinks::", "uplink_restarts::", "gateway::"],
             Self::Names => &["names::"],
             Self::Crowds => &["crowds::"],
             Self::NewUser => return vec!["--test", "new_user"],
@@ -102,10 +117,13 @@ impl Group {
 pub(crate) fn run(asked: &[Group], install: bool) -> Result<()> {
     let groups = if asked.is_empty() { Group::value_variants() } else { asked };
     let needed = groups.iter().flat_map(|group| group.packages()).chain([&EXPAT]);
-    let missing: Vec<_> = needed.filter(|package| !is_there(package)).map(|package| package.0).collect();
+    let mut missing: Vec<_> = needed.filter(|package| !is_there(package)).map(|package| package.0).collect();
+    // Several groups need some of them.
+    missing.sort_unstable();
+    missing.dedup();
     let clients = Clients::new()?;
-    let with_clients = groups.contains(&Group::Clients);
-    let (venv, modules) = (with_clients && !clients.has_venv(), with_clients && !clients.has_modules());
+    let venv = groups.iter().any(|group| group.has_slixmpp()) && !clients.has_venv();
+    let modules = groups.contains(&Group::Clients) && !clients.has_modules();
 
     println!("This installs:");
     for package in &missing {
