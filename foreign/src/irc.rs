@@ -2,18 +2,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{START, ending_with_us};
-
-/// The one port that the gateway tries without TLS, if no user has told it another.
-const PORT: u16 = 6667;
 
 /// ngircd. It ends with this value.
 #[derive(Debug)]
@@ -24,18 +21,17 @@ pub struct Ngircd {
 }
 
 impl Ngircd {
-    /// Starts one in this directory, which it has for itself, on port 6667 of an address of loopback that nobody else
-    /// uses, and waits until it accepts.
+    /// Starts one in this directory, which it has for itself, and waits until it accepts.
     ///
     /// # Errors
     /// It is not installed, or does not start: the error holds what it said.
-    pub fn start(dir: PathBuf, ip: Ipv4Addr) -> io::Result<Self> {
-        let addr = SocketAddr::from((ip, PORT));
+    pub fn start(dir: PathBuf, addr: SocketAddr) -> io::Result<Self> {
         make_empty(&dir)?;
         let file = dir.join("ngircd.conf");
+        let (ip, port) = (addr.ip(), addr.port());
         // It becomes another user, so that it does not end with us: it ends when nobody is connected for so long.
         let text = format!(
-            "[Global]\nName = irc.test\nInfo = test\nListen = {ip}\nPorts = {PORT}\nMotdPhrase = hello\n\
+            "[Global]\nName = irc.test\nInfo = test\nListen = {ip}\nPorts = {port}\nMotdPhrase = hello\n\
              [Limits]\nIdleTimeout = 60\nMaxConnectionsIP = 0\nMaxNickLength = 20\n\
              [Options]\nIdent = no\nDNS = no\nPAM = no\n"
         );
@@ -47,7 +43,7 @@ impl Ngircd {
             if server.child.try_wait()?.is_some() || Instant::now() > by {
                 return Err(io::Error::other(format!("ngircd does not start: {}", log(&server.dir))));
             }
-            thread::sleep(std::time::Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
         Ok(server)
     }
@@ -67,7 +63,8 @@ impl Drop for Ngircd {
     }
 }
 
-/// biboumi: the component `domain` of an XMPP server, with the channels of one IRC server. It ends with this value.
+/// biboumi: the component `domain` of an XMPP server, with the channels of one IRC server, of which each user sets the
+/// port (with the command `server-configure`). It ends with this value.
 #[derive(Debug)]
 pub struct Biboumi {
     child: Child,
@@ -79,15 +76,14 @@ impl Biboumi {
     ///
     /// # Errors
     /// It is not installed.
-    pub fn start(dir: PathBuf, domain: &str, xmpp: (SocketAddr, &str), irc: SocketAddr) -> io::Result<Self> {
+    pub fn start(dir: PathBuf, domain: &str, xmpp: (SocketAddr, &str), irc: IpAddr) -> io::Result<Self> {
         make_empty(&dir)?;
         let ((xmpp, secret), store) = (xmpp, dir.join("store.sqlite"));
         let text = format!(
-            "hostname={domain}\npassword={secret}\nxmpp_server_ip={}\nport={}\nfixed_irc_server={}\n\
+            "hostname={domain}\npassword={secret}\nxmpp_server_ip={}\nport={}\nfixed_irc_server={irc}\n\
              db_name={}\nidentd_port=0\nlog_level=1\nlog_file=\n",
             xmpp.ip(),
             xmpp.port(),
-            irc.ip(),
             store.display()
         );
         fs::write(dir.join("biboumi.cfg"), text)?;

@@ -1,6 +1,6 @@
 //! Other people's servers, for our component to connect to, on a port that no other test takes.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
@@ -135,13 +135,11 @@ impl Irc {
     /// One is not installed, or does not start.
     #[must_use]
     pub fn start(domain: &str, xmpp: SocketAddr, secret: &str) -> Self {
-        // The gateway knows one port only. Loopback has many addresses, and a port that is claimed stands for one.
         let port = Port::claim();
-        let [high, low] = port.addr().port().to_be_bytes();
         let dir = |name: &str| env::work_dir().join(format!("{name}-{}", port.addr().port()));
-        let server = Ngircd::start(dir("ngircd"), Ipv4Addr::new(127, high, low, 1));
+        let server = Ngircd::start(dir("ngircd"), port.addr());
         let server = server.unwrap_or_else(|error| panic!("{error}"));
-        let biboumi = Biboumi::start(dir("biboumi"), domain, (xmpp, secret), server.addr());
+        let biboumi = Biboumi::start(dir("biboumi"), domain, (xmpp, secret), server.addr().ip());
         let biboumi = biboumi.unwrap_or_else(|error| panic!("{error}"));
         Self { biboumi, server, _port: port }
     }
