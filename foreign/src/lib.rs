@@ -90,7 +90,19 @@ impl Server {
     /// # Errors
     /// As of [`start`](Self::start).
     pub fn restart(&mut self) -> io::Result<()> {
-        self.signal(Signal::TERM)?;
+        self.end_by(Signal::TERM)
+    }
+
+    /// Ends it as a crash does and starts it again on the same port.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn crash(&mut self) -> io::Result<()> {
+        self.end_by(Signal::KILL)
+    }
+
+    fn end_by(&mut self, signal: Signal) -> io::Result<()> {
+        self.signal(signal)?;
         self.child.wait()?;
         self.child = spawn(self.kind, &self.settings, self.users.as_ref())?;
         self.wait_until_it_answers()

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use enjamb_tests::foreign::Kind;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::component::{Component, has};
@@ -147,6 +148,45 @@ fn u5_restart_of_prosody_loses_only_what_was_in_flight() {
 #[test]
 fn u5_restart_of_ejabberd_loses_only_what_was_in_flight() {
     server_restarts(Kind::Ejabberd);
+}
+
+/// It reads nothing any more, then it crashes: what is in its sockets is lost, and nothing that still waits here.
+fn server_crashes(kind: Kind) {
+    const LENGTH: usize = 8192;
+    let mut chain = Chain::start(kind, DOMAIN, false);
+    let (mut bot, mut juliet) = (chain.bound_bot(), chain.juliet());
+    message(&mut bot, Some(FRIEND), JULIET, "m0");
+    juliet.wait_for_stanza("message", "m0");
+    chain.server.signal(Signal::STOP);
+    for n in 1..MESSAGES {
+        let (id, body) = (format!("m{n}"), "x".repeat(LENGTH));
+        bot.send(&json!({"do": "message", "from": FRIEND, "to": JULIET, "id": id, "body": body}));
+    }
+    // Not for 5 s: then Enjamb would take the server for stuck.
+    thread::sleep(Duration::from_secs(2));
+    chain.server.crash();
+    let last = format!("m{}", MESSAGES - 1);
+    wait_until(|| ids(&juliet).contains(&last));
+    assert_echo(&mut bot, &format!("{JULIET}/r"));
+
+    let arrived = ids(&juliet);
+    let in_flight = MESSAGES - arrived.len();
+    println!("{kind:?}: {in_flight} of {MESSAGES} were in flight");
+    assert!(in_flight < MESSAGES / 2, "sockets hold less than {in_flight} times {LENGTH} bytes");
+    let mut wanted = names(in_flight + 1..MESSAGES);
+    wanted.insert(0, "m0".into());
+    assert_eq!(arrived, wanted, "each once, in order");
+    assert!(refused(&bot).is_empty(), "{:?}", refused(&bot));
+}
+
+#[test]
+fn u5_crash_of_prosody_loses_only_what_was_in_flight() {
+    server_crashes(Kind::Prosody);
+}
+
+#[test]
+fn u5_crash_of_ejabberd_loses_only_what_was_in_flight() {
+    server_crashes(Kind::Ejabberd);
 }
 
 fn enjamb_restarts(kind: Kind) {

@@ -34,7 +34,8 @@ pub(crate) fn config(domain: &str, server: SocketAddr, secret: &str) -> Config {
          [uplink.server]\n\
          address = \"{server}\"\n\
          secret = \"{secret}\"\n\
-         hold_seconds = 60\n"
+         hold_seconds = 60\n\
+         hold_bytes = 4194304\n"
     ))
 }
 

@@ -97,6 +97,14 @@ impl ForeignServer {
     pub fn restart(&mut self) {
         self.server.restart().unwrap_or_else(|error| panic!("{error}"));
     }
+
+    /// Ends it as a crash does and starts it again on the same port.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn crash(&mut self) {
+        self.server.crash().unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 fn settings(port: &Port, host: &str, domains: &[&str]) -> Settings {
