@@ -89,7 +89,7 @@ impl Gate {
 
     /// An attempt is over. `random` are uniformly random bits.
     pub fn note(&mut self, now: Instant, uplink: PortId, shares: bool, attempted: Attempted, random: u32) {
-        self.under_way.take_if(|(under_way, _)| *under_way == uplink);
+        let had_turn = self.under_way.take_if(|(under_way, _)| *under_way == uplink).is_some();
         if !shares {
             return;
         }
@@ -99,6 +99,8 @@ impl Gate {
                 self.accepted.insert(uplink);
             }
             Attempted::Refused if !(self.accepted.is_empty() || self.accepted.contains(&uplink)) => {}
+            // It began before the first refusal, and says nothing new.
+            Attempted::Refused if self.is_refused && !had_turn => {}
             Attempted::Refused => {
                 if !mem::replace(&mut self.is_refused, true) {
                     (self.refused, self.turns) = (Retry::default(), VecDeque::new());
@@ -186,6 +188,16 @@ mod tests {
         // The secret that was right is refused: it has changed.
         gate.note(at(1.1), known, true, Attempted::Refused, 0);
         assert!(gate.ask(at(2.0), unknown, true).is_err() && gate.ask(at(2.0), known, true).is_err());
+    }
+
+    #[test]
+    fn u6_refusals_of_attempts_that_ran_together_count_once() {
+        let mut gate = Gate::default();
+        let ids = [PortId(0), PortId(1), PortId(2), PortId(3), PortId(4)];
+        assert!(ids.iter().all(|id| gate.ask(at(0.0), *id, true).is_ok()));
+        ids.iter().for_each(|id| gate.note(at(0.1), *id, true, Attempted::Refused, 0));
+        assert!(gate.ask(at(60.0), ids[0], true).is_err());
+        assert!(gate.ask(at(60.2), ids[0], true).is_ok());
     }
 
     #[test]
