@@ -68,12 +68,13 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
                 continue;
             }
             let mut sorted = SortedBatch::default();
-            let (due, is_unsorted, has_held, is_empty) = switch.queue(&port, |queue| {
+            let (due, is_unsorted, had_held, is_empty) = switch.queue(&port, |queue| {
                 queue.forget_askers(&ended);
+                let had_held = queue.has_held();
                 let due = queue.take_due(now.monotonic, left);
                 let most = left - due.len();
                 let is_unsorted = queue.sort_held(now.monotonic, most, |one| sorted.take(one));
-                (due, is_unsorted, queue.has_held(), queue.has_no_state())
+                (due, is_unsorted, had_held, queue.has_no_state())
             });
             let is_more = is_unsorted || due.len() + sorted.looked_at == left;
             left = left.saturating_sub(due.len() + sorted.looked_at);
@@ -83,7 +84,8 @@ impl<P: Clone + AsRef<PortInfo>> Directory<P> {
             if is_empty && is_place {
                 emptied.push(port.as_ref().id);
             }
-            if has_held && !is_unsorted && !is_place {
+            // What is held goes on, or what came behind it if all of it went back.
+            if had_held && !is_unsorted && !is_place {
                 switch.wake(&port);
             }
             if is_more {

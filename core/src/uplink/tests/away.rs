@@ -172,3 +172,26 @@ fn shutdown_writes_what_waits_and_closes_the_stream() {
     assert_eq!(near.uplink.poll(&near.switch, NOW), UplinkState::Ended);
     near.uplink.detach(&near.switch, NOW);
 }
+
+#[test]
+fn u5_stanza_behind_one_that_was_held_too_long_wakes_the_uplink() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    broken(&mut near, at(1.0));
+    near.component_says(&mut component, at(2.0), &up(1));
+    near.settle(at(11.5));
+    near.uplink.retry_now();
+    near.establish(at(12.1));
+    near.component_hears(&mut component, at(12.1));
+    near.woken();
+    let second = up(2);
+    let _ = component.process(&near.switch, at(12.2), second.as_bytes(), &mut Budget::default());
+    assert!(near.woken());
+    let mut said = Vec::new();
+    near.uplink.write_to(&near.switch, at(12.2), &mut said);
+    assert!(said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    near.woken();
+    near.settle(at(13.5));
+    assert!(near.woken(), "woken for what is left");
+}

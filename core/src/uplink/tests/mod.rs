@@ -133,6 +133,12 @@ impl Near {
         String::from_utf8(said).unwrap()
     }
 
+    /// Takes who is woken, and says whether the uplink is.
+    fn woken(&self) -> bool {
+        let woken: Vec<_> = core::iter::from_fn(|| self.switch.poll_wake()).collect();
+        woken.contains(&self.uplink.id())
+    }
+
     fn count(&self, metric: Metric) -> u64 {
         self.switch.metrics().get(metric)
     }
