@@ -24,7 +24,9 @@ impl Kind {
     /// Whether a stanza is an announcement: a message from a host, with one of these elements.
     pub(crate) fn of(stanza: &Stanza<'_>) -> Option<Self> {
         let is_host = |from: &Jid<'_>| from.as_str() == from.domain();
-        if stanza.kind() != StanzaKind::Message || !stanza.from().is_some_and(is_host) {
+        // An error comes with what the component sent, which may be such an element.
+        let is_error = stanza.known_type() == Some("error");
+        if stanza.kind() != StanzaKind::Message || is_error || !stanza.from().is_some_and(is_host) {
             return None;
         }
         // Most messages of hosts are none, and this is the fastest way to see it.
@@ -56,10 +58,13 @@ impl Announced {
     /// Keeps an announcement in place of an older one of its kind from the same host. False: it is too long, or too many are
     /// kept.
     pub(super) fn keep(&mut self, kind: Kind, from: Domain, stanza: &Stanza<'_>) -> bool {
+        if stanza.raw().len() > MAX_BYTES {
+            return false;
+        }
         let content = if kind == Kind::Delegation { stanza.content() } else { &[] };
         let key = (kind, from, content.into());
         let has_room = self.0.len() < MAX_KEPT || self.0.contains_key(&key);
-        if !has_room || stanza.raw().len() > MAX_BYTES {
+        if !has_room {
             return false;
         }
         self.0.insert(key, stanza.to_vec().into());

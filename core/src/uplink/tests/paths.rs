@@ -246,3 +246,19 @@ fn u10_without_hosts_a_refusal_names_the_domain_asked_for() {
     let refused = near.component_says(&mut component, NOW, &header("to='other.example'"));
     assert!(refused.contains(" from='other.example'") && refused.contains("<host-unknown "), "{refused}");
 }
+
+#[test]
+fn u11_error_that_returns_a_privilege_is_no_announcement() {
+    let mut near = Near::new(config(), held(60));
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    let error = "<message from='s.example' to='irc.example' type='error'>\
+        <privilege xmlns='urn:xmpp:privilege:2'><forwarded/></privilege><error/></message>";
+    near.say(NOW, error);
+    component.abandon(&near.switch, at(1.0), "gone".into());
+    near.settle(at(1.0));
+    let mut component = near.component(at(2.0));
+    let heard = near.component_hears(&mut component, at(2.0));
+    assert!(!heard.contains("privilege"), "{heard}");
+}
