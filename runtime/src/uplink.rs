@@ -186,7 +186,7 @@ impl<C: Connector> UplinkServer<C> {
                     let words = format!("no connection within {} s", ATTEMPT.as_secs());
                     return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, words))));
                 }
-                Some(*until)
+                [Some(*until), uplink.poll_timeout()].into_iter().flatten().min()
             }
             UplinkState::Waiting { until } => {
                 // The component has gone meanwhile.

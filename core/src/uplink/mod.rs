@@ -172,13 +172,16 @@ impl<S: Switch> Uplink<S> {
             return UplinkState::Ended;
         }
         let presences_at = self.presences_at();
-        if self.holder.is_none() && self.config.connect == ConnectWhen::WithComponent {
-            return UplinkState::Waiting { until: presences_at };
+        if presences_at.is_some_and(|at| at <= now.monotonic) {
+            return UplinkState::Waiting { until: Some(now.monotonic) };
         }
-        match self.retry.at().filter(|at| now.monotonic < *at) {
-            None => UplinkState::Connect,
-            retry_at => UplinkState::Waiting { until: [retry_at, presences_at].into_iter().flatten().min() },
+        let retry_at = self.retry.at().filter(|at| now.monotonic < *at);
+        let is_needed = self.holder.is_some() || self.config.connect == ConnectWhen::Always;
+        if is_needed && retry_at.is_none() {
+            return UplinkState::Connect;
         }
+        // One that nobody needs is idle once it need not wait.
+        UplinkState::Waiting { until: [retry_at, presences_at].into_iter().flatten().min() }
     }
 
     /// A connection to the server is there: begins a stream on it.
@@ -264,10 +267,12 @@ impl<S: Switch> Uplink<S> {
         self.stream.as_mut().map_or(0, |stream| stream.connection.read_budget(now))
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
+    /// When to call [`handle_timeout`](Self::handle_timeout), if at all. While a connection is being made, it is when to call
+    /// [`poll`](Self::poll) again.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let stream = self.stream.as_ref()?;
+        let presences_at = self.presences_at();
+        let Some(stream) = &self.stream else { return presences_at };
         if !self.left.is_empty() {
             return Some(Instant::ORIGIN);
         }
@@ -276,7 +281,8 @@ impl<S: Switch> Uplink<S> {
             .closing_at
             .or_else(|| self.close_at())
             .filter(|_| stream.connection.is_open() && !stream.connection.is_closing());
-        [stream.connection.poll_timeout(), retry_at, close_at, stream.idle_at].into_iter().flatten().min()
+        let stream_at = stream.connection.poll_timeout();
+        [stream_at, retry_at, close_at, stream.idle_at, presences_at].into_iter().flatten().min()
     }
 
     /// Does what is due: a keepalive, a ping, the end of a stream that is late or that nobody needs.
@@ -289,6 +295,7 @@ impl<S: Switch> Uplink<S> {
             }
         }
         self.look(switch, now);
+        self.end_presences(switch, now);
         self.go_on_closing(switch, now);
         self.publish(switch, now);
     }

@@ -195,3 +195,45 @@ fn u5_stanza_behind_one_that_was_held_too_long_wakes_the_uplink() {
     near.settle(at(13.5));
     assert!(near.woken(), "woken for what is left");
 }
+
+#[test]
+fn u15_all_users_are_ended_while_the_server_stays_away() {
+    let mut near = Near::new(UplinkConfig { end_presence: true, ..config() }, DomainConfig::default());
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    for user in 0..200 {
+        near.say(NOW, &format!("<presence from='u{user}@s.example/r' to='a@irc.example'/>"));
+    }
+    near.component_hears(&mut component, NOW);
+    broken(&mut near, at(1.0));
+    let mut heard = String::new();
+    while let UplinkState::Waiting { until: Some(until) } = near.uplink.poll(&near.switch, at(11.0))
+        && until <= at(11.0).monotonic
+    {
+        heard += &near.component_hears(&mut component, at(11.0));
+    }
+    heard += &near.component_hears(&mut component, at(11.0));
+    assert_eq!(heard.matches("unavailable").count(), 200);
+}
+
+#[test]
+fn u15_users_are_ended_while_a_server_does_not_answer() {
+    let mut near = Near::new(UplinkConfig { end_presence: true, ..config() }, DomainConfig::default());
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    near.say(NOW, "<presence from='u@s.example/r' to='a@irc.example'/>");
+    near.component_hears(&mut component, NOW);
+    broken(&mut near, at(1.0));
+    near.uplink.retry_now();
+    assert_eq!(near.uplink.poll(&near.switch, at(9.0)), UplinkState::Connect);
+    assert_eq!(near.uplink.poll_timeout(), Some(at(11.0).monotonic), "while the attempt runs");
+    near.uplink.connected(at(9.0));
+    near.hear(at(9.0));
+    near.uplink.handle_timeout(&near.switch, at(10.0));
+    assert_eq!(near.uplink.poll_timeout(), Some(at(11.0).monotonic));
+    near.uplink.handle_timeout(&near.switch, at(11.0));
+    let heard = near.component_hears(&mut component, at(11.0));
+    assert_eq!(heard.matches("unavailable").count(), 1);
+}

@@ -134,7 +134,7 @@ fn u6_refusal_says_why_and_when_it_is_tried_again() {
         // The back-off outlives the component.
         component.abandon(&near.switch, NOW, "gone".into());
         near.settle(NOW);
-        assert_eq!(near.uplink.poll(&near.switch, NOW), UplinkState::Waiting { until: None });
+        assert_eq!(near.uplink.poll(&near.switch, NOW), until);
         assert!(!near.uplink.is_idle(NOW));
         let _component = near.component(NOW);
         assert_eq!(near.uplink.poll(&near.switch, NOW), until);
@@ -197,4 +197,17 @@ fn u14_answer_to_the_ping_is_for_nobody() {
             near.hear(now);
         }
     }
+}
+
+#[test]
+fn u6_uplink_that_nobody_needs_waits_for_the_end_of_its_back_off() {
+    let (mut near, mut component) = Near::usual();
+    assert_eq!(near.uplink.poll(&near.switch, NOW), UplinkState::Connect);
+    near.uplink.failed(NOW, "refused".into());
+    component.abandon(&near.switch, NOW, "gone".into());
+    near.settle(NOW);
+    let UplinkState::Waiting { until: Some(until) } = near.uplink.poll(&near.switch, NOW) else {
+        panic!("nobody wakes it")
+    };
+    assert!(until > NOW.monotonic);
 }
