@@ -308,13 +308,16 @@ impl Ledger {
 
     /// A port that was asked has ended. Of what was put into its queue, `begun` stanzas were written at least in part:
     /// those who asked them are to be told. The others come back as unsent stanzas, and are forgotten here. Returns the
-    /// positions of those of the others whose askers were told already that there was no answer in time.
+    /// positions of those of the others that nobody waits for: their askers were told already that there was no answer in time,
+    /// or the switch asked.
     pub(crate) fn note_end(&mut self, asked: PortId, begun: u64) -> Vec<u64> {
         let unsent = |request: &mut Request| {
             request.state == State::Waits && request.asked == asked && request.position >= begun
         };
         let unsent: Vec<Request> = self.requests.extract_if(unsent).collect();
-        unsent.iter().for_each(|request| self.forget(request));
+        let is_own = |request: &mut Request| request.state == State::Own && request.asked == asked;
+        let own: Vec<Request> = self.requests.extract_if(is_own).collect();
+        unsent.iter().chain(&own).for_each(|request| self.forget(request));
         for request in &mut self.requests {
             if request.state == State::Waits && request.asked == asked {
                 request.state = State::Orphan;
@@ -323,7 +326,8 @@ impl Ledger {
         }
         self.requests.shrink_to_fit(|request| request.hash);
         let told = self.told_unsent.extract_if(.., |(port, _)| *port == asked);
-        told.map(|(_, position)| position).filter(|position| *position >= begun).collect()
+        let told = told.map(|(_, position)| position).chain(own.iter().map(|request| request.position));
+        told.filter(|position| *position >= begun).collect()
     }
 
     /// The next requests whose askers are to be told, at most `most`, in the order in which they were taken. Forgets those

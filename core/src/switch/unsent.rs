@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::metrics::Metric;
 use super::ports::Switch;
 use crate::error::StreamErrorCause;
-use crate::queue::{Buffer, HoldOutcome, Offer};
+use crate::queue::{Buffer, HoldOutcome, Offer, Queue};
 use crate::stanza::Envelope;
 use crate::stanza_error::StanzaError;
 use crate::time::Instant;
@@ -89,8 +89,25 @@ pub(crate) fn give_notice<S: Switch>(
     port: &S::Port,
     write: impl FnOnce(&mut Vec<u8>) -> Envelope,
 ) -> bool {
+    give_noting(switch, now, port, write, |_| {})
+}
+
+/// The same. `note` is called in the same step, if it is in the queue by then.
+pub(super) fn give_noting<S: Switch>(
+    switch: &S,
+    now: Instant,
+    port: &S::Port,
+    write: impl FnOnce(&mut Vec<u8>) -> Envelope,
+    note: impl FnOnce(&mut Queue),
+) -> bool {
     let listener = &port.as_ref().listener;
-    let offer = switch.queue(port, |queue| queue.offer(now, listener, None, |out| Some(write(out))));
+    let offer = switch.queue(port, |queue| {
+        let offer = queue.offer(now, listener, None, |out| Some(write(out)));
+        if matches!(offer, Offer::Taken { .. }) {
+            note(queue);
+        }
+        offer
+    });
     if let Offer::Taken { wake: true } | Offer::Rejected { wake: true, .. } = offer {
         switch.wake(port);
     }

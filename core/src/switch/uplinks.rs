@@ -9,11 +9,11 @@ use super::handover::drop_answered;
 use super::metrics::Metric;
 use super::ports::Switch;
 use super::shared::{PortInfo, PortRole, UplinkRole};
-use super::unsent::{Unsent, give_notice};
+use super::unsent::{Unsent, give_noting};
 use crate::close::ReleaseReason;
 use crate::config::ListenerConfig;
 use crate::jid::{Domain, Jid};
-use crate::queue::{Buffer, HoldTerms, Intake};
+use crate::queue::{Buffer, HoldTerms, Intake, Queue};
 use crate::router::{AttachError, DefaultRoute, DomainPattern, NameChange, PortId};
 use crate::stanza::{Envelope, Stanza};
 use crate::time::Instant;
@@ -162,10 +162,9 @@ pub(crate) fn ask<S: Switch>(
     (from, to, id): (&Jid<'_>, &Jid<'_>, &str),
     write: impl FnOnce(&mut Vec<u8>) -> Envelope,
 ) {
-    if give_notice(switch, now, port, write) {
-        let asked = port.as_ref().id;
-        let new_state = || switch.shared().new_state();
-        switch.queue(port, |queue| queue.note_own_request(now, (uplink, asked), (from, to, id), new_state));
+    let (asked, new_state) = (port.as_ref().id, || switch.shared().new_state());
+    let note = |queue: &mut Queue| queue.note_own_request(now, (uplink, asked), (from, to, id), new_state);
+    if give_noting(switch, now, port, write, note) {
         switch.deadline_changed();
     }
 }

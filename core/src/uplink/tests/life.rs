@@ -4,6 +4,7 @@ use alloc::string::ToString;
 
 use super::*;
 use crate::close::CloseReason;
+use crate::router::{BindPolicy, ConflictBehaviour};
 use crate::uplink::{ConnectWhen, Trouble};
 
 #[test]
@@ -210,4 +211,35 @@ fn u6_uplink_that_nobody_needs_waits_for_the_end_of_its_back_off() {
         panic!("nobody wakes it")
     };
     assert!(until > NOW.monotonic);
+}
+
+#[test]
+fn u14_newcomer_hears_nothing_of_the_ping_of_the_one_it_replaced() {
+    let mut near = Near::new(config(), DomainConfig::default());
+    let policy = BindPolicy { conflict: ConflictBehaviour::KickOld, ..BindPolicy::default() };
+    let listener = ListenerConfig { policy: Arc::new(policy), ..listener() };
+    let mut component = near.component_of(listener.clone(), "irc.example", NOW);
+    near.component_hears(&mut component, NOW);
+    near.establish(NOW);
+    let mut second = near.component_of(listener, "irc.example", NOW);
+    near.hear(NOW);
+    component.abandon(&near.switch, NOW, "gone".into());
+    near.settle(NOW);
+    let heard = near.component_hears(&mut second, NOW);
+    assert!(!heard.contains("type='error'"), "{heard}");
+}
+
+#[test]
+fn u14_pings_of_connections_that_ended_are_forgotten() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    for number in 0..100 {
+        let now = at(f64::from(number) / 100.0);
+        component.abandon(&near.switch, now, "gone".into());
+        near.settle(now);
+        component = near.component(now);
+        near.hear(now);
+    }
+    let entries = near.switch.queue(component.port(), |queue| format!("{queue:?}").matches("Own,").count());
+    assert!(entries <= 2, "{entries}");
 }
