@@ -32,6 +32,8 @@ pub struct ClientConnection {
     reading: bool,
     /// The application wants to close: when to give up on a server that takes nothing.
     close_by: Option<Instant>,
+    /// It gives up then, even if the server takes a little now and then.
+    closes_in_time: bool,
     ending: Option<Ending>,
     /// A stanza over the limit is skipped.
     skips_long: bool,
@@ -90,6 +92,7 @@ impl ClientConnection {
             next: Next::Input,
             reading: true,
             close_by: None,
+            closes_in_time: false,
             ending: None,
             skips_long: false,
             passed_over: PassedOver::default(),
@@ -261,9 +264,9 @@ impl ClientConnection {
         self.close_by.is_some()
     }
 
-    /// What comes next waits for room.
+    /// What comes next waits for its receiver's room, and not for that of our own output.
     pub(crate) fn waits_for_room(&self) -> bool {
-        self.next == Next::Room
+        self.next == Next::Room && self.output.own() <= OWN_MARK
     }
 
     /// Ends the stream in good order once all that it took is written, or once the server has taken nothing for
@@ -279,12 +282,22 @@ impl ClientConnection {
         }
     }
 
+    /// The same. [`Limits::flush`] is all the time that there is.
+    pub(crate) fn close_within(&mut self, now: Now) {
+        self.closes_in_time = true;
+        self.close(now);
+    }
+
     fn close_if_drained(&mut self, now: Now) {
+        let is_late = self.close_by.is_some_and(|by| by <= now.monotonic);
         if let Phase::Open(stream) = &mut self.phase
-            && self.close_by.is_some_and(|by| self.output.is_empty() || by <= now.monotonic)
+            && self.close_by.is_some_and(|_| self.output.is_empty() || is_late)
         {
             self.output.append(|out| stream.close(out));
             self.end(now, CloseReason::ByUs);
+            if self.closes_in_time && is_late {
+                self.ending = Some(Ending::Flushing { by: now.monotonic });
+            }
         }
     }
 
@@ -307,7 +320,7 @@ impl ClientConnection {
                 if let Phase::Open(stream) = &mut self.phase {
                     stream.wrote(now.monotonic);
                 }
-                if let Some(close_by) = &mut self.close_by {
+                if let Some(close_by) = self.close_by.as_mut().filter(|_| !self.closes_in_time) {
                     *close_by = now.monotonic + self.limits.flush;
                 }
                 return delivered;

@@ -300,9 +300,16 @@ impl Queue {
         if queued > listener.queue_mark / 2 {
             return Vec::new();
         }
-        let Some(since) = self.full_since.take() else { return Vec::new() };
-        self.full_time += now.since(since);
+        if self.full_since.is_none() {
+            return Vec::new();
+        }
+        self.end_full(now);
         self.take_waiting()
+    }
+
+    /// It is not full any more.
+    pub(crate) fn end_full(&mut self, now: Instant) {
+        self.full_time += self.full_since.take().map_or(Duration::ZERO, |since| now.since(since));
     }
 
     /// The ports that wait for room, if there will never be any.

@@ -68,6 +68,12 @@ impl Recent {
         self.kept.contains_key(domain)
     }
 
+    /// When a port let go of a name, if that was lately.
+    pub(super) fn since(&self, domain: &str) -> Option<Instant> {
+        let (until, _) = self.order.get(self.kept.get(domain)?)?;
+        Some(Instant::from_origin(until.since(Instant::ORIGIN).saturating_sub(KEPT)))
+    }
+
     /// A port let go of a name.
     pub(super) fn insert(&mut self, now: Instant, name: Domain) {
         self.remove(&name);

@@ -242,6 +242,11 @@ impl Router {
         self.recent.has(domain)
     }
 
+    /// When a port let go of `domain`, a canonical name, if no port holds it and that was within the last 24 hours.
+    pub(crate) fn vacant_since(&self, domain: &str) -> Option<Instant> {
+        self.recent.since(domain)
+    }
+
     /// Forgets the names that ports held more than 24 hours ago; whether there were any.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
         self.recent.expire(now)

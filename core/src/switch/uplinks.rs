@@ -104,6 +104,8 @@ pub(crate) fn detach_uplink<S: Switch>(switch: &S, port: &S::Port, now: Instant)
         directory.router.detach(id, now);
         switch.queue(port, |queue| queue.set_hold_over(true));
         directory.complete(switch, core::slice::from_ref(port), &ReleaseReason::Released);
+        // It has said already what it did not send.
+        directory.domains.leaving.remove(&id);
         directory.sweep.note_ended(switch.shared(), id);
         directory.domains.unsettled.insert(None);
     });
@@ -121,6 +123,7 @@ pub(crate) fn set_up<S: Switch>(switch: &S, port: &S::Port) {
 /// The uplink's stream has ended: `output` is still written, if that can be, and `rest` is not. Returns what is not held.
 pub(crate) fn set_away<S: Switch>(
     switch: &S,
+    now: Instant,
     port: &S::Port,
     (output, rest): (&Buffer, Buffer),
     hold: HoldTerms,
@@ -139,6 +142,7 @@ pub(crate) fn set_away<S: Switch>(
             queue.note_end(id, &mut unsent);
         }
         queue.note_in_flight(output, false);
+        queue.end_full(now);
         (unsent, answered, queue.take_waiting())
     });
     switch.metrics().add(Metric::UnsentDropped, answered);
@@ -149,9 +153,10 @@ pub(crate) fn set_away<S: Switch>(
     Unsent::of_server(unsent)
 }
 
-/// The port that holds a domain now.
-pub(crate) fn holder<S: Switch>(switch: &S, domain: &Domain) -> Option<PortId> {
-    switch.read(|directory| directory.router.owner(domain.as_str()))
+/// The port that holds a domain now, or when the last one let go of it.
+pub(crate) fn holder<S: Switch>(switch: &S, domain: &Domain) -> (Option<PortId>, Option<Instant>) {
+    let domain = domain.as_str();
+    switch.read(|directory| (directory.router.owner(domain), directory.router.vacant_since(domain)))
 }
 
 /// Puts a request of the switch's own into the queue of `port`, on behalf of `uplink`. The answer is for nobody.
@@ -175,23 +180,31 @@ pub(crate) fn hold_time<S: Switch>(switch: &S, domain: &Domain) -> core::time::D
 }
 
 /// Returns what is held for a domain that no port holds, and has nothing held for it from now on, until a port holds it or
-/// [`end_closing`] is called.
-pub(crate) fn begin_closing<S: Switch>(switch: &S, domain: &Domain) {
-    switch.write(|directory| {
+/// [`end_closing`] is called. False: a port holds it.
+pub(crate) fn begin_closing<S: Switch>(switch: &S, domain: &Domain) -> bool {
+    let begins = switch.write(|directory| {
+        if directory.router.owner(domain.as_str()).is_some() {
+            return false;
+        }
         directory.domains.closing.insert(domain.clone());
         if let Some(place) = directory.domains.places.get(domain).cloned() {
             switch.queue(&place, |queue| queue.set_hold_over(true));
             directory.domains.again.push(place);
         }
         switch.shared().bump();
+        true
     });
     switch.deadline_changed();
+    begins
 }
 
 /// Stanzas for the domain may be held again.
 pub(crate) fn end_closing<S: Switch>(switch: &S, domain: &Domain) {
     switch.write(|directory| {
         if directory.domains.closing.remove(domain) {
+            if let Some(place) = directory.domains.places.get(domain) {
+                switch.queue(place, |queue| queue.set_hold_over(directory.domains.is_over));
+            }
             switch.shared().bump();
         }
     });

@@ -22,6 +22,8 @@ use crate::xml::escape::push_attribute;
 
 /// How long a stream stays at least after its last component has gone.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long it stays at most after that until all is answered: the server may take nothing.
+const LATE: Duration = Duration::from_secs(10);
 
 impl<S: Switch> Uplink<S> {
     /// Takes what others left for the server, and the switch's order to end; looks who holds the domain now.
@@ -39,18 +41,19 @@ impl<S: Switch> Uplink<S> {
         if mem::replace(&mut self.epoch, epoch) == epoch {
             return;
         }
-        let holder = holder(switch, &self.config.domain);
-        if holder == self.holder {
+        let (holder, vacant_since) = holder(switch, &self.config.domain);
+        // A component may have come and gone between two looks.
+        if holder == self.holder && (holder.is_some() || vacant_since <= self.vacant_since) {
             return;
         }
         self.holder = holder;
         self.presences = Default::default();
+        self.closing_at = None;
         if holder.is_some() {
             self.vacant_since = None;
-            self.closing_at = None;
             self.ping_for_loops(switch, now);
         } else {
-            self.vacant_since = Some(now.monotonic);
+            self.vacant_since = vacant_since.or(Some(now.monotonic));
             self.linger = hold_time(switch, &self.config.domain).max(LINGER);
         }
     }
@@ -63,7 +66,7 @@ impl<S: Switch> Uplink<S> {
                 let queued = switch.queue(&self.port, |queue| queue.close());
                 stream.connection.output().join(&queued);
             }
-            stream.connection.close(now);
+            stream.connection.close_within(now);
         }
     }
 
@@ -83,16 +86,16 @@ impl<S: Switch> Uplink<S> {
         if !stream.connection.is_open() || stream.connection.is_closing() || self.holder.is_some() {
             return;
         }
-        if self.close_at().is_none_or(|at| now.monotonic < at) {
+        let Some(close_at) = self.close_at().filter(|at| *at <= now.monotonic) else { return };
+        let Some(stream) = &mut self.stream else { return };
+        if self.closing_at.is_none() && !begin_closing(switch, &self.config.domain) {
             return;
         }
-        let Some(stream) = &mut self.stream else { return };
         if self.closing_at.replace(now.monotonic + CLOSING).is_none() {
-            begin_closing(switch, &self.config.domain);
             self.events.push(UplinkEvent::NotNeeded { after: self.linger });
         }
         let is_written = switch.queue(&self.port, |queue| queue.status().stanzas == 0);
-        if is_written && !has_held(switch, &self.config.domain) {
+        if close_at + LATE <= now.monotonic || is_written && !has_held(switch, &self.config.domain) {
             stream.connection.close(now);
         }
     }
@@ -142,7 +145,8 @@ impl<S: Switch> Uplink<S> {
             if established_at.is_some() { stream.connection.output().cut() } else { Buffer::default() };
         if established_at.is_some() {
             let output = stream.connection.output();
-            let unsent = set_away(switch, &self.port, (output, rest), self.config.hold_terms());
+            let unsent =
+                set_away(switch, now.monotonic, &self.port, (output, rest), self.config.hold_terms());
             self.left.extend(Some(unsent).filter(|unsent| !unsent.is_empty()));
             self.away_since.get_or_insert(now.monotonic);
             switch.write(|directory| directory.forget_announced(&self.config.domain));

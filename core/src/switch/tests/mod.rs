@@ -35,6 +35,11 @@ pub(crate) fn held(switch: &LocalSwitch) -> usize {
     })
 }
 
+/// How many ports have lost their names and have not said yet what they did not send.
+pub(crate) fn leaving(switch: &LocalSwitch) -> usize {
+    switch.read(|directory| directory.domains.leaving.len())
+}
+
 /// Does all that is due at `now` without a connection.
 fn sweep(switch: &LocalSwitch, now: Now) {
     for _ in 0..10_000 {

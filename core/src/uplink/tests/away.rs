@@ -1,6 +1,7 @@
 //! While the server is away: U5, U15.
 
 use super::*;
+use crate::connection::Written;
 
 /// The stream breaks.
 fn broken(near: &mut Near, now: Now) {
@@ -236,4 +237,29 @@ fn u15_users_are_ended_while_a_server_does_not_answer() {
     near.uplink.handle_timeout(&near.switch, at(11.0));
     let heard = near.component_hears(&mut component, at(11.0));
     assert_eq!(heard.matches("unavailable").count(), 1);
+}
+
+#[test]
+fn u8_server_that_is_back_is_not_full_any_more() {
+    let config = UplinkConfig { hold: Duration::ZERO, ..config() };
+    let mut near = Near::new(config, DomainConfig::default());
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    let large = format!("<message to='u@s.example'><body>{}</body></message>", "x".repeat(60_000));
+    while component.process(&near.switch, NOW, large.as_bytes(), &mut Budget::default()).consumed > 0 {
+        near.uplink.poll_output(&near.switch, NOW);
+        near.uplink.wrote(&near.switch, NOW, Written::Full);
+    }
+    broken(&mut near, at(1.0));
+    near.uplink.retry_now();
+    while near.uplink.poll(&near.switch, at(20.0)) != UplinkState::Connect {}
+    near.uplink.connected(at(20.0));
+    near.hear(at(20.0));
+    near.component_hears(&mut component, at(20.0));
+    near.say(at(20.0), HEADER);
+    near.feed(at(20.0), "<handshake/>");
+    let _ = component.process(&near.switch, at(20.0), large.as_bytes(), &mut Budget::default());
+    let error = near.component_says(&mut component, at(20.0), &up(7));
+    assert!(!error.contains("resource-constraint"), "{error}");
 }

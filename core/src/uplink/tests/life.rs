@@ -4,7 +4,9 @@ use alloc::string::ToString;
 
 use super::*;
 use crate::close::CloseReason;
+use crate::connection::{Transmit, Written};
 use crate::router::{BindPolicy, ConflictBehaviour};
+use crate::switch::begin_closing;
 use crate::uplink::{ConnectWhen, Trouble};
 
 #[test]
@@ -242,4 +244,109 @@ fn u14_pings_of_connections_that_ended_are_forgotten() {
     }
     let entries = near.switch.queue(component.port(), |queue| format!("{queue:?}").matches("Own,").count());
     assert!(entries <= 2, "{entries}");
+}
+
+#[test]
+fn u2_after_the_stream_is_closed_stanzas_for_the_component_are_held_again() {
+    let mut near = Near::new(config(), held(60));
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    let mut sms = near.component_as("sms.example", NOW);
+    // Its place outlives it, for this request.
+    near.component_says(&mut sms, NOW, "<iq to='irc.example' type='get' id='1'><q/></iq>");
+    near.component_hears(&mut component, NOW);
+    component.abandon(&near.switch, at(5.0), "gone".into());
+    near.hear(at(5.0));
+    near.component_hears(&mut sms, at(5.0));
+    for tenth in 0..10 {
+        let now = at(65.0 + f64::from(tenth) / 10.0);
+        near.uplink.handle_timeout(&near.switch, now);
+        near.hear(now);
+    }
+    near.feed(at(66.0), "</stream:stream>");
+    near.uplink.handle_eof(&near.switch, at(66.0));
+    near.hear(at(66.0));
+    assert!(near.uplink.stream.is_none());
+    let error = near.component_says(&mut sms, at(67.0), "<message to='irc.example'><body/></message>");
+    assert_eq!(error, "", "it is held");
+}
+
+#[test]
+fn u2_component_that_binds_as_the_stream_is_closed_is_held_for_later() {
+    let near = Near::new(config(), held(60));
+    let mut component = near.component(NOW);
+    begin_closing(&near.switch, &domain("irc.example"));
+    let mut sms = near.component_as("sms.example", NOW);
+    component.abandon(&near.switch, NOW, "gone".into());
+    near.settle(NOW);
+    near.component_hears(&mut sms, NOW);
+    let error = near.component_says(&mut sms, NOW, "<message to='irc.example'><body/></message>");
+    assert_eq!(error, "", "it is held");
+}
+
+#[test]
+fn u2_component_that_came_and_went_between_two_looks_keeps_the_stream() {
+    let mut near = Near::new(config(), held(60));
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    component.abandon(&near.switch, at(5.0), "gone".into());
+    near.hear(at(5.0));
+    let mut component = near.component(at(64.0));
+    component.abandon(&near.switch, at(64.0), "gone".into());
+    near.uplink.handle_timeout(&near.switch, at(65.0));
+    assert!(!near.hear(at(65.0)).contains("</stream:stream>"));
+    assert_eq!(near.uplink.close_at(), Some(at(124.0).monotonic));
+}
+
+#[test]
+fn shutdown_ends_in_time_if_the_server_takes_a_byte_now_and_then() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    for number in 0..100 {
+        near.component_says(&mut component, NOW, &up(number));
+    }
+    near.switch.shut_down();
+    let mut second = 0.0;
+    while !matches!(near.uplink.poll_output(&near.switch, at(second)), Transmit::Done) {
+        if let Transmit::Bytes(_) = near.uplink.poll_output(&near.switch, at(second)) {
+            near.uplink.wrote(&near.switch, at(second), Written::Bytes(1));
+        }
+        second += 1.0;
+        near.uplink.handle_timeout(&near.switch, at(second));
+        assert!(second < 8.0, "it goes on for ever");
+    }
+}
+
+#[test]
+fn u2_stream_is_closed_although_the_server_takes_nothing() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    near.component_says(&mut component, NOW, &up(1));
+    near.uplink.poll_output(&near.switch, NOW);
+    near.uplink.wrote(&near.switch, NOW, Written::Full);
+    component.abandon(&near.switch, NOW, "gone".into());
+    near.settle(NOW);
+    for tenth in 0..300 {
+        let now = at(f64::from(tenth) / 10.0);
+        near.uplink.handle_timeout(&near.switch, now);
+        if let Transmit::Bytes(_) = near.uplink.poll_output(&near.switch, now) {
+            near.uplink.wrote(&near.switch, now, Written::Full);
+        }
+    }
+    assert!(near.uplink.stream.is_none());
+}
+
+#[test]
+fn detached_uplink_leaves_nothing_behind() {
+    let (near, mut component) = Near::usual();
+    near.component_says(&mut component, NOW, &up(1));
+    let Near { switch, uplink } = near;
+    uplink.detach(&switch, NOW);
+    while switch.poll_timeout().is_some_and(|due| due <= at(5.0).monotonic) {
+        switch.handle_timeout(at(5.0));
+    }
+    assert_eq!(crate::switch::tests::leaving(&switch), 0);
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::connection::Transmit;
 use crate::connection::Written;
+use crate::limits::Limits;
 use crate::router::{Access, BindPolicy};
 
 #[test]
@@ -261,4 +262,32 @@ fn u11_error_that_returns_a_privilege_is_no_announcement() {
     let mut component = near.component(at(2.0));
     let heard = near.component_hears(&mut component, at(2.0));
     assert!(!heard.contains("privilege"), "{heard}");
+}
+
+#[test]
+fn u8_server_that_takes_nothing_makes_no_timeout_due_for_ever() {
+    let limits = Limits { keepalive: Some(Duration::from_secs(3)), ..Limits::default() };
+    let mut near = Near::new(UplinkConfig { limits: Arc::new(limits), ..config() }, DomainConfig::default());
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    let foreign =
+        |id: usize| format!("<message from='u@s.example' to='x@sms.example' id='{}'/>", "1".repeat(id));
+    let own = |near: &mut Near| near.uplink.stream.as_mut().unwrap().connection.output().own();
+    near.feed(NOW, &foreign(1));
+    let one = own(&mut near);
+    while own(&mut near) + 2 * one < 65_536 {
+        near.feed(NOW, &foreign(1));
+    }
+    let left = 65_536 - own(&mut near) - one;
+    near.feed(NOW, &foreign(1 + left));
+    assert_eq!(own(&mut near), 65_536);
+    let large =
+        format!("<message from='u@s.example' to='irc.example'><body>{}</body></message>", "x".repeat(60_000));
+    while near.feed(NOW, &large).is_empty() {}
+    near.uplink.handle_timeout(&near.switch, at(3.0));
+    assert_eq!(own(&mut near), 65_537);
+    near.uplink.handle_timeout(&near.switch, at(5.0));
+    assert_eq!(near.feed(at(5.0), &large), large);
+    assert!(near.uplink.poll_timeout().is_none_or(|due| due > at(5.0).monotonic), "nothing is due");
 }
