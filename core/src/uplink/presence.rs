@@ -1,5 +1,6 @@
 //! Users whom a component saw available through an uplink, to be taken back when the server stays away (RFC 6121, 4.5).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,12 +8,17 @@ use alloc::vec::Vec;
 use crate::stanza::{Envelope, Stanza, StanzaKind};
 use crate::xml::escape::push_attribute;
 
-/// Pairs of addresses that are noted. What comes over it is not.
-const MAX_PAIRS: usize = 10_000;
+/// What the note may take. Pairs that come over it are not noted.
+const MAX_BYTES: usize = 2 << 20;
+/// What a pair takes beside its addresses.
+const OVERHEAD: usize = 64;
 
-/// Pairs of addresses: the first was available to the second.
+/// Pairs of addresses, with a line end between them, which no address holds: the first was available to the second.
 #[derive(Debug, Default)]
-pub(super) struct Presences(BTreeSet<(String, String)>);
+pub(super) struct Presences {
+    pairs: BTreeSet<Box<str>>,
+    bytes: usize,
+}
 
 impl Presences {
     /// The component gets this stanza.
@@ -21,25 +27,36 @@ impl Presences {
             return;
         }
         let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return };
-        let pair = || (String::from(from.as_str()), String::from(to.as_str()));
+        let pair = || [from.as_str(), "\n", to.as_str()].concat();
         match stanza.stanza_type().as_deref() {
-            None if self.0.len() < MAX_PAIRS => {
-                self.0.insert(pair());
+            None => {
+                let pair = pair();
+                let cost = pair.len() + OVERHEAD;
+                if self.bytes + cost <= MAX_BYTES && self.pairs.insert(pair.into()) {
+                    self.bytes += cost;
+                }
             }
             Some("unavailable" | "error") => {
-                self.0.remove(&pair());
+                let pair = self.pairs.take(&*pair());
+                self.forget(pair.as_deref());
             }
             _ => {}
         }
     }
 
+    fn forget(&mut self, pair: Option<&str>) {
+        self.bytes -= pair.map_or(0, |pair| pair.len() + OVERHEAD);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs.is_empty()
     }
 
     /// Takes the next pair.
     pub(super) fn take(&mut self) -> Option<(String, String)> {
-        self.0.pop_first()
+        let pair = self.pairs.pop_first()?;
+        self.forget(Some(&*pair));
+        pair.split_once('\n').map(|(from, to)| (from.into(), to.into()))
     }
 }
 

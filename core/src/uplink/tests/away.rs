@@ -263,3 +263,21 @@ fn u8_server_that_is_back_is_not_full_any_more() {
     let error = near.component_says(&mut component, at(20.0), &up(7));
     assert!(!error.contains("resource-constraint"), "{error}");
 }
+
+#[test]
+fn u15_note_of_users_is_bounded_in_bytes() {
+    let mut near = Near::new(UplinkConfig { end_presence: true, ..config() }, DomainConfig::default());
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    let long = "x".repeat(1000);
+    for user in 0..3000 {
+        near.say(NOW, &format!("<presence from='u{user}@s.example/{long}' to='a@irc.example/{long}'/>"));
+        near.component_hears(&mut component, NOW);
+    }
+    broken(&mut near, at(1.0));
+    let mut heard = 0;
+    while near.uplink.poll(&near.switch, at(11.0)) != UplinkState::Connect {
+        heard += near.component_hears(&mut component, at(11.0)).matches("unavailable").count();
+    }
+    assert!((900..1100).contains(&heard), "{heard}");
+}
