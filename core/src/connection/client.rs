@@ -16,7 +16,7 @@ use crate::jid::Domain;
 use crate::limits::Limits;
 use crate::queue::Buffer;
 use crate::stanza::Stanza;
-use crate::stream::{ClientEvent, ClientStream, Initiating, Initiator};
+use crate::stream::{ClientEvent, ClientStream, Initiating, Initiator, Rest};
 use crate::time::{Instant, Now};
 
 /// A component's connection to its server.
@@ -35,6 +35,8 @@ pub struct ClientConnection {
     /// It gives up then, even if the server takes a little now and then.
     closes_in_time: bool,
     ending: Option<Ending>,
+    /// What the server still sends after our own end.
+    rest: Option<Box<Rest>>,
     /// A stanza over the limit is skipped.
     skips_long: bool,
     passed_over: PassedOver,
@@ -62,6 +64,8 @@ pub(crate) struct PassedOver {
     pub(crate) too_long: u64,
     /// Longer than the limit, and of a kind that no error may answer.
     pub(crate) too_long_dropped: u64,
+    /// After our own end: nothing can be answered any more.
+    pub(crate) after_end: u64,
 }
 
 impl PassedOver {
@@ -94,6 +98,7 @@ impl ClientConnection {
             close_by: None,
             closes_in_time: false,
             ending: None,
+            rest: None,
             skips_long: false,
             passed_over: PassedOver::default(),
             established: false,
@@ -122,6 +127,11 @@ impl ClientConnection {
         budget: &mut Budget,
         mut take: impl FnMut(&Stanza<'_>, &mut Vec<u8>, &mut Budget) -> bool,
     ) -> Progress {
+        if let Some(ending) = &mut self.ending {
+            let (progress, elements) = ending.read_on(&mut self.rest, now.monotonic, input, budget);
+            self.passed_over.after_end += elements;
+            return progress;
+        }
         let mut consumed = 0;
         self.next = Next::More;
         while self.next == Next::More && !budget.is_spent() {
@@ -213,12 +223,7 @@ impl ClientConnection {
                 self.phase = Phase::Open(stream);
                 taken
             }
-            Phase::Ended => {
-                if let Some(ending) = &mut self.ending {
-                    ending.discard(input.len());
-                }
-                (input.len(), Next::Input)
-            }
+            Phase::Ended => (input.len(), Next::Input),
         }
     }
 
@@ -290,10 +295,11 @@ impl ClientConnection {
 
     fn close_if_drained(&mut self, now: Now) {
         let is_late = self.close_by.is_some_and(|by| by <= now.monotonic);
-        if let Phase::Open(stream) = &mut self.phase
+        if matches!(self.phase, Phase::Open(_))
             && self.close_by.is_some_and(|_| self.output.is_empty() || is_late)
         {
-            self.output.append(|out| stream.close(out));
+            let Phase::Open(stream) = mem::replace(&mut self.phase, Phase::Ended) else { return };
+            self.rest = self.output.append(|out| stream.say_end(out));
             self.end(now, CloseReason::ByUs);
             if self.closes_in_time && is_late {
                 self.ending = Some(Ending::Flushing { by: now.monotonic });
@@ -351,7 +357,7 @@ impl ClientConnection {
     /// How many bytes may be read now.
     pub fn read_budget(&mut self, now: Now) -> usize {
         if let Some(ending) = &self.ending {
-            return ending.read_budget();
+            return ending.read_budget(self.rest.is_some());
         }
         let reading = self.next == Next::Input && self.output.own() <= OWN_MARK;
         if self.reading != reading {

@@ -1,7 +1,11 @@
 //! The end of a connection, on both sides: its last bytes are written, then it is shut, then the rest is read.
 
-use super::progress::Transmit;
+use alloc::boxed::Box;
+
+use super::progress::{Budget, Next, Progress, Transmit};
+use super::session::window;
 use crate::limits::Limits;
+use crate::stream::{Rest, RestEvent};
 use crate::time::Instant;
 
 /// How far the end of a connection is.
@@ -53,8 +57,13 @@ impl Ending {
         }
     }
 
-    pub(crate) fn read_budget(&self) -> usize {
-        if let Self::Lingering { left, .. } = self { *left } else { 0 }
+    /// How many bytes may be read. What is counted has no limit but the time.
+    pub(crate) fn read_budget(&self, counts: bool) -> usize {
+        match self {
+            Self::Lingering { .. } if counts => usize::MAX,
+            Self::Lingering { left, .. } => *left,
+            Self::Flushing { .. } | Self::Done => 0,
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
@@ -69,6 +78,40 @@ impl Ending {
         if self.poll_timeout().is_some_and(|by| by <= now) {
             *self = Self::Done;
         }
+    }
+
+    /// Reads on behind our closing tag, as long as the other side's has not come. Returns how many elements came, which nobody
+    /// answers any more.
+    pub(super) fn read_on(
+        &mut self,
+        rest: &mut Option<Box<Rest>>,
+        now: Instant,
+        input: &[u8],
+        budget: &mut Budget,
+    ) -> (Progress, u64) {
+        let (mut consumed, mut elements) = (0, 0);
+        while let Some(stream) = rest {
+            if budget.is_spent() {
+                return (Progress { consumed, next: Next::More }, elements);
+            }
+            budget.spend(1);
+            let left = &input[consumed..];
+            let shown = &left[..left.len().min(window(stream.reach(), stream.limits()))];
+            let step = stream.process(now, shown);
+            budget.spend_scan(stream.take_work());
+            consumed += step.consumed;
+            match step.event {
+                None if shown.len() < left.len() => {}
+                None => return (Progress { consumed, next: Next::Input }, elements),
+                Some(RestEvent::Element) => elements += 1,
+                Some(RestEvent::End) => {
+                    *rest = None;
+                    self.handle_eof();
+                }
+            }
+        }
+        self.discard(input.len() - consumed);
+        (Progress { consumed: input.len(), next: Next::Input }, elements)
     }
 
     pub(crate) fn is_flushing(&self) -> bool {
@@ -88,7 +131,7 @@ mod tests {
         let mut ending = Ending::begin(limits, NOW);
         assert_eq!(Ending::transmit(Some(&ending), b"rest"), Transmit::Bytes(b"rest"));
         assert_eq!(Ending::transmit(Some(&ending), b""), Transmit::Shutdown);
-        assert_eq!((ending.read_budget(), ending.poll_timeout()), (0, Some(NOW + limits.flush)));
+        assert_eq!((ending.read_budget(false), ending.poll_timeout()), (0, Some(NOW + limits.flush)));
         ending.shut(limits, NOW);
         assert_eq!(Ending::transmit(Some(&ending), b"rest"), Transmit::Nothing);
         ending
@@ -116,14 +159,14 @@ mod tests {
         let limits = Limits::default();
         let mut by_bytes = lingering(&limits);
         by_bytes.discard(limits.linger_bytes - 1);
-        assert_eq!(by_bytes.read_budget(), 1);
+        assert_eq!(by_bytes.read_budget(false), 1);
         by_bytes.discard(1);
         let mut by_time = lingering(&limits);
         by_time.handle_timeout(NOW + limits.linger);
         let mut by_eof = lingering(&limits);
         by_eof.handle_eof();
         for ending in [by_bytes, by_time, by_eof] {
-            assert!(is_done(&ending) && ending.read_budget() == 0, "{ending:?}");
+            assert!(is_done(&ending) && ending.read_budget(false) == 0, "{ending:?}");
         }
     }
 }

@@ -36,7 +36,7 @@ pub use negotiate::refusal;
 use phase::Phase;
 use progress::OWN_MARK;
 pub use progress::{Budget, Next, Progress, Transmit, Written};
-use session::Session;
+use session::{Closed, Session};
 
 pub use crate::close::{CloseReason, ReleaseReason};
 pub use crate::stanza_error::RejectReason;
@@ -132,8 +132,10 @@ impl<S: Switch> Connection<S> {
     #[must_use = "it says how many bytes to drop from the input"]
     pub fn process(&mut self, switch: &S, now: Now, input: &[u8], budget: &mut Budget) -> Progress {
         if let Some(closed) = &mut self.session.closed {
-            closed.ending.discard(input.len());
-            return Progress { consumed: input.len(), next: Next::Input };
+            let Closed { ending, rest, .. } = &mut **closed;
+            let (progress, elements) = ending.read_on(rest, now.monotonic, input, budget);
+            switch.metrics().add(Metric::DroppedUndeliverable, elements);
+            return progress;
         }
         let new = input.len().saturating_sub(self.kept as usize);
         if let Some(shaper) = &mut self.session.shaper {
@@ -271,8 +273,18 @@ impl<S: Switch> Connection<S> {
         };
         let error = StreamError::from(cause.clone());
         let phase = mem::replace(&mut self.session.phase, Phase::Ended);
-        self.output.append(|out| phase.refuse(error.clone(), out));
+        let rest = self.output.append(|out| match (phase, &cause) {
+            // What is on its way is to be counted.
+            (Phase::Open(stream), StreamErrorCause::Shutdown) => stream.say_end(&error, out),
+            (phase, _) => {
+                phase.refuse(error.clone(), out);
+                None
+            }
+        });
         self.session.close(switch, now, CloseReason::Error(error));
+        if let Some(closed) = &mut self.session.closed {
+            closed.rest = rest;
+        }
         if let (Some(unsent), Some(closed)) = (unsent, &mut self.session.closed) {
             closed.is_cut = true;
             closed.left.push(Unsent::new(leave(switch, &self.session.port, unsent), Some(&cause)));
@@ -293,7 +305,7 @@ impl<S: Switch> Connection<S> {
     /// count against a stanza that has begun.
     pub fn read_budget(&mut self, now: Now) -> usize {
         if let Some(closed) = &self.session.closed {
-            return closed.ending.read_budget();
+            return closed.ending.read_budget(closed.rest.is_some());
         }
         let may_read = self.next == Next::Input && self.may_answer();
         let budget = if may_read { self.tokens(now.monotonic) } else { 0 };

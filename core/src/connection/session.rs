@@ -14,7 +14,7 @@ use crate::jid::Domain;
 use crate::limits::Limits;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
-use crate::stream::{Rejected, ServerEvent, ServerStream, Step};
+use crate::stream::{Rejected, Rest, ServerEvent, ServerStream, Step};
 use crate::switch::{Delivery, DeliveryContext, ListenerConfig, Metric, Outcome, Switch, Unsent, unbind};
 use crate::time::{Instant, Now};
 
@@ -42,6 +42,8 @@ pub(super) struct Closed {
     pub(super) unsent: u64,
     pub(super) left: Vec<Unsent>,
     pub(super) ending: Ending,
+    /// What the component still sends on a stream that the server's end has ended.
+    pub(super) rest: Option<Box<Rest>>,
     /// What was not sent is not in the output any more, if it is to be held.
     pub(super) is_cut: bool,
     /// The last event is there.
@@ -81,6 +83,7 @@ impl<S: Switch> Session<S> {
                 unsent: 0,
                 left: Vec::new(),
                 ending,
+                rest: None,
                 is_cut: false,
                 told: false,
             }));

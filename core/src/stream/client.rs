@@ -10,9 +10,10 @@ use rxml::RawEvent;
 use super::header;
 use super::open::{First, Open};
 use super::own_ping::OwnPing;
+use super::rest::Rest;
 use super::step::Step;
 use super::too_long::TooLong;
-use crate::error::{StreamCondition, StreamError, StreamErrorCause};
+use crate::error::{StreamCondition, StreamError, StreamErrorCause, push_trailer};
 use crate::handshake::Secret;
 use crate::jid::Domain;
 use crate::limits::Limits;
@@ -265,6 +266,15 @@ impl ClientStream {
     /// Ends the stream in good order: the closing tag goes to `out`.
     pub fn close(&mut self, out: &mut Vec<u8>) {
         self.open.close(out);
+    }
+
+    /// Says that the stream ends. What the server still sends is for the rest that this returns, if the stream had not ended.
+    pub(crate) fn say_end(self: Box<Self>, out: &mut Vec<u8>) -> Option<Box<Rest>> {
+        if self.is_closed() {
+            return None;
+        }
+        push_trailer(out);
+        Some(Rest::new(self.open))
     }
 
     /// The connection ended without a closing tag.

@@ -25,6 +25,7 @@ mod excerpt;
 mod header;
 mod open;
 mod own_ping;
+mod rest;
 mod server;
 mod step;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod too_long;
 pub use accept::{Acceptor, Authenticated, Handshake, Opened};
 pub use client::{ClientEvent, ClientStream, Initiating, Initiator};
 pub use excerpt::Excerpt;
+pub(crate) use rest::{Rest, RestEvent};
 pub use server::{Rejected, ServerEvent, ServerStream};
 pub use step::Step;
 pub use too_long::TooLong;

@@ -10,6 +10,7 @@ use core::time::Duration;
 use super::alive::{Alive, ID};
 use super::excerpt::Excerpt;
 use super::open::{First, Open};
+use super::rest::Rest;
 use super::step::Step;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::jid::{Domain, Jid};
@@ -236,6 +237,16 @@ impl ServerStream {
     /// Ends the stream in good order: the closing tag goes to `out`.
     pub fn close(&mut self, out: &mut Vec<u8>) {
         self.open.close(out);
+    }
+
+    /// Says that the stream ends, with an error. What the component still sends is for the rest that this returns, if the
+    /// stream had not ended.
+    pub(crate) fn say_end(self: Box<Self>, error: &StreamError, out: &mut Vec<u8>) -> Option<Box<Rest>> {
+        if self.is_closed() {
+            return None;
+        }
+        error.push_with_trailer(out);
+        Some(Rest::new(self.open))
     }
 
     /// Ends the stream with an error of the caller's, such as `system-shutdown`. Does nothing to a stream

@@ -121,6 +121,7 @@ impl<S: Switch> Uplink<S> {
         let dropped = passed_over.ignored + passed_over.too_long_dropped;
         switch.metrics().add(Metric::DroppedRejected, dropped);
         switch.metrics().add(Metric::Rejected, passed_over.too_long);
+        switch.metrics().add(Metric::DroppedUndeliverable, passed_over.after_end);
         for _ in 0..passed_over.too_long + passed_over.too_long_dropped {
             self.events.push_too_long(now.monotonic);
         }

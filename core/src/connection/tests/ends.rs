@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
 use super::{NOW, blocked, bound, connected, listener, need_input, send, switch, with, written};
@@ -281,4 +281,23 @@ fn end_of_a_long_queue_is_cut_into_shares() {
     assert_eq!(send(&switch, &mut sender, &stanzas).0.consumed, stanzas.len());
     dropped.abandon(&switch, NOW, "dropped".into());
     assert_eq!((bounced(), dropped.poll_output(&switch, NOW)), (450, Transmit::Done));
+}
+
+#[test]
+fn what_comes_after_the_servers_end_is_counted_and_its_end_is_not_waited_for_longer() {
+    let switch = switch();
+    let mut component = bound(&switch, listener(), "to='a.example'");
+    switch.shut_down();
+    assert!(written(&switch, &mut component).ends_with("</stream:error></stream:stream>"));
+    assert_eq!(component.read_budget(NOW), usize::MAX);
+    let message = "<message to='host.example'><body/></message>";
+    let whole = "<presence to='a.example'/><x/>";
+    for (bytes, consumed) in
+        [(&*message.repeat(3), 3 * message.len()), (&whole[..9], 0), (whole, whole.len())]
+    {
+        assert_eq!(send(&switch, &mut component, bytes), (need_input(consumed), String::new()), "{bytes}");
+    }
+    assert_eq!(switch.metrics().get(Metric::DroppedUndeliverable), 5);
+    send(&switch, &mut component, "</stream:stream>");
+    assert_eq!(component.poll_output(&switch, NOW), Transmit::Done);
 }

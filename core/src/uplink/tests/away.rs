@@ -167,6 +167,8 @@ fn shutdown_writes_what_waits_and_closes_the_stream() {
     near.component_says(&mut component, NOW, &up(1));
     near.switch.shut_down();
     assert_eq!(near.hear(NOW), format!("{}</stream:stream>", up(1)));
+    near.feed(NOW, &(down(1) + &down(2)));
+    assert_eq!(near.count(Metric::DroppedUndeliverable), 2, "it can't be answered any more");
     near.feed(NOW, "</stream:stream>");
     near.uplink.handle_eof(&near.switch, NOW);
     near.hear(NOW);
