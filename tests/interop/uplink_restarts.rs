@@ -174,8 +174,10 @@ fn server_crashes(kind: Kind) {
     let in_flight = MESSAGES - arrived.len();
     println!("{kind:?}: {in_flight} of {MESSAGES} were in flight");
     assert!(in_flight < MESSAGES / 2, "sockets hold less than {in_flight} times {LENGTH} bytes");
-    let mut wanted = names(in_flight + 1..MESSAGES);
-    wanted.insert(0, "m0".into());
+    // On a busy machine it reads some more before it stops.
+    let read =
+        arrived.iter().zip(names(0..MESSAGES)).take_while(|(arrived, wanted)| *arrived == wanted).count();
+    let wanted = [names(0..read), names(read + in_flight..MESSAGES)].concat();
     assert_eq!(arrived, wanted, "each once, in order");
     assert!(refused(&bot).is_empty(), "{:?}", refused(&bot));
 }
