@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{START, ending_with_us};
+use crate::process::{START, ending_with_us};
 
 /// ngircd. It ends with this value.
 #[derive(Debug)]

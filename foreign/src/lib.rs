@@ -3,6 +3,7 @@
 
 mod configuration;
 mod irc;
+mod process;
 mod settings;
 
 use std::fs::{self, File};
@@ -16,10 +17,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use irc::{Biboumi, Ngircd};
+use process::{START, ending_with_us};
 pub use settings::{DELEGATED, Kind, Settings, Users};
-
-/// ejabberd's virtual machine takes seconds on a busy machine, and Prosody with thousands of components as well.
-const START: Duration = Duration::from_secs(60);
 
 /// What a component says first; nobody has this name.
 const HEADER: &[u8] = b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='nobody.localhost'>";
@@ -143,13 +142,6 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.settings.dir);
     }
-}
-
-/// A command for a program that is killed when the thread that spawned it ends, however that ends.
-fn ending_with_us(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
 }
 
 fn spawn(kind: Kind, settings: &Settings, users: Option<&Users>) -> io::Result<Child> {

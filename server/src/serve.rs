@@ -171,6 +171,8 @@ async fn serve(config: Config, file: Option<RunningFile>, mut signals: Signals) 
         () = tokio::time::sleep(DRAIN) => warn!("stopped with {} connections left", connections.len()),
         name = signals.stop() => warn!("{name} again: stopped at once, with {} connections left", connections.len()),
     }
+    // With what came and went since.
+    log::summary("end", &*switch);
     telling.abort();
     log::finish();
     ExitCode::SUCCESS

@@ -7,8 +7,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::ending::Ending;
-use super::progress::{Budget, Next, OWN_MARK, Progress, Transmit, Written};
-use super::session::window;
+use super::progress::{Budget, Next, OWN_MARK, Progress, Transmit, Written, window};
 use crate::close::CloseReason;
 use crate::error::{StreamError, StreamErrorCause};
 use crate::handshake::Secret;

@@ -2,8 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::progress::{Budget, Next, Progress, Transmit};
-use super::session::window;
+use super::progress::{Budget, Next, Progress, Transmit, window};
 use crate::limits::Limits;
 use crate::stream::{Rest, RestEvent};
 use crate::time::Instant;

@@ -1,5 +1,7 @@
 //! What a call returns to the driver: how much input was consumed, what to write, how much work is left.
 
+use crate::limits::Limits;
+
 /// What a call of `process` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -65,7 +67,13 @@ pub struct Budget(i32);
 pub(super) const OWN_MARK: usize = 64 * 1024;
 
 /// Bytes of the input that one step looks at: a large stanza is scanned in several. The dearest of them cost half a budget.
-pub(super) const WINDOW: usize = 2 * 1024;
+const WINDOW: usize = 2 * 1024;
+
+/// Bytes of the input that a stream is to see next, if it has looked at `reach` of them. A name that was cut is looked at again, so
+/// that much more is shown.
+pub(super) fn window(reach: usize, limits: &Limits) -> usize {
+    reach.saturating_add(WINDOW.max(limits.name.saturating_mul(2)))
+}
 
 /// Units of a full budget.
 const FULL: i32 = 96;

@@ -8,10 +8,9 @@ use core::mem;
 use super::ending::Ending;
 use super::event::{ConnectionEvent, Events};
 use super::phase::Phase;
-use super::progress::{Budget, Next, WINDOW};
+use super::progress::{Budget, Next, window};
 use crate::close::CloseReason;
 use crate::jid::Domain;
-use crate::limits::Limits;
 use crate::router::BindingChange;
 use crate::shaper::Shaper;
 use crate::stream::{Rejected, Rest, ServerEvent, ServerStream, Step};
@@ -91,12 +90,6 @@ impl<S: Switch> Session<S> {
             self.phase = Phase::Ended;
         }
     }
-}
-
-/// Bytes of the input that a stream is to see next, if it has looked at `reach` of them. A name that was cut is looked at again, so
-/// that much more is shown.
-pub(super) fn window(reach: usize, limits: &Limits) -> usize {
-    reach.saturating_add(WINDOW.max(limits.name.saturating_mul(2)))
 }
 
 impl<S: Switch> Session<S> {

@@ -144,6 +144,11 @@ impl Hold {
         if self.is_over {
             return HoldOutcome::Bounced;
         }
+        // What ports did not send came before it, and is still to be looked at.
+        let before: usize = self.unsorted.iter().map(|one| one.stanzas.load().bytes).sum();
+        if self.bytes + before + stanza.len() > self.terms.bytes && before > 0 {
+            return HoldOutcome::Full;
+        }
         let number = self.numbers.1;
         let outcome = self.insert(number, now, envelope, stanza);
         self.numbers.1 += i64::from(matches!(outcome, HoldOutcome::Held { .. }));

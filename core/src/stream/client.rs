@@ -269,7 +269,7 @@ impl ClientStream {
     }
 
     /// Says that the stream ends. What the server still sends is for the rest that this returns, if the stream had not ended.
-    pub(crate) fn say_end(self: Box<Self>, out: &mut Vec<u8>) -> Option<Box<Rest>> {
+    pub(crate) fn say_end(self, out: &mut Vec<u8>) -> Option<Box<Rest>> {
         if self.is_closed() {
             return None;
         }

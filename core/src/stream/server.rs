@@ -241,7 +241,7 @@ impl ServerStream {
 
     /// Says that the stream ends, with an error. What the component still sends is for the rest that this returns, if the
     /// stream had not ended.
-    pub(crate) fn say_end(self: Box<Self>, error: &StreamError, out: &mut Vec<u8>) -> Option<Box<Rest>> {
+    pub(crate) fn say_end(self, error: &StreamError, out: &mut Vec<u8>) -> Option<Box<Rest>> {
         if self.is_closed() {
             return None;
         }

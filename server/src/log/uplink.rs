@@ -30,13 +30,14 @@ pub(crate) struct UplinkNames {
 pub(crate) struct UplinkLog {
     names: Arc<UplinkNames>,
     domain: Domain,
-    /// How often in a row it was not reached.
+    /// How often in a row it was not reached, and when that was a line last.
     failures: u64,
+    told: Option<std::time::Instant>,
 }
 
-/// Failures in a row of which each is a line, and of how many one is after that.
+/// Failures in a row of which each is a line; after that one is in a minute.
 const EACH: u64 = 3;
-const EVERY: u64 = 10;
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// An uplink could not be made.
 pub(crate) fn no_uplink(names: &UplinkNames, why: &AttachError) {
@@ -47,7 +48,7 @@ pub(crate) fn no_uplink(names: &UplinkNames, why: &AttachError) {
 
 impl UplinkLog {
     pub(crate) fn new(names: Arc<UplinkNames>, domain: Domain) -> Self {
-        Self { names, domain, failures: 0 }
+        Self { names, domain, failures: 0, told: None }
     }
 
     pub(crate) fn event(&mut self, event: &UplinkEvent) {
@@ -90,9 +91,10 @@ impl UplinkLog {
     fn unreachable(&mut self, words: &str, again: Again) {
         self.failures += 1;
         let failures = self.failures;
-        if failures > EACH && !failures.is_multiple_of(EVERY) {
+        if failures > EACH && self.told.is_some_and(|told| told.elapsed() < PAUSE) {
             return;
         }
+        self.told = Some(std::time::Instant::now());
         let UplinkNames { uplink, address, has_tls, .. } = &*self.names;
         let domain = &self.domain;
         let help = if *has_tls && words.contains("corrupt message") {
@@ -100,7 +102,7 @@ impl UplinkLog {
         } else {
             String::new()
         };
-        let rest = if failures == EACH { "; further failures have one line in ten" } else { "" };
+        let rest = if failures == EACH { "; further failures have one line a minute" } else { "" };
         warn!(%uplink, %domain, %address, failures, "the uplink's server can't be reached: {}{help}; {again}{rest}", printable(words));
     }
 

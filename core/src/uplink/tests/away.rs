@@ -283,3 +283,20 @@ fn u15_note_of_users_is_bounded_in_bytes() {
     }
     assert!((900..1100).contains(&heard), "{heard}");
 }
+
+#[test]
+fn u5_newer_stanzas_take_no_room_from_those_that_were_not_sent() {
+    let config = UplinkConfig { hold_bytes: 250, ..config() };
+    let mut near = Near::new(config, DomainConfig::default());
+    let mut component = near.component(NOW);
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    (1..=3).for_each(|number| drop(near.component_says(&mut component, NOW, &up(number))));
+    near.uplink.handle_error(&near.switch, at(1.0), "reset".into());
+    near.events();
+    // Nobody has looked at them yet.
+    let error = near.component_says(&mut component, at(1.0), &up(4));
+    assert!(error.contains("id='4' type='error'") && error.contains("<resource-constraint "), "{error}");
+    let said = back(&mut near, at(2.0));
+    assert_eq!(said.matches("<message ").count(), 3, "{said}");
+}
