@@ -47,7 +47,7 @@ impl<S: Switch> Uplink<S> {
             return;
         }
         self.holder = holder;
-        self.presences = Default::default();
+        self.presences = None;
         self.closing_at = None;
         if holder.is_some() {
             self.vacant_since = None;
@@ -211,8 +211,8 @@ impl<S: Switch> Uplink<S> {
 
     /// When the component is told that the server's users are not available any more.
     pub(super) fn presences_at(&self) -> Option<Instant> {
-        let since = self.away_since.filter(|_| !self.presences.is_empty())?;
-        Some(since + self.config.hold.max(PRESENCE))
+        self.presences.as_ref().filter(|presences| !presences.is_empty())?;
+        Some(self.away_since? + self.config.hold.max(PRESENCE))
     }
 
     /// Tells the component that users are not available any more, a share of them.
@@ -222,7 +222,8 @@ impl<S: Switch> Uplink<S> {
         }
         let port = self.holder.and_then(|id| switch.read(|directory| directory.ports.get(&id).cloned()));
         for _ in 0..SHARE {
-            let (Some(port), Some((from, to))) = (&port, self.presences.take()) else { return };
+            let Some((port, presences)) = port.as_ref().zip(self.presences.as_mut()) else { return };
+            let Some((from, to)) = presences.take() else { return };
             give_notice(switch, now.monotonic, port, |out| append_unavailable(&from, &to, out));
         }
     }

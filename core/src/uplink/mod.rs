@@ -72,8 +72,8 @@ pub struct Uplink<S: Switch> {
     closing_at: Option<Instant>,
     /// Stanzas for the server that were not sent, and are not held.
     left: Vec<Unsent>,
-    /// Users whom the component saw available.
-    presences: Presences,
+    /// Users whom the component saw available. Boxed, as most uplinks note none.
+    presences: Option<Box<Presences>>,
     /// Since when there is no stream.
     away_since: Option<Instant>,
     events: Events,
@@ -124,7 +124,7 @@ impl<S: Switch> Uplink<S> {
             linger: Duration::ZERO,
             closing_at: None,
             left: Vec::new(),
-            presences: Presences::default(),
+            presences: None,
             away_since: None,
             events: Events::default(),
             random: seed,
@@ -213,7 +213,8 @@ impl<S: Switch> Uplink<S> {
             return Progress { consumed: input.len(), next: Next::Input };
         };
         let domain = &config.domain;
-        let presences = (config.end_presence && holder.is_some()).then_some(presences);
+        let is_noted = config.end_presence && holder.is_some();
+        let presences = is_noted.then(|| &mut **presences.get_or_insert_default());
         let around = Surroundings { switch, port, domain, now, events, presences };
         let progress = stream.process(around, input, budget);
         self.publish(switch, now);
