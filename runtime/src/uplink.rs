@@ -100,7 +100,8 @@ impl<C: Connector> UplinkServer<C> {
         let uplink = Uplink::attach(&*switch, *config, seed(), now_of(&timer))?;
         let id = uplink.id();
         let (waiter, mut retries) = (self.waiters.enter(), self.retries.load(Ordering::Relaxed));
-        let mut session = UplinkSession { timer, switch, uplink: Some(uplink), waker: None };
+        let mut session =
+            UplinkSession { timer, switch, uplink: Some(uplink), waker: None, gate: &self.gate };
         loop {
             let mut attempt = None;
             let reached = poll_fn(|cx| {
@@ -117,10 +118,7 @@ impl<C: Connector> UplinkServer<C> {
             let now = now_of(&session.timer);
             let Some(uplink) = &mut session.uplink else { return Ok(()) };
             match reached {
-                None => {
-                    self.gate().forget(id);
-                    return Ok(());
-                }
+                None => return Ok(()),
                 Some(Err(error)) => {
                     uplink.failed(now, error.to_string());
                     self.note_attempt(now, &session, Attempted::Failed);
@@ -150,6 +148,9 @@ impl<C: Connector> UplinkServer<C> {
                         }
                         note(event);
                     }
+                    drop(driver);
+                    // Those that were wanted meanwhile were not for this one.
+                    retries = self.retries.load(Ordering::Relaxed);
                 }
             }
         }
@@ -159,7 +160,7 @@ impl<C: Connector> UplinkServer<C> {
     fn poll_attempt<'a>(
         &'a self,
         cx: &mut Context<'_>,
-        session: &mut UplinkSession<C::Timer>,
+        session: &mut UplinkSession<'_, C::Timer>,
         attempt: &mut Option<Attempt<'a, C>>,
         keep: &impl Fn(&Uplink<SharedSwitch>, Now) -> bool,
     ) -> Poll<Option<io::Result<C::Stream>>> {
@@ -198,7 +199,7 @@ impl<C: Connector> UplinkServer<C> {
         wait(cx, &mut session.timer, until)
     }
 
-    fn note_attempt(&self, now: Now, session: &UplinkSession<C::Timer>, attempted: Attempted) {
+    fn note_attempt(&self, now: Now, session: &UplinkSession<'_, C::Timer>, attempted: Attempted) {
         if let Some(uplink) = &session.uplink {
             let random = jitter().unwrap_or_default();
             self.gate().note(now.monotonic, uplink.id(), uplink.config().shares_secret, attempted, random);
@@ -207,8 +208,12 @@ impl<C: Connector> UplinkServer<C> {
 
     /// No call leaves the gate between two states that matter.
     fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.gate)
     }
+}
+
+fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
+    gate.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An attempt that runs, and when it is given up.
@@ -244,7 +249,8 @@ pub async fn uplink<C: Connector>(
 }
 
 /// An uplink, as the drive loop sees it. It outlives its connections.
-struct UplinkSession<T: Timer> {
+struct UplinkSession<'g, T: Timer> {
+    gate: &'g Mutex<Gate>,
     timer: T,
     switch: Arc<SharedSwitch>,
     /// `None` while it is dropped.
@@ -253,7 +259,7 @@ struct UplinkSession<T: Timer> {
     waker: Option<Waker>,
 }
 
-impl<T: Timer> UplinkSession<T> {
+impl<T: Timer> UplinkSession<'_, T> {
     /// Has the task woken when others leave something for the uplink, and when its domain changes hands.
     fn register(&mut self, cx: &Context<'_>) {
         let is_known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
@@ -268,15 +274,16 @@ impl<T: Timer> UplinkSession<T> {
     }
 }
 
-impl<T: Timer> Drop for UplinkSession<T> {
+impl<T: Timer> Drop for UplinkSession<'_, T> {
     fn drop(&mut self) {
         if let Some(uplink) = self.uplink.take() {
+            lock(self.gate).forget(uplink.id());
             uplink.detach(&*self.switch, now_of(&self.timer));
         }
     }
 }
 
-impl<T: Timer> Session for &mut UplinkSession<T> {
+impl<T: Timer> Session for &mut UplinkSession<'_, T> {
     type Event = UplinkEvent;
 
     fn process(&mut self, now: Now, input: &[u8], budget: &mut Budget) -> Progress {

@@ -415,6 +415,14 @@ impl ClientConnection {
         }
     }
 
+    /// Ends the stream with an error of this side's.
+    pub(crate) fn fail(&mut self, now: Now, error: StreamError) {
+        if let Phase::Open(stream) = &mut self.phase {
+            self.output.append(|out| stream.fail(error.clone(), out));
+            self.end(now, CloseReason::Error(error));
+        }
+    }
+
     /// The transport broke, in the operating system's `words`: the connection is over.
     pub fn handle_error(&mut self, now: Now, words: String) {
         self.end(now, CloseReason::Broken(words));

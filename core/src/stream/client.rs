@@ -268,6 +268,11 @@ impl ClientStream {
         self.open.close(out);
     }
 
+    /// Ends the stream with an error of this side's.
+    pub(crate) fn fail(&mut self, error: StreamError, out: &mut Vec<u8>) {
+        self.open.fail(error, out);
+    }
+
     /// Says that the stream ends. What the server still sends is for the rest that this returns, if the stream had not ended.
     pub(crate) fn say_end(self, out: &mut Vec<u8>) -> Option<Box<Rest>> {
         if self.is_closed() {

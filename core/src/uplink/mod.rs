@@ -217,6 +217,9 @@ impl<S: Switch> Uplink<S> {
         let presences = is_noted.then(|| &mut **presences.get_or_insert_default());
         let around = Surroundings { switch, port, domain, now, events, presences };
         let progress = stream.process(around, input, budget);
+        if progress.next == Next::Input {
+            stream.count_partial(switch, port, now, input.len() - progress.consumed);
+        }
         self.publish(switch, now);
         progress
     }

@@ -85,7 +85,9 @@ impl Retry {
             // Full jitter, so that many do not come at once.
             Trouble::Away => part(longest),
             Trouble::Loop => longest,
-            Trouble::Conflict | Trouble::NotAuthorized | Trouble::HostUnknown => longest + part(longest / 8),
+            Trouble::Conflict | Trouble::NotAuthorized | Trouble::HostUnknown => {
+                (longest + part(longest / 8)).min(most)
+            }
         };
         self.at = Some(now + delay);
     }

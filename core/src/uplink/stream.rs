@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 use super::event::Events;
@@ -11,7 +12,7 @@ use super::presence::Presences;
 use crate::connection::{Budget, ClientConnection, Progress};
 use crate::error::StreamErrorCause;
 use crate::jid::{Domain, Jid};
-use crate::queue::Collected;
+use crate::queue::{Collected, FREE};
 use crate::stanza::{Stanza, StanzaKind};
 use crate::stanza_error::{ErrorType, RejectReason, StanzaCondition, StanzaError};
 use crate::switch::{AnnouncementKind, Delivery, DeliveryContext, Metric, Outcome, Switch, replay};
@@ -28,6 +29,8 @@ pub(super) struct Stream<S: Switch> {
     /// The id of the last ping to the component. If it comes back from the server, two servers feed each other.
     pub(super) loop_ping: String,
     pub(super) has_loop: bool,
+    /// Some of what was read is counted as a partial stanza's.
+    is_counted: bool,
     /// When to give memory back if nothing happens before.
     pub(super) idle_at: Option<Instant>,
 }
@@ -55,6 +58,7 @@ impl<S: Switch> Stream<S> {
             retry_at: None,
             loop_ping,
             has_loop: false,
+            is_counted: false,
             idle_at: None,
         }
     }
@@ -84,6 +88,18 @@ impl<S: Switch> Stream<S> {
             delivery.end_batch(around.switch, now.monotonic);
         }
         progress
+    }
+
+    /// Counts what is kept of a partial stanza, as for a component. What one read may leave is not counted.
+    pub(super) fn count_partial(&mut self, switch: &S, port: &S::Port, now: Now, kept: usize) {
+        let bytes = if kept > FREE { kept } else { 0 };
+        let was_counted = mem::replace(&mut self.is_counted, bytes > 0);
+        if bytes == 0 && !was_counted {
+            return;
+        }
+        if !switch.queue(port, |queue| queue.note_partial(bytes)) {
+            self.connection.fail(now, StreamErrorCause::PoolEmpty { free: FREE }.into());
+        }
     }
 
     /// Takes what others left for the server, if nothing is being written, and the switch's order to end.

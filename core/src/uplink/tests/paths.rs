@@ -291,3 +291,18 @@ fn u8_server_that_takes_nothing_makes_no_timeout_due_for_ever() {
     assert_eq!(near.feed(at(5.0), &large), large);
     assert!(near.uplink.poll_timeout().is_none_or(|due| due > at(5.0).monotonic), "nothing is due");
 }
+
+#[test]
+fn partial_stanzas_of_servers_count_to_the_pool() {
+    let (mut near, mut component) = Near::usual();
+    near.establish(NOW);
+    near.component_hears(&mut component, NOW);
+    let partial = format!("<message from='u@s.example' to='irc.example'><body>{}", "x".repeat(300_000));
+    near.switch.set_max_queued(4_000_000);
+    assert_eq!(near.feed(NOW, &partial), partial, "it is kept");
+    assert!(near.hear(NOW).is_empty());
+    near.switch.set_max_queued(0);
+    near.feed(NOW, &(partial + &"x".repeat(100_000)));
+    let said = near.hear(NOW);
+    assert!(said.contains("<resource-constraint ") && said.ends_with("</stream:stream>"), "{said}");
+}
