@@ -363,7 +363,7 @@ fn server_without_hosts_serves_components() {
         wire.text()
     );
     let log = server.log();
-    assert!(log.contains("serves no host"), "{log}");
+    assert!(log.contains("has no host of its own"), "{log}");
     assert!(log.contains("settings of an uplink uplink=prosody address=127.0.0.1:1"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
     assert!(server.stop().success());
