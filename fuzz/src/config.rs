@@ -19,7 +19,8 @@ pub fn config_or_reasons(data: &[u8]) {
     }
     let shown = [loaded.render(false), loaded.render(true), loaded.notes.concat()].concat();
     let Some(config) = &loaded.config else { return };
-    assert!(!(config.hosts.is_empty() && config.uplinks.is_empty()) && !config.listeners.is_empty());
+    assert!(!config.hosts.is_empty() || !config.uplinks.is_empty());
+    assert!(!config.listeners.is_empty());
     let debug = format!("{config:?}");
     for listener in &config.listeners {
         let password = listener.password.expose();
