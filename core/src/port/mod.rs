@@ -85,6 +85,8 @@ pub struct LocalPort<S: Switch> {
     outbox: Vec<u8>,
     routed: usize,
     delivery: Box<Delivery<S::Port>>,
+    /// Some of what visits wrote was routed since the last batch ended.
+    has_routed: bool,
     scan: Scan,
     /// What the switch says at once to what the port sends.
     answer: Vec<u8>,
@@ -143,6 +145,7 @@ impl<S: Switch> LocalPort<S> {
             outbox: Vec::new(),
             routed: 0,
             delivery: Box::default(),
+            has_routed: false,
             scan: Scan::default(),
             answer: Vec::new(),
             retry_at: None,
@@ -190,7 +193,7 @@ impl<S: Switch> LocalPort<S> {
         let mut visited = 0;
         let result = self.poll_batch(switch, now, &mut visit, &mut visited);
         switch.metrics().add(Metric::Delivered, visited);
-        if self.delivery.has_batch() {
+        if mem::take(&mut self.has_routed) {
             self.delivery.end_batch(switch, now.monotonic);
         }
         result
@@ -284,6 +287,7 @@ impl<S: Switch> LocalPort<S> {
         now: Now,
         budget: &mut Budget,
     ) -> Result<Option<Instant>, SendError> {
+        self.has_routed = true;
         let outbox = mem::take(&mut self.outbox);
         let result = loop {
             self.routed += leading_blanks(&outbox[self.routed..]);

@@ -25,12 +25,11 @@ impl Kind {
     pub(crate) fn of(stanza: &Stanza<'_>) -> Option<Self> {
         let is_host = |from: &Jid<'_>| from.as_str() == from.domain();
         // An error comes with what the component sent, which may be such an element.
-        let is_error = stanza.known_type() == Some("error");
-        if stanza.kind() != StanzaKind::Message || is_error || !stanza.from().is_some_and(is_host) {
+        if stanza.kind() != StanzaKind::Message || !stanza.from().is_some_and(is_host) {
             return None;
         }
         // Most messages of hosts are none, and this is the fastest way to see it.
-        if stanza.content().starts_with(b"<body") {
+        if stanza.content().starts_with(b"<body") || stanza.known_type() == Some("error") {
             return None;
         }
         children(stanza.raw()).find_map(|child| {
